@@ -1,0 +1,38 @@
+"""Reconstruct a 3D head from one photo and turn the head in the photo."""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+# OpenMP threads that spin while they wait slow small machines down by an order of magnitude. The setting only
+# counts when it is made before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+if TYPE_CHECKING:
+    from portrait3d.pipeline import Portrait3D
+    from portrait3d.portrait import Portrait
+    from portrait3d.preprocessing.detection import NoFaceError
+    from portrait3d.preprocessing.image import InvalidImageError
+
+__version__ = "0.1.0"
+__all__ = ["InvalidImageError", "NoFaceError", "Portrait", "Portrait3D", "__version__"]
+
+_HOMES = {
+    "InvalidImageError": "portrait3d.preprocessing.image",
+    "NoFaceError": "portrait3d.preprocessing.detection",
+    "Portrait": "portrait3d.portrait",
+    "Portrait3D": "portrait3d.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import portrait3d` doesn't load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,32 @@
+"""Check shapes and types in every test run, and keep torch to a small number of threads."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+from jaxtyping import install_import_hook
+
+# Must come before anything imports portrait3d: only modules loaded after this are checked.
+install_import_hook("portrait3d", "beartype.beartype")
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Start every test from the same random state."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 (code under test may use the legacy generator)
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """Return the portrait that scikit-image ships, uint8 [512, 512, 3]."""
+    from skimage.data import astronaut
+
+    return astronaut()
