@@ -1,0 +1,116 @@
+"""Rigid motions and the project's yaw, pitch and roll."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """A rigid motion x -> R x + t, named `target_from_source` so that products read like paths.
+
+    `camera_from_head @ head_from_model` maps model points to the camera. Translations are millimetres.
+    """
+
+    rotation: Float[Tensor, "*batch 3 3"]
+    translation: Float[Tensor, "*batch 3"]
+
+    @classmethod
+    def from_quaternion(
+        cls, quaternion: Float[Tensor, "*batch 4"], translation: Float[Tensor, "*batch 3"]
+    ) -> "Pose":
+        """A pose from a quaternion (w, x, y, z) of any positive length and a translation (mm)."""
+        return cls(rotation_from_quaternion(quaternion), translation)
+
+    @classmethod
+    def from_euler(
+        cls,
+        yaw: Float[Tensor, "*batch"],
+        pitch: Float[Tensor, "*batch"],
+        roll: Float[Tensor, "*batch"],
+        translation: Float[Tensor, "*batch 3"],
+    ) -> "Pose":
+        """A pose from yaw, pitch and roll (radians) and a translation (mm). Inverse of `euler`."""
+        return cls(rotation_from_euler(yaw, pitch, roll), translation)
+
+    @classmethod
+    def identity(cls) -> "Pose":
+        """The motion that changes nothing."""
+        return cls(torch.eye(3), torch.zeros(3))
+
+    def apply(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 3"]:
+        """Move points from the source frame to the target frame."""
+        return points @ self.rotation.transpose(-1, -2) + self.translation[..., None, :]
+
+    def inverse(self) -> "Pose":
+        """The motion back."""
+        transposed = self.rotation.transpose(-1, -2)
+        return Pose(transposed, -(transposed @ self.translation[..., None])[..., 0])
+
+    def __matmul__(self, other: "Pose") -> "Pose":
+        """First `other`, then `self`."""
+        return Pose(
+            self.rotation @ other.rotation,
+            (self.rotation @ other.translation[..., None])[..., 0] + self.translation,
+        )
+
+    def euler(self) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """Yaw, pitch and roll of a head with this pose, in radians.
+
+        yaw > 0 turns the face (which looks along -z) to the picture's right, pitch > 0 up, roll > 0
+        clockwise in the picture. Pitch lies within a quarter turn; straight up and down, yaw is undefined.
+        """
+        return euler_from_rotation(self.rotation)
+
+    def about(self, pivot: Float[Tensor, "*batch 3"]) -> "Pose":
+        """This pose's rotation about `pivot` (mm) instead of the origin; its translation is dropped."""
+        return Pose(self.rotation, pivot - (self.rotation @ pivot[..., None])[..., 0])
+
+
+def rotation_from_euler(
+    yaw: Float[Tensor, "*batch"], pitch: Float[Tensor, "*batch"], roll: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """R = Rz(roll) Ry(-yaw) Rx(-pitch), for a face that looks along -z; angles in radians."""
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+
+    (cy, sy), (cp, sp), (cr, sr) = ((angle.cos(), angle.sin()) for angle in (-yaw, -pitch, roll))
+    about_x = matrix(one, zero, zero, zero, cp, -sp, zero, sp, cp)
+    about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
+    about_z = matrix(cr, -sr, zero, sr, cr, zero, zero, zero, one)
+    return about_z @ about_y @ about_x
+
+
+def euler_from_rotation(
+    rotation: Float[Tensor, "*batch 3 3"],
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Yaw, pitch and roll (radians) of `rotation_from_euler`; exact for |yaw| and |pitch| below a quarter turn."""
+    r = rotation
+    roll = torch.atan2(r[..., 1, 0], r[..., 0, 0])
+    yaw = torch.atan2(r[..., 2, 0], torch.hypot(r[..., 0, 0], r[..., 1, 0]))
+    pitch = -torch.atan2(r[..., 2, 1], r[..., 2, 2])
+    return yaw, pitch, roll
+
+
+def rotation_from_axis_angle(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation about `vector` by its length in radians (Rodrigues), differentiable at zero."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    return torch.linalg.matrix_exp(skew)
+
+
+def rotation_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrix of a quaternion (w, x, y, z) of any positive length."""
+    w, x, y, z = F.normalize(quaternion, dim=-1).unbind(-1)
+    entries = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))

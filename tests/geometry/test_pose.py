@@ -1,0 +1,77 @@
+"""Rigid motions and Euler angles."""
+
+import math
+
+import pytest
+import torch
+
+from portrait3d.geometry import Pose, rotation_from_axis_angle, rotation_from_quaternion
+
+
+def random_pose(seed: int) -> Pose:
+    generator = torch.Generator().manual_seed(seed)
+    quaternion = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    return Pose.from_quaternion(quaternion, torch.randn(3, 3, generator=generator, dtype=torch.float64))
+
+
+def same(a: Pose, b: Pose) -> bool:
+    return torch.allclose(a.rotation, b.rotation) and torch.allclose(a.translation, b.translation)
+
+
+def test_poses_form_a_group() -> None:
+    a, b, c = random_pose(0), random_pose(1), random_pose(2)
+    assert same((a @ b) @ c, a @ (b @ c))
+    identity = a @ a.inverse()
+    assert torch.allclose(identity.rotation, torch.eye(3, dtype=torch.float64).expand(3, 3, 3), atol=1e-12)
+    assert torch.allclose(identity.translation, torch.zeros(3, 3, dtype=torch.float64), atol=1e-12)
+
+
+def test_a_product_applies_its_right_factor_first() -> None:
+    a, b = random_pose(0), random_pose(1)
+    points = torch.randn(3, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    assert torch.allclose((a @ b).apply(points), a.apply(b.apply(points)))
+
+
+@pytest.mark.parametrize("angles", [(0.4, -0.3, 0.2), (-1.2, 0.1, -0.7), (0.0, 1.2, 3.0)])
+def test_euler_angles_survive_the_round_trip(angles: tuple[float, float, float]) -> None:
+    yaw, pitch, roll = (torch.tensor(angle, dtype=torch.float64) for angle in angles)
+    found = Pose.from_euler(yaw, pitch, roll, torch.zeros(3, dtype=torch.float64)).euler()
+    assert torch.allclose(torch.stack(found), torch.stack([yaw, pitch, roll]))
+
+
+def looking(yaw: float = 0.0, pitch: float = 0.0) -> torch.Tensor:
+    """Where a face with these angles looks."""
+    pose = Pose.from_euler(torch.tensor(yaw), torch.tensor(pitch), torch.tensor(0.0), torch.zeros(3))
+    return pose.rotation @ torch.tensor([0.0, 0.0, -1.0])
+
+
+def test_positive_yaw_looks_to_the_right_of_the_picture() -> None:
+    assert looking(yaw=0.3)[0] > 0
+
+
+def test_positive_pitch_looks_up() -> None:
+    assert looking(pitch=0.3)[1] < 0
+
+
+def test_positive_roll_is_clockwise() -> None:
+    pose = Pose.from_euler(torch.tensor(0.0), torch.tensor(0.0), torch.tensor(0.3), torch.zeros(3))
+    right = pose.rotation @ torch.tensor([1.0, 0.0, 0.0])
+    assert right[1] > 0
+
+
+def test_axis_angle_and_quaternion_agree() -> None:
+    axis = torch.tensor([0.36, 0.48, 0.8])
+    quaternion = torch.cat([torch.tensor([math.cos(0.35)]), axis * math.sin(0.35)])
+    assert torch.allclose(
+        rotation_from_axis_angle(axis * 0.7), rotation_from_quaternion(quaternion * 3), atol=1e-6
+    )
+
+
+def test_axis_angle_has_a_gradient_at_zero() -> None:
+    vector = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(rotation_from_axis_angle, (vector,))
+
+
+def test_a_pose_about_a_pivot_keeps_the_pivot() -> None:
+    pivot = torch.tensor([[1.0, 2.0, 3.0]] * 3, dtype=torch.float64)
+    assert torch.allclose(random_pose(0).about(pivot).apply(pivot[:, None]), pivot[:, None])
