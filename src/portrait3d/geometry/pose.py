@@ -89,7 +89,7 @@ def rotation_from_euler(
 def euler_from_rotation(
     rotation: Float[Tensor, "*batch 3 3"],
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Yaw, pitch and roll (radians) of `rotation_from_euler`; exact for |yaw| and |pitch| below a quarter turn."""
+    """Yaw, pitch and roll (radians) of `rotation_from_euler`; exact below a quarter turn."""
     r = rotation
     roll = torch.atan2(r[..., 1, 0], r[..., 0, 0])
     yaw = torch.atan2(r[..., 2, 0], torch.hypot(r[..., 0, 0], r[..., 1, 0]))
