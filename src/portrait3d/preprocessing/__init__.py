@@ -1,0 +1,1 @@
+"""From a file to aligned crops: decoding, face detection, crops as virtual cameras."""

@@ -1,0 +1,215 @@
+"""Crops of a photo as virtual cameras: where they lie, how they are cut out, how results come back."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer, UInt8
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.preprocessing.detection import Detection
+
+FACE_SIZE = 224
+"""Pixels of the face crop, as in the paper."""
+HEAD_SIZE = 256
+"""Pixels of the head crop, as in the paper."""
+HEAD_ZOOM = 2.0
+"""Side of the head crop over that of the face crop: the longest hair of most portraits stays inside."""
+FACE_FOCAL = 1015.0
+"""Focal length of the face crop's camera in its 224 px, as in the paper: about 12.6 degrees of view."""
+FACE_MARGIN = 1.6
+"""Side of the face crop over sqrt(width * height) of the upright box of the 68 landmarks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square cut out of a photo, turned upright: a similarity between photo pixels and crop pixels.
+
+    Pixel coordinates are continuous, (0, 0) is the top left corner of the top left pixel. The crop is also
+    a virtual camera: its principal point is the crop's centre, and the crop's angle is an exact rotation of
+    the camera about its axis (X_photo = Rz(angle) X_crop), so that all crops of one photo that share centre
+    and angle share one camera position and one principal point.
+    """
+
+    centre: tuple[float, float]
+    """The crop's middle, in pixels of the photo (x, y)."""
+    side: float
+    """Length of a side, in pixels of the photo."""
+    angle: float
+    """Roll of the crop in the photo, radians, clockwise > 0 (the roll of the face that it turns upright)."""
+    size: int
+    """Length of a side, in pixels of the crop."""
+    zoom: float = 1.0
+    """Side over the side of the face crop with the same camera."""
+
+    def __post_init__(self) -> None:
+        x, y = (float(value) for value in self.centre)
+        side, angle = float(self.side), float(self.angle)
+        if not (self.size >= 1 and side > 0 and all(map(math.isfinite, (x, y, side, angle)))):
+            raise ValueError(f"A crop needs size >= 1, side > 0 and finite numbers, got {self!r}.")
+        for name, value in (("centre", (x, y)), ("side", side), ("angle", angle)):
+            object.__setattr__(self, name, value)
+
+    def photo_from_crop(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        """Move points from pixels of the crop to pixels of the photo."""
+        scale, centre = self.side / self.size, points.new_tensor(self.centre)
+        return (points - self.size / 2) @ self._rotation(points).T * scale + centre
+
+    def crop_from_photo(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        """Move points from pixels of the photo to pixels of the crop."""
+        scale, centre = self.size / self.side, points.new_tensor(self.centre)
+        return (points - centre) @ self._rotation(points) * scale + self.size / 2
+
+    def extract(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 size size"]:
+        """Cut the crop out of a photo, RGB in [0, 1], black where it leaves the photo.
+
+        Every pixel is the mean over its footprint: the photo is reduced by an integer factor first and
+        then sampled bilinearly, several times a pixel where that is still too coarse.
+        """
+        left, top, right, bottom = self._bounds(*pixels.shape[:2])
+        step = self.side / self.size
+        shrink = max(1, int(step / 2))
+        region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
+        source = torch.from_numpy(np.array(region.reduce(shrink) if shrink > 1 else region))
+        source = source.permute(2, 0, 1)[None].float() / 255
+        samples = max(1, math.ceil(step / shrink - 1e-6))
+        positions = (self._positions(samples) - torch.tensor([left, top])) / shrink
+        sampled = functional.grid_sample(source, _normalised(positions, source), align_corners=False)
+        return functional.avg_pool2d(sampled, samples)[0].clamp(0, 1)
+
+    def extract_labels(
+        self, labels: Integer[np.ndarray, "H W"], outside: int = 0
+    ) -> Integer[np.ndarray, "size size"]:
+        """Cut the crop out of a label map: the label under each pixel's centre, `outside` off the photo."""
+        height, width = labels.shape
+        column, row = np.floor(self._positions().numpy()).astype(np.int64).transpose(2, 0, 1)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        return np.where(
+            inside, labels[row.clip(0, height - 1), column.clip(0, width - 1)], labels.dtype.type(outside)
+        )
+
+    def restore(
+        self, values: Float[Tensor, "C size size"], height: int, width: int, mode: str = "bilinear"
+    ) -> Float[Tensor, "C H W"]:
+        """Bring maps of the crop back to a photo of height x width pixels, zero outside the crop.
+
+        `mode` is `bilinear` or `nearest`.
+        """
+        left, top, right, bottom = self._bounds(height, width)
+        y, x = torch.meshgrid(
+            torch.arange(top, bottom, dtype=torch.float32) + 0.5,
+            torch.arange(left, right, dtype=torch.float32) + 0.5,
+            indexing="ij",
+        )
+        positions = self.crop_from_photo(torch.stack([x, y], -1)).to(values.dtype)
+        grid = _normalised(positions, values)
+        sampled = functional.grid_sample(values[None], grid, mode, "border", align_corners=False)[0]
+        restored = values.new_zeros(len(values), height, width)
+        restored[:, top:bottom, left:right] = sampled * (grid.abs() <= 1).all(-1)
+        return restored
+
+    def camera(self) -> Camera:
+        """The crop's virtual camera; its principal point is the crop's centre."""
+        focal = FACE_FOCAL / FACE_SIZE * self.size / self.zoom
+        middle = self.size / 2
+        return Camera(torch.tensor(focal), torch.tensor([middle, middle]), self.size, self.size)
+
+    def photo_camera(self, height: int, width: int) -> Camera:
+        """The camera of the whole photo of height x width pixels that has taken this crop.
+
+        Points of the crop's camera reach it by a rotation of `angle` about the optical axis.
+        """
+        focal = FACE_FOCAL / FACE_SIZE * self.side / self.zoom
+        return Camera(torch.tensor(focal), torch.tensor(self.centre), height, width)
+
+    def resized(self, size: int) -> "Crop":
+        """The same square of the photo with another number of pixels."""
+        return replace(self, size=size)
+
+    def recentred(self, point: Sequence[float]) -> "Crop":
+        """The crop moved so that its middle lies at a point of the photo."""
+        x, y = point
+        return replace(self, centre=(float(x), float(y)))
+
+    def head_crop(self) -> "Crop":
+        """The head crop around this face crop: the same centre and angle, twice the side, 256 px."""
+        side = self.side / self.zoom * HEAD_ZOOM
+        return replace(self, side=side, size=HEAD_SIZE, zoom=HEAD_ZOOM)
+
+    def _rotation(self, like: Tensor) -> Float[Tensor, "2 2"]:
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        return like.new_tensor([[cosine, -sine], [sine, cosine]])
+
+    def _positions(self, samples: int = 1) -> Float[Tensor, "n n 2"]:
+        """Where the centres of the crop's pixels, or of finer samples of them, lie in the photo."""
+        line = (torch.arange(self.size * samples, dtype=torch.float32) + 0.5) / samples
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        return self.photo_from_crop(torch.stack([x, y], -1))
+
+    def _bounds(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the photo's pixels that the crop can touch; at least one pixel."""
+        reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))
+        margin = 2 + 2 * self.side / self.size
+        low = [math.floor(value - reach - margin) for value in self.centre]
+        high = [math.ceil(value + reach + margin) for value in self.centre]
+        left, top = (min(max(value, 0), limit - 1) for value, limit in zip(low, (width, height), strict=True))
+        right, bottom = (
+            max(min(value, limit), first + 1)
+            for value, limit, first in zip(high, (width, height), (left, top), strict=True)
+        )
+        return left, top, right, bottom
+
+
+def crop_from_landmarks(landmarks: Float[Tensor, "68 2"]) -> Crop:
+    """Place the face crop on 68 landmarks (iBUG order, pixels of the photo).
+
+    The angle is the roll of the eyes and mouth; the centre is that of the landmarks' box in the upright
+    frame; the side is 1.6 sqrt(width * height) of that box. Training crops are placed by this function, and
+    at inference the crop is placed again by it, on the projected landmarks of the first reconstruction:
+    the re-alignment on the head's centre of the paper (section 3.1), with the middle of the face for the
+    centre of the head, so that training and inference agree.
+    """
+    points = landmarks.detach().double().cpu()
+    left, right, mouth = points[36:42].mean(0), points[42:48].mean(0), points[[48, 54]].mean(0)
+    angle = roll_of_face(left, right, mouth)
+    rotation = points.new_tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    upright = points @ rotation
+    low, high = upright.amin(0), upright.amax(0)
+    x, y = ((low + high) / 2 @ rotation.T).tolist()
+    return Crop((x, y), FACE_MARGIN * float((high - low).prod().sqrt()), angle, FACE_SIZE)
+
+
+def crop_from_detection(detection: Detection) -> Crop:
+    """Place the face crop on a detected face, as `crop_from_landmarks` would on its landmarks."""
+    left, right, _, *corners = torch.from_numpy(detection.keypoints).double()
+    angle = roll_of_face(left, right, (corners[0] + corners[1]) / 2)
+    box = torch.from_numpy(detection.box).double()
+    size = float((box[2:] - box[:2]).prod().sqrt())
+    x, y = ((box[:2] + box[2:]) / 2 + torch.tensor([0.0, 0.16]) * size).tolist()
+    return Crop((x, y), FACE_MARGIN * 1.0 * size, angle, FACE_SIZE)
+
+
+def roll_of_face(
+    left_eye: Float[Tensor, "2"], right_eye: Float[Tensor, "2"], mouth: Float[Tensor, "2"]
+) -> float:
+    """Roll of a face in the picture, radians, clockwise > 0.
+
+    The mean direction of the line between the eyes (left and right of the picture) and of the normal of
+    the line from the eyes to the mouth, each with its length: the longer one counts more in side views.
+    """
+    down = mouth - (left_eye + right_eye) / 2
+    across = right_eye - left_eye + torch.stack([down[1], -down[0]])
+    return math.atan2(float(across[1]), float(across[0]))
+
+
+def _normalised(
+    positions: Float[Tensor, "*grid 2"], values: Float[Tensor, "*channels H W"]
+) -> Float[Tensor, "1 *grid 2"]:
+    """Pixel coordinates as grid_sample (align_corners=False) wants them."""
+    height, width = values.shape[-2:]
+    return (positions * 2 / positions.new_tensor([width, height]) - 1)[None]
