@@ -1,0 +1,1 @@
+"""Data sets, synthetic heads and corruption, for training and evaluation."""

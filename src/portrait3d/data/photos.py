@@ -1,0 +1,202 @@
+"""Folders of labelled photos, as every training and evaluation stage reads them.
+
+The layout, below one root: `portraits/`, `clips/`, `research/scut/` and `research/utk/`, each with
+`images/ID.jpg`, `parsing/ID.png` (19 classes; may be missing), `landmarks.npz` and `index.csv`. Labels are
+converted to this project's conventions on reading: pixel centres at +0.5, pitch > 0 looks up, angles in
+radians, nine parsing classes.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+OPEN_FOLDERS = ("portraits", "clips")
+"""Folders whose licences allow any use of models trained on them."""
+RESEARCH_FOLDERS = ("research/scut", "research/utk")
+"""Folders that make a model trained on them non-commercial research only."""
+
+FOLDED_CLASSES = np.array([0, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1, 5, 1, 1, 6, 7, 7, 2, 8], np.uint8)
+"""CelebAMask-HQ's 19 classes -> the nine of `portrait3d.models.parsing_net.PARSING_CLASSES`.
+
+Brows, eyes, nose, lips and glasses are face; ear rings, necklaces and clothes are body.
+"""
+
+# fmt: off
+LANDMARKS_OF_MESH = np.array([
+    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,
+    168, 197, 5, 4, 75, 97, 2, 326, 305,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
+])
+"""The 68 iBUG landmarks among the 468 points of MediaPipe's face mesh, in iBUG order."""
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """One photo of one person with its labels; pixels are read when asked for."""
+
+    name: str
+    folder: str
+    """Its folder below the root, such as "portraits"."""
+    root: Path = field(repr=False)
+    person: str
+    """The same for all photos of one person."""
+    split: str
+    """"train" or "val"; no person is in both."""
+    licence: str
+    width: int
+    height: int
+    yaw: float
+    """Radians, rough; > 0 faces the picture's right."""
+    pitch: float
+    """Radians, rough; > 0 looks up."""
+    roll: float
+    """Radians, rough; > 0 is clockwise in the picture."""
+    points: Float[np.ndarray, "N 3"] = field(repr=False)
+    """MediaPipe mesh points (N = 468), or the iBUG landmarks alone (N = 68): x and y in pixels, z likewise
+    in pixels, smaller = nearer, relative to the head's centre."""
+    box: Float[np.ndarray, "4"] = field(repr=False)
+    """The face detector's x0, y0, x1, y1 in pixels."""
+    clip: str | None = None
+    """The clip that the photo is a frame of, if any."""
+    frame: int | None = None
+
+    @property
+    def landmarks(self) -> Float[np.ndarray, "68 2"]:
+        """The 68 landmarks in iBUG order, pixels."""
+        points = self.points if len(self.points) == 68 else self.points[LANDMARKS_OF_MESH]
+        return points[:, :2]
+
+    @property
+    def has_mesh_points(self) -> bool:
+        """Whether all 468 mesh points are known."""
+        return len(self.points) == 468
+
+    @property
+    def parsing_path(self) -> Path:
+        """Where the 19-class label image lies, if there is one."""
+        return self.root / self.folder / "parsing" / f"{self.name}.png"
+
+    def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The photo itself, RGB."""
+        with Image.open(self.root / self.folder / "images" / f"{self.name}.jpg") as image:
+            return np.array(image.convert("RGB"))
+
+    def parsing(self) -> UInt8[np.ndarray, "H W"]:
+        """The nine-class label of every pixel."""
+        with Image.open(self.parsing_path) as image:
+            return FOLDED_CLASSES[np.array(image)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPair:
+    """Two frames of one clip whose heads differ in rotation and little in expression."""
+
+    first: LabelledPhoto
+    second: LabelledPhoto
+    rotation: float
+    """Angle between the two head poses, radians."""
+    scale: float
+    """Size of the face in the second frame over that in the first."""
+
+
+class PhotoFolder(Sequence[LabelledPhoto]):
+    """The photos below one root, in a fixed order.
+
+    Args:
+        root: The directory that holds `portraits/`, `clips/` and, if wanted, `research/`.
+        folders: Which folders to read, by name; by default every open folder that exists.
+        research: Read the research-only folders too (ignored when `folders` is given).
+        split: "train", "val", or None for both.
+        parsed: Keep only photos that have a parsing label.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        folders: Sequence[str] | None = None,
+        research: bool = False,
+        split: str | None = None,
+        parsed: bool = False,
+    ) -> None:
+        self.root = Path(root)
+        if folders is None:
+            known = OPEN_FOLDERS + (RESEARCH_FOLDERS if research else ())
+            folders = [name for name in known if (self.root / name / "index.csv").is_file()]
+        if split not in (None, "train", "val"):
+            raise ValueError(f'A split is "train", "val" or None, got {split!r}.')
+        if not folders:
+            raise FileNotFoundError(
+                f"{self.root} holds none of {', '.join(OPEN_FOLDERS + RESEARCH_FOLDERS)}."
+            )
+        photos = [photo for name in folders for photo in read_folder(self.root, name)]
+        self.photos = [
+            photo
+            for photo in photos
+            if (split is None or photo.split == split) and (not parsed or photo.parsing_path.is_file())
+        ]
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledPhoto: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LabelledPhoto]: ...
+    def __getitem__(self, index: int | slice) -> LabelledPhoto | list[LabelledPhoto]:
+        return self.photos[index]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def clip_pairs(self) -> Iterator[ClipPair]:
+        """The pairs listed in `clips/pairs.csv` of which both frames are in this folder."""
+        frames = {photo.name: photo for photo in self.photos if photo.clip is not None}
+        with (self.root / "clips" / "pairs.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                first, second = frames.get(row["frame_a"]), frames.get(row["frame_b"])
+                if first is not None and second is not None:
+                    rotation = math.radians(float(row["rotation_deg"]))
+                    yield ClipPair(first, second, rotation, float(row["scale_ratio"]))
+
+
+def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
+    """Read the labels of one folder; `ValueError` if its tables disagree."""
+    index, landmarks = root / folder / "index.csv", root / folder / "landmarks.npz"
+    for path in (index, landmarks):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing.")
+    with index.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(landmarks, allow_pickle=False) as table:
+        ids = [str(name) for name in table["ids"]]
+        points = table["points"].astype(np.float32)
+        boxes = table["box"][:, :4].astype(np.float32) + 0.5
+    if ids != [row["id"] for row in rows]:
+        raise ValueError(f"{landmarks} and {index} list different photos.")
+    points[..., :2] += 0.5
+    for row, marks, box in zip(rows, points, boxes, strict=True):
+        yield LabelledPhoto(
+            name=row["id"],
+            folder=folder,
+            root=root,
+            person=row["person"],
+            split=row["split"],
+            licence=row["licence"],
+            width=int(row["width"]),
+            height=int(row["height"]),
+            yaw=math.radians(float(row["yaw"])),
+            pitch=-math.radians(float(row["pitch"])),
+            roll=math.radians(float(row["roll"])),
+            points=marks,
+            box=box,
+            clip=row.get("clip") or None,
+            frame=int(row["frame"]) if row.get("frame") else None,
+        )

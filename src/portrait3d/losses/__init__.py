@@ -1,0 +1,1 @@
+"""The paper's equations and the other training losses, as functions."""

@@ -1,0 +1,1 @@
+"""The head model and the networks."""

@@ -1,0 +1,1 @@
+"""One training loop and a configuration and a loss for every stage."""
