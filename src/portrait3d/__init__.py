@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
+    from portrait3d.errors import InvalidImageError, NoFaceError
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
-    from portrait3d.preprocessing.detection import NoFaceError
-    from portrait3d.preprocessing.image import InvalidImageError
 
 __version__ = "0.1.0"
 __all__ = ["InvalidImageError", "NoFaceError", "Portrait", "Portrait3D", "__version__"]
 
 _HOMES = {
-    "InvalidImageError": "portrait3d.preprocessing.image",
-    "NoFaceError": "portrait3d.preprocessing.detection",
+    "InvalidImageError": "portrait3d.errors",
+    "NoFaceError": "portrait3d.errors",
     "Portrait": "portrait3d.portrait",
     "Portrait3D": "portrait3d.pipeline",
 }
