@@ -47,8 +47,8 @@ def interpolate_torch(
 
 class _Interpolation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, attributes, faces, face_index, barycentric):  # pyright:
-    ignore[reportIncompatibleMethodOverride] ctx.save_for_backward(attributes, faces, face_index, barycentric)
+    def forward(ctx, attributes, faces, face_index, barycentric):  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(attributes, faces, face_index, barycentric)
         values = attributes.detach().contiguous().numpy()
         out = np.zeros((*face_index.shape, values.shape[-1]), dtype=values.dtype)
         _forward(
