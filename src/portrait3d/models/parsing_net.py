@@ -1,0 +1,89 @@
+"""The parsing network: which part of the head, or what else, every pixel of the head crop shows."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from portrait3d.models.backbones import EfficientNetLite0
+
+PARSING_CLASSES = (
+    "background",
+    "face",
+    "hair",
+    "left ear",
+    "right ear",
+    "inner mouth",
+    "neck",
+    "body",
+    "headwear",
+)
+"""What the labels 0 to 8 mean; left and right are the picture's. Glasses and beards are face."""
+MIRRORED_CLASSES = (0, 1, 2, 4, 3, 5, 6, 7, 8)
+"""The label that each label has in the mirrored picture."""
+
+
+class ParsingNet(nn.Module):
+    """A U-Net on EfficientNet-Lite0 with a separable decoder and additive skips, logits at half resolution.
+
+    The place of Lin et al., "Face Parsing with RoI Tanh-Warping" (CVPR 2019), in the paper (section 3.2); here
+    the network sees the plain upright head crop.
+
+    Args:
+        width: Factor on the encoder's channel counts; 1 fits the ImageNet weights.
+        channels: Channels of the decoder at 1/2, 1/4, 1/8, 1/16 and 1/32.
+    """
+
+    def __init__(self, width: float = 1.0, channels: tuple[int, ...] = (24, 40, 64, 96, 128)) -> None:
+        super().__init__()
+        self.settings = {"width": width, "channels": list(channels)}
+        self.encoder = EfficientNetLite0(width)
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(given, wanted, 1, bias=False), nn.BatchNorm2d(wanted))
+            for given, wanted in zip(self.encoder.channels, channels, strict=True)
+        )
+        self.context = _separable(channels[-1], channels[-1])
+        self.up = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1, bias=False)
+            for fine, coarse in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.fuse = nn.ModuleList(_separable(fine, fine) for fine in channels[:-1])
+        self.head = nn.Sequential(
+            _separable(channels[0], channels[0]), nn.Conv2d(channels[0], len(PARSING_CLASSES), 1)
+        )
+
+    def forward(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
+        """Logits of every class; the crop is RGB in [0, 1] with sides that are multiples of 32."""
+        logits = self.logits_at_half(crop)
+        return F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def logits_at_half(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
+        """Logits at half the crop's resolution, as the decoder computes them; what training compares."""
+        levels = [lateral(x) for lateral, x in zip(self.lateral, self.encoder(crop), strict=True)]
+        x = F.relu6(levels[-1])
+        x = x + self.context(x)
+        for up, fuse, level in zip(self.up[::-1], self.fuse[::-1], levels[-2::-1], strict=True):
+            x = F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = fuse(F.relu6(x + level))
+        return self.head(x)
+
+    @torch.inference_mode()
+    def parse(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
+        """Class probabilities, the mean of the crop's and of its mirror image's."""
+        mirrored = self(crop.flip(-1)).softmax(1).flip(-1)[:, list(MIRRORED_CLASSES)]
+        return (self(crop).softmax(1) + mirrored) / 2
+
+
+def mirror_labels(labels: Int64[Tensor, "*batch H W"]) -> Int64[Tensor, "*batch H W"]:
+    """The labels of the mirrored picture: flipped, with the ears' names exchanged."""
+    return labels.new_tensor(MIRRORED_CLASSES)[labels.flip(-1)]
+
+
+def _separable(given: int, wanted: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(given, given, 3, padding=1, groups=given, bias=False),
+        nn.BatchNorm2d(given),
+        nn.Conv2d(given, wanted, 1, bias=False),
+        nn.BatchNorm2d(wanted),
+        nn.ReLU6(inplace=True),
+    )
