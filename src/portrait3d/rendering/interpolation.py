@@ -27,8 +27,7 @@ def interpolate_compiled(
     barycentric: Float[Tensor, "B H W 3"],
 ) -> Float[Tensor, "B C H W"]:
     """The same for given parts of the fragments; a compiled loop for the CPU."""
-    return _Interpolation.apply(attributes, faces, face_index, barycentric)  # pyright:
-    ignore[reportReturnType]
+    return _Interpolation.apply(attributes, faces, face_index, barycentric)  # pyright: ignore[reportReturnType]
 
 
 def interpolate_torch(
