@@ -1,10 +1,12 @@
 """Interpolation against an analytic plane, finite differences and its own torch version."""
 
+from collections.abc import Callable
+
 import torch
 
 from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate, interpolate_compiled, interpolate_torch
-from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.rendering.rasterizer import Backend, rasterize
 
 
 def _patch(seed: int = 0, n: int = 6, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,7 +23,7 @@ def _patch(seed: int = 0, n: int = 6, size: int = 16) -> tuple[torch.Tensor, tor
 
 
 def test_a_tilted_plane_is_interpolated_perspective_correctly() -> None:
-    # Points of a plane in camera space: with themselves as attributes, every pixel shows its point of the plane.
+    # Points of a plane in camera space: with themselves as attributes, every pixel shows its point of it.
     focal, size = 40.0, 32
     points = torch.tensor([[-9.0, -8, 12], [11, -9, 40], [-10, 9, 30], [10, 10, 58]])
     normal = torch.linalg.cross(points[1] - points[0], points[2] - points[0])
@@ -71,7 +73,11 @@ def test_compiled_and_torch_versions_agree_with_their_gradients() -> None:
     attributes = torch.rand(1, screen.shape[1], 5, dtype=torch.float64)
     weight = torch.rand(1, 5, 16, 16, dtype=torch.float64)
     found = []
-    for backend, chosen in (("compiled", interpolate_compiled), ("torch", interpolate_torch)):
+    cases: list[tuple[Backend, Callable[..., torch.Tensor]]] = [
+        ("compiled", interpolate_compiled),
+        ("torch", interpolate_torch),
+    ]
+    for backend, chosen in cases:
         s, a = screen.clone().requires_grad_(), attributes.clone().requires_grad_()
         fragments = rasterize(s, faces, 16, 16, backend=backend)
         picture = chosen(a, faces, fragments.face_index, fragments.barycentric)
