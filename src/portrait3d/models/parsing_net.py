@@ -1,11 +1,17 @@
 """The parsing network: which part of the head, or what else, every pixel of the head crop shows."""
 
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, UInt8
+from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.models.backbones import EfficientNetLite0
+from portrait3d.preprocessing.alignment import Crop
 
 PARSING_CLASSES = (
     "background",
@@ -21,12 +27,16 @@ PARSING_CLASSES = (
 """What the labels 0 to 8 mean; left and right are the picture's. Glasses and beards are face."""
 MIRRORED_CLASSES = (0, 1, 2, 4, 3, 5, 6, 7, 8)
 """The label that each label has in the mirrored picture."""
+HEAD_CLASSES = (1, 2, 3, 4, 5, 8)
+"""The labels of what turns with the head."""
+BAND = 512
+"""Rows of the photo that are labelled at a time, which bounds the memory for large photos."""
 
 
 class ParsingNet(nn.Module):
-    """A U-Net on EfficientNet-Lite0 with a separable decoder and additive skips, logits at half resolution.
+    """A U-Net on EfficientNet-Lite0: separable decoder, additive skips, logits at half resolution.
 
-    The place of Lin et al., "Face Parsing with RoI Tanh-Warping" (CVPR 2019), in the paper (section 3.2); here
+    In the place of Lin et al., "Face Parsing with RoI Tanh-Warping" (CVPR 2019; paper, section 3.2); here
     the network sees the plain upright head crop.
 
     Args:
@@ -43,10 +53,7 @@ class ParsingNet(nn.Module):
             for given, wanted in zip(self.encoder.channels, channels, strict=True)
         )
         self.context = _separable(channels[-1], channels[-1])
-        self.up = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1, bias=False)
-            for fine, coarse in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1, bias=False) for fine, coarse in pairwise(channels))
         self.fuse = nn.ModuleList(_separable(fine, fine) for fine in channels[:-1])
         self.head = nn.Sequential(
             _separable(channels[0], channels[0]), nn.Conv2d(channels[0], len(PARSING_CLASSES), 1)
@@ -68,15 +75,66 @@ class ParsingNet(nn.Module):
         return self.head(x)
 
     @torch.inference_mode()
-    def parse(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
-        """Class probabilities, the mean of the crop's and of its mirror image's."""
-        mirrored = self(crop.flip(-1)).softmax(1).flip(-1)[:, list(MIRRORED_CLASSES)]
-        return (self(crop).softmax(1) + mirrored) / 2
+    def parse(self, crop: Float[Tensor, "B 3 H W"], *, mirrored: bool = True) -> Float[Tensor, "B 9 H W"]:
+        """Class probabilities; `mirrored` averages those of the crop and of its mirror image."""
+        probabilities = self(crop).softmax(1)
+        if mirrored:
+            turned = self(crop.flip(-1)).softmax(1).flip(-1)
+            probabilities = (probabilities + turned[:, list(MIRRORED_CLASSES)]) / 2
+        return probabilities
 
 
-def mirror_labels(labels: Int64[Tensor, "*batch H W"]) -> Int64[Tensor, "*batch H W"]:
-    """The labels of the mirrored picture: flipped, with the ears' names exchanged."""
-    return labels.new_tensor(MIRRORED_CLASSES)[labels.flip(-1)]
+@dataclass(frozen=True, slots=True)
+class HeadParsing:
+    """What every pixel shows, around one person's head."""
+
+    labels: UInt8[np.ndarray, "H W"]
+    """Labels of the photo's pixels, as in `PARSING_CLASSES`; background beyond the head crop."""
+    head_labels: UInt8[np.ndarray, "size size"]
+    """Labels of the head crop's pixels."""
+    head_probabilities: Float[Tensor, "9 size size"]
+    """Class probabilities in the head crop."""
+
+
+def parse_head(
+    net: ParsingNet, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop, *, mirrored: bool = True
+) -> HeadParsing:
+    """Label the pixels of the head crop and of the photo.
+
+    Probabilities go back to the photo, not labels, so that contours stay smooth there. Face, hair, ears and
+    headwear that don't hang together with the face in the crop's middle are another person's, or wrong, and
+    become background, neck or body.
+    """
+    device = next(net.parameters()).device
+    image = crop.extract(pixels)[None].to(device, memory_format=torch.channels_last)
+    probabilities = keep_one_head(net.parse(image, mirrored=mirrored)[0].cpu())
+    height, width = pixels.shape[:2]
+    labels = np.zeros((height, width), np.uint8)
+    for top in range(0, height, BAND):
+        rows = min(BAND, height - top)
+        shifted = crop.recentred((crop.centre[0], crop.centre[1] - top))
+        labels[top : top + rows] = shifted.restore(probabilities, rows, width).argmax(0).numpy()
+    return HeadParsing(labels, probabilities.argmax(0).numpy().astype(np.uint8), probabilities)
+
+
+def keep_one_head(probabilities: Float[Tensor, "9 H W"]) -> Float[Tensor, "9 H W"]:
+    """Clear the head classes wherever they don't hang together with the face in the middle."""
+    labels = probabilities.argmax(0).numpy()
+    # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head.
+    joined = ndimage.binary_dilation(np.isin(labels, HEAD_CLASSES))
+    components, count = ndimage.label(joined, np.ones((3, 3)))
+    height, width = labels.shape
+    middle = np.s_[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
+    faces = np.bincount(components[middle][labels[middle] == 1], minlength=count + 1)
+    faces[0] = 0
+    kept = int(faces.argmax()) if faces.any() else -1
+    cleared = torch.from_numpy((components > 0) & (components != kept))
+    probabilities = probabilities.clone()
+    for label in HEAD_CLASSES:
+        probabilities[label].masked_fill_(cleared, 0.0)
+    # The background's share also makes up for classes that leave nothing at all.
+    probabilities[0] += 1e-6
+    return probabilities / probabilities.sum(0)
 
 
 def _separable(given: int, wanted: int) -> nn.Sequential:

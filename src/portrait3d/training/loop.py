@@ -153,7 +153,7 @@ class TrainingLoop:
                 self.save()
 
     def batches(self, samples: Dataset, size: int, workers: int = 0) -> Iterator[Any]:
-        """Batches from the current step on, moved to the device; step k holds the size samples from k size on.
+        """Batches from the current step on, on the device; step k holds the size samples from k size on.
 
         `samples[i]` must depend on i alone, so that a resumed run sees what an uninterrupted one would.
         """
