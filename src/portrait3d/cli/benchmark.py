@@ -1,0 +1,5 @@
+"""`benchmark`: how long every stage takes."""
+
+
+def benchmark() -> None:
+    """Measure every stage."""

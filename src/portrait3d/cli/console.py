@@ -1,0 +1,101 @@
+"""What the commands print: progress and tables for people, JSON for programs, one line for a failure."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from portrait3d.errors import InvalidImageError, NoFaceError
+
+FAILURE = 1
+"""Exit code of a command that could not do what was asked; usage errors exit with 2."""
+
+EXPECTED = (InvalidImageError, NoFaceError, OSError, ValueError, FloatingPointError)
+"""Errors that a user can cause and whose message says enough; all others are bugs and show a traceback."""
+
+output = Console()
+messages = Console(stderr=True)
+
+
+class ReportingGroup(TyperGroup):
+    """A group of commands that turns expected errors into one clear line and a non-zero exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            if os.environ.get("PORTRAIT3D_TRACEBACK"):
+                raise
+            report_failure(error)
+            raise typer.Exit(FAILURE) from None
+
+
+def describe(error: Exception) -> str:
+    """One line that says what went wrong, without the name of a Python class."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def report_failure(error: Exception) -> None:
+    """Print one line about an expected error to stderr."""
+    messages.print(f"[red]error:[/] {escape(describe(error))}", soft_wrap=True, highlight=False)
+
+
+def escape(text: str) -> str:
+    """Keep Rich from reading square brackets in a file name as markup."""
+    return text.replace("[", r"\[")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=as_json) + "\n")
+
+
+def as_json(value: Any) -> Any:
+    """Return paths, numpy scalars and arrays as JSON knows them."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
+    """Print a table to stdout: the first column to the left, numbers to the right."""
+    table = Table(title=title, caption=note or None, title_justify="left", caption_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    output.print(table)
+
+
+@contextmanager
+def working(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show a spinner while something short is going on."""
+    if quiet or not messages.is_terminal:
+        yield
+    else:
+        with messages.status(what):
+            yield
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Show the library's log on stderr."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=messages, show_path=False, markup=False)
+    logger = logging.getLogger("portrait3d")
+    logger.addHandler(handler)
+    logger.setLevel(level)

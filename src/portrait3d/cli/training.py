@@ -1,0 +1,161 @@
+"""`train face|parsing|depth|refinement`: for people who bring their own data."""
+
+import importlib
+import json as json_format
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from portrait3d.cli.configuration import build_config, merged, read_settings
+from portrait3d.cli.console import escape, messages, output, print_json
+
+train = typer.Typer(no_args_is_help=True, help="Train a network on labelled photos.")
+
+STAGES = {
+    "face": ("FaceTrainingConfig", "train_face"),
+    "parsing": ("ParsingTraining", "train_parsing"),
+    "depth": ("DepthTrainingConfig", "train_depth"),
+    "refinement": ("RefinementTrainingConfig", "train_refinement"),
+}
+"""The configuration and the function of each stage, in `portrait3d.training.<stage>`."""
+
+
+def stage_command(stage: str) -> Callable[..., None]:
+    """The command that trains one stage."""
+
+    def command(
+        data: Annotated[Path, typer.Option(help="Root of the labelled photos.")],
+        out: Annotated[
+            Path,
+            typer.Option(
+                help="Directory of the run; a run that is there already goes on from its checkpoint."
+            ),
+        ],
+        minutes: Annotated[
+            float | None, typer.Option(help="Stop after this much training, all starts together.")
+        ] = None,
+        steps: Annotated[int | None, typer.Option(help="Stop after this many steps.")] = None,
+        config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win.")] = None,
+        device: Annotated[
+            str | None, typer.Option(help="A torch device; by default CUDA where there is one.")
+        ] = None,
+        precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+        batch: Annotated[int | None, typer.Option(help="Samples in a batch.")] = None,
+        seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
+        threads: Annotated[int | None, typer.Option(help="Threads that torch may use.")] = None,
+        research: Annotated[
+            bool | None,
+            typer.Option(
+                "--research/--no-research",
+                help="Use the research-only folders too; the weights are then non-commercial research only.",
+            ),
+        ] = None,
+        tensorboard: Annotated[
+            bool | None, typer.Option("--tensorboard", help="Write TensorBoard files too.")
+        ] = None,
+        json: Annotated[bool, typer.Option("--json", help="Print the last evaluation as JSON.")] = False,
+    ) -> None:
+        if not data.is_dir():
+            raise FileNotFoundError(f"{data} is no directory; --data needs the root of the labelled photos.")
+        loop = {
+            "out": out,
+            "minutes": minutes,
+            "steps": steps,
+            "device": device,
+            "precision": precision,
+            "seed": seed,
+            "tensorboard": tensorboard,
+        }
+        flags = {"data": data, "batch": batch, "research": research, "loop": loop}
+        run_stage(stage, merged(read_settings(config), flags), threads=threads, quiet=json)
+        report(out, json=json)
+
+    command.__name__ = stage
+    command.__doc__ = f"Train the {stage} network."
+    return command
+
+
+for _stage in STAGES:
+    train.command(_stage)(stage_command(_stage))
+
+
+def run_stage(stage: str, settings: dict[str, Any], *, threads: int | None, quiet: bool) -> None:
+    """Build the stage's configuration and train."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    module = importlib.import_module(f"portrait3d.training.{stage}")
+    config_name, function_name = STAGES[stage]
+    config = build_config(getattr(module, config_name), settings)
+    with progress(stage, config.loop, quiet=quiet):
+        getattr(module, function_name)(config)
+
+
+class LoopProgress(logging.Handler):
+    """Moves a progress bar with the lines that the training loop logs.
+
+    Args:
+        bar: The bar to move.
+        minutes: The run's time limit, if any.
+        steps: The run's limit of steps, if any.
+    """
+
+    def __init__(self, bar: Progress, minutes: float | None, steps: int | None) -> None:
+        super().__init__(logging.INFO)
+        self.bar, self.minutes, self.steps = bar, minutes, steps
+        self.task = bar.add_task("starting", total=1.0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a logged line: numbers move the bar, evaluations and other messages are printed above it."""
+        text = record.getMessage()
+        try:
+            entry = json_format.loads(text)
+            step, spent = entry["step"], entry["minutes"]
+        except (ValueError, KeyError, TypeError):
+            self.bar.console.print(escape(text), highlight=False)
+            return
+        done = max(spent / self.minutes if self.minutes else 0.0, step / self.steps if self.steps else 0.0)
+        total = entry.get("losses", {}).get("total")
+        description = f"step {step}" + (f", loss {total:.4g}" if total is not None else "")
+        self.bar.update(self.task, completed=min(done, 1.0), description=description)
+        if "evaluation" in entry:
+            scores = ", ".join(f"{name} {value:.4g}" for name, value in entry["evaluation"].items())
+            self.bar.console.print(f"step {step}: {escape(scores)}", highlight=False)
+
+
+@contextmanager
+def progress(stage: str, loop: Any, *, quiet: bool) -> Iterator[None]:
+    """Show how far a training run is, on stderr."""
+    if quiet:
+        yield
+        return
+    columns = (TextColumn(stage), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    logger = logging.getLogger("portrait3d")
+    with Progress(*columns, TextColumn("{task.description}"), console=messages) as bar:
+        handler = LoopProgress(bar, loop.minutes, loop.steps)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+
+def report(out: Path, *, json: bool) -> None:
+    """Say where the weights are and how good they are."""
+    log = out / "log.jsonl"
+    entries = [json_format.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    evaluations = [entry for entry in entries if "evaluation" in entry]
+    best = max(evaluations, key=lambda entry: entry["evaluation"]["score"], default=None)
+    if json:
+        print_json({"directory": out, "steps": entries[-1]["step"] if entries else 0, "best": best})
+        return
+    output.print(f"run: {escape(str(out))} (log.jsonl, config.json, checkpoint.pt)", soft_wrap=True)
+    if best is not None:
+        output.print(f"best: step {best['step']}, score {best['evaluation']['score']:.4g}")

@@ -1,0 +1,70 @@
+"""Defaults, TOML files and flags become one configuration."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from portrait3d.cli.configuration import build_config, merged, read_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    out: Path
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    angle: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    data: Path
+    loop: Loop
+    batch: int = 8
+    weights: tuple[float, ...] = (1.0,)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "training.toml"
+    path.write_text(
+        'batch = 4\nweights = [1, 2.5]\n[loop]\nout = "a"\nminutes = 3\n[augmentation]\nangle = 20\n'
+    )
+    flags = {"data": Path("photos"), "batch": None, "loop": {"out": Path("b"), "minutes": None}}
+    assert build_config(Training, merged(read_settings(path), flags)) == Training(
+        data=Path("photos"),
+        batch=4,
+        weights=(1.0, 2.5),
+        loop=Loop(out=Path("b"), minutes=3.0),
+        augmentation=Augmentation(angle=20.0),
+    )
+
+
+def test_no_file_means_no_settings() -> None:
+    assert read_settings(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": "photos", "loop": {"out": "a"}, "bach": 4}, "no setting bach"),
+        ({"data": "photos", "loop": {"out": "a", "hours": 4}}, r"no setting loop\.hours"),
+        ({"data": "photos", "loop": {"out": "a"}, "batch": "many"}, "batch must be of type int, got 'many'"),
+        ({"data": "photos", "loop": {"out": "a"}, "batch": True}, "batch must be of type int"),
+        ({"loop": {"out": "a"}}, "setting data is missing"),
+        ({"data": "photos"}, r"setting loop\.out is missing"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_config(Training, settings)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("batch = = 4")
+    with pytest.raises(ValueError, match=r"broken\.toml is no TOML file"):
+        read_settings(path)
