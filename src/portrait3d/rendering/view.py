@@ -1,0 +1,90 @@
+"""Pictures of a reconstructed head from any side."""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.mesh import HeadMesh, vertex_normals
+from portrait3d.geometry.pose import Pose
+from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.rasterizer import rasterize
+
+SAMPLES = 2
+"""Samples of a pixel along each axis."""
+DISTANCE = 1500.0
+"""From the camera of `frame_head` to the head's middle, mm: where a face fills a third of a portrait."""
+CLAY = (0.82, 0.79, 0.76)
+"""Linear grey of the plain surface, RGB."""
+KEY_LIGHT = (-0.4, -0.6, -0.7)
+"""Direction to the light of the plain surface: from above the viewer's left shoulder."""
+
+
+def render_view(
+    head: HeadMesh,
+    camera_from_head: Pose,
+    camera: Camera,
+    *,
+    style: Literal["photo", "clay"] = "photo",
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw a head with its texture (`photo`) or as a plain, lit surface (`clay`), RGB.
+
+    `camera_from_head` moves the mesh from its own frame to the camera's; the identity shows it as the photo
+    does if `camera` is the photo's.
+    """
+    if style not in ("photo", "clay"):
+        raise ValueError(f"A view's style is 'photo' or 'clay', got {style!r}.")
+    height, width = camera.height * SAMPLES, camera.width * SAMPLES
+    vertices = camera_from_head.apply(torch.from_numpy(head.vertices).float())
+    faces = torch.from_numpy(head.faces)
+    screen = camera.screen(vertices) * torch.tensor([SAMPLES, SAMPLES, 1.0])
+    fragments = rasterize(screen[None], faces, height, width)
+    if style == "photo":
+        uv = interpolate(torch.from_numpy(head.uv).float()[None], faces, fragments)
+        texture = torch.from_numpy(head.texture).permute(2, 0, 1)[None].float() / 255
+        grid = uv.permute(0, 2, 3, 1) * 2 - 1
+        colours = functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+    else:
+        normals = interpolate(vertex_normals(vertices, faces)[None], faces, fragments)
+        colours = _clay(functional.normalize(normals, dim=1))
+    covered = (fragments.face_index >= 0)[:, None]
+    ground = torch.tensor(background)[None, :, None, None] / 255
+    picture = functional.avg_pool2d(torch.where(covered, colours, ground), SAMPLES)[0]
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def frame_head(
+    head: HeadMesh, yaw: float, pitch: float, size: int, head_pose: Pose | None = None
+) -> tuple[Pose, Camera]:
+    """Pose and camera that show a whole head from the front (0, 0) or a side, in size x size pixels.
+
+    Angles are in degrees and absolute: yaw > 0 turns the face to the picture's right, pitch > 0 up.
+    `head_pose` is the head's pose in the mesh's frame (`Portrait.camera_from_model`); without it the head
+    counts as looking straight at the camera.
+    """
+    low, high = head.vertices.min(axis=0), head.vertices.max(axis=0)
+    middle = torch.from_numpy((low + high) / 2).float()
+    radius = float(np.linalg.norm(head.vertices - (low + high) / 2, axis=1).max())
+    angles = (torch.tensor(math.radians(angle)) for angle in (yaw, pitch, 0.0))
+    turn = Pose.from_euler(*angles, torch.tensor([0.0, 0.0, DISTANCE]))
+    centred = Pose(torch.eye(3), -middle)
+    if head_pose is not None:
+        upright = Pose(head_pose.rotation.transpose(-1, -2), torch.zeros(3))
+        centred = upright @ centred
+    focal = size / 2 * math.sqrt(DISTANCE**2 - radius**2) / radius
+    camera = Camera(torch.tensor(focal), torch.tensor([size / 2, size / 2]), size, size)
+    return turn @ centred, camera
+
+
+def _clay(normals: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Lambert's law with a key light, and a weaker light at the camera."""
+    light = functional.normalize(normals.new_tensor(KEY_LIGHT), dim=0)
+    key = (normals * light[:, None, None]).sum(1, keepdim=True).clamp_min(0)
+    front = -normals[:, 2:]
+    return normals.new_tensor(CLAY)[:, None, None] * (0.18 + 0.62 * key + 0.25 * front.clamp_min(0))
