@@ -1,0 +1,158 @@
+"""Batches for the face network: stored crops of fitted photos, placed, mirrored and recoloured at random."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from portrait3d.data.augmentation import move_points, move_pose, vary_appearance, warp_crops
+from portrait3d.data.fits import FaceFits
+from portrait3d.data.photos import LabelledPhoto
+from portrait3d.geometry.pose import Pose
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.mesh_points import MeshPoints, mirror_pairs
+from portrait3d.preprocessing.alignment import FACE_MARGIN, FACE_SIZE, Crop
+
+logger = logging.getLogger(__name__)
+
+STORED_SIZE, STORED_MARGIN = 224, 1.4
+"""Pixels of the stored crops, and what they cover: this many face crops."""
+BOX_SHIFT, BOX_SIDE = 0.16, 1.415
+"""From the labels' detector boxes to face crops: centre lowered and side, both times sqrt(w h) of the box."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceBatch:
+    """Face crops and everything known about them; points and poses in the crop's camera (pixels of 224)."""
+
+    images: Float[Tensor, "B 3 S S"]
+    points: Float[Tensor, "B 468 2"]
+    """The teacher's points; NaN where a photo has the 68 landmarks alone."""
+    coefficients: FaceCoefficients
+    has_appearance: Bool[Tensor, " B"]
+    """Whether albedo and lighting are known; they are zero otherwise."""
+    pose: Pose
+    extent: Float[Tensor, " B"]
+    """sqrt(w h) of the landmarks' box, pixels of 224."""
+
+
+def crop_from_box(box: Float[np.ndarray, "4"]) -> Crop:
+    """The face crop that the labels' detector box suggests; its angle is unknown and left zero."""
+    size = math.sqrt(max(float((box[2] - box[0]) * (box[3] - box[1])), 1.0))
+    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + BOX_SHIFT * size)
+    return Crop((float(centre[0]), float(centre[1])), BOX_SIDE * size, 0.0, FACE_SIZE)
+
+
+def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) -> np.ndarray:
+    """A wide upright crop of every photo, uint8 [N, 224, 224, 3] mapped from the cache, made if missing."""
+    path, key = cache / "crops.npy", cache / "crops.key"
+    if not (path.is_file() and key.is_file() and key.read_text() == fits.key):
+        logger.info("Cutting %d crops.", len(photos))
+        shape = (len(photos), STORED_SIZE, STORED_SIZE, 3)
+        stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        for k, photo in enumerate(photos):
+            crop = Crop(tuple(fits.centre[k]), STORED_MARGIN * fits.side[k], fits.angle[k], STORED_SIZE)
+            pixels = crop.extract(photo.pixels()).permute(1, 2, 0) * 255
+            stored[k] = pixels.round().to(torch.uint8).numpy()
+        stored.flush()
+        key.write_text(fits.key)
+    return np.load(path, mmap_mode="r")
+
+
+class FaceCrops:
+    """Random access to augmented batches of fitted crops.
+
+    Args:
+        fits: Labels and fits, one row a crop.
+        images: The stored crops of the same rows.
+        head: The head model, for mirroring.
+        appearance: Albedo (80) and lighting (9) of every row, NaN where unknown; None if all are.
+    """
+
+    def __init__(
+        self,
+        fits: FaceFits,
+        images: UInt8[np.ndarray, "N H W 3"],
+        head: HeadModel,
+        appearance: Float[np.ndarray, "N 89"] | None = None,
+    ) -> None:
+        if len(fits) != len(images):
+            raise ValueError(f"{len(fits)} fits and {len(images)} images do not belong together.")
+        self.fits, self.images = fits, images
+        self.points = torch.from_numpy(fits.points)
+        if appearance is None:
+            appearance = np.full((len(fits), 89), np.nan, np.float32)
+        self.has_appearance = torch.from_numpy(np.isfinite(appearance).all(1))
+        self.coefficients = torch.from_numpy(np.concatenate([fits.shape, np.nan_to_num(appearance)], axis=1))
+        self.pose = Pose(torch.from_numpy(fits.rotation), torch.from_numpy(fits.translation))
+        self.head, self.pairs = head, mirror_pairs(MeshPoints.from_head_model(head).mean)
+        self.box_shift, self.box_scale = self._detector_crops()
+
+    def __len__(self) -> int:
+        return len(self.fits)
+
+    def _detector_crops(self) -> tuple[Float[Tensor, "N 2"], Float[Tensor, " N"]]:
+        """Where detectors' crops lie in the stored ones, as shift and scale; none for hopeless boxes."""
+        shift, scale = np.zeros((len(self), 2), np.float32), np.ones(len(self), np.float32)
+        for k, box in enumerate(self.fits.box):
+            crop = crop_from_box(box)
+            offset, angle = np.array(crop.centre) - self.fits.centre[k], self.fits.angle[k]
+            cos, sin = math.cos(angle), math.sin(angle)
+            upright = np.array([cos * offset[0] + sin * offset[1], cos * offset[1] - sin * offset[0]])
+            shift[k], scale[k] = upright * FACE_SIZE / self.fits.side[k], self.fits.side[k] / crop.side
+        hopeless = (np.hypot(*shift.T) > 60) | (np.abs(np.log(scale)) > 0.6)
+        shift[hopeless], scale[hopeless] = 0, 1
+        return torch.from_numpy(shift), torch.from_numpy(scale)
+
+    def batch(self, rows: np.ndarray, size: int, random: np.random.Generator) -> FaceBatch:
+        """These rows with random placement, mirroring and appearance."""
+        count = len(rows)
+
+        def normal(deviation: float, *shape: int) -> Tensor:
+            return torch.from_numpy(random.normal(0, deviation, shape).astype(np.float32))
+
+        detected = torch.from_numpy(random.random(count) < 0.5)
+        shift = torch.where(
+            detected[:, None], self.box_shift[rows] + normal(4, count, 2), normal(6, count, 2)
+        )
+        scale = torch.where(detected, self.box_scale[rows].log(), 0.0)
+        scale = (scale + normal(0.06, count)).exp()
+        rolled = (random.random(count) < 0.2) * random.uniform(-0.6, 0.6, count)
+        angle = normal(math.radians(5), count) + torch.from_numpy(rolled.astype(np.float32))
+        mirrored = torch.from_numpy(random.random(count) < 0.5)
+
+        points, coefficients, pose = self.mirror(rows, mirrored)
+        shift[:, 0] = torch.where(mirrored, -shift[:, 0], shift[:, 0])
+        images = warp_crops(self.images[rows], STORED_MARGIN, shift, scale, angle, size, mirrored)
+        return FaceBatch(
+            images=vary_appearance(images, random),
+            points=move_points(points, shift, scale, angle),
+            coefficients=coefficients,
+            has_appearance=self.has_appearance[rows],
+            pose=move_pose(pose, shift, scale, angle),
+            extent=FACE_SIZE / FACE_MARGIN * scale,
+        )
+
+    def mirror(
+        self, rows: np.ndarray, mirrored: Bool[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B 468 2"], FaceCoefficients, Pose]:
+        """Points, coefficients and poses of these rows, some as a mirror would show them."""
+        points, vector = self.points[rows], self.coefficients[rows]
+        rotation, translation = self.pose.rotation[rows], self.pose.translation[rows]
+        flip = torch.tensor([-1.0, 1.0, 1.0])
+        reflected = torch.stack([FACE_SIZE - points[..., 0], points[..., 1]], dim=-1)[:, self.pairs]
+        other = self.head.mirrored(FaceCoefficients.from_vector(vector)).to_vector()
+        one, two = mirrored[:, None], mirrored[:, None, None]
+        pose = Pose(
+            torch.where(two, rotation * flip[:, None] * flip, rotation),
+            torch.where(one, translation * flip, translation),
+        )
+        coefficients = FaceCoefficients.from_vector(torch.where(one, other, vector))
+        return torch.where(two, reflected, points), coefficients, pose

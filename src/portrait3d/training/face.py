@@ -1,0 +1,221 @@
+"""Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
+from portrait3d.data.fits import load_or_fit
+from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.evaluation.face import normalised_error, predict_faces
+from portrait3d.geometry.pose import Pose
+from portrait3d.losses.face import (
+    emphasised_landmarks,
+    landmark_loss,
+    rotation_loss,
+    shape_loss,
+    standardised_loss,
+)
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_net import FaceNet, FaceNetConfig, FaceOutput
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs, slide_offsets
+from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
+from portrait3d.training.loop import LoopConfig, TrainingLoop
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceTrainingConfig:
+    """Everything that a training of the face network depends on."""
+
+    loop: LoopConfig
+    data: Path
+    """Root of the labelled photos (--data)."""
+    cache: Path | None = None
+    """Where fits and crops are kept between runs (1.6 GB for ten thousand photos); by default OUT/cache."""
+    research: bool = True
+    """Use the research-only folders too, which makes the weights non-commercial research only."""
+    net: FaceNetConfig = field(default_factory=FaceNetConfig)
+    batch: int = 32
+    rate: float = 1e-3
+    weight_decay: float = 0.02
+    emphasis: float = 2.0
+    """Weight of nose and inner mouth among the 68 landmarks; Deng et al. have 20 for squared distances."""
+    landmarks: float = 0.6
+    """Weight of the 68 landmarks (percent of face size)."""
+    mesh_points: float = 0.4
+    """Weight of the 468 mesh points (percent of face size)."""
+    shape: float = 0.4
+    """Weight of the distance to the fitted shape (mm)."""
+    coefficients: float = 0.4
+    """Weight of the standardised identity and expression coefficients."""
+    rotation: float = 0.15
+    """Weight of the rotation (degrees)."""
+    depth: float = 0.05
+    """Weight of the distance from the camera (percent)."""
+    appearance: float = 0.2
+    """Weight of the standardised albedo and lighting coefficients, where they are known."""
+    turned_share: float = 0.125
+    """Share of every batch that shows photographed faces turned by up to 60 degrees."""
+    turned_count: int = 3000
+    """How many such pictures are rendered before training."""
+    photometric: float = 5.0
+    """Weight of the photometric loss, Eq. 2, in the last part of the training."""
+    photometric_from: float = 0.66
+    """The progress (0 to 1) from which on faces are rendered."""
+    photometric_samples: int = 8
+    """How many faces of a batch are rendered."""
+    photometric_size: int = 96
+    """Pixels of the rendered crops."""
+
+
+class FaceLoss:
+    """Distance of the network's output from fits and landmarks; knows the head model at the mesh points.
+
+    Args:
+        config: The terms' weights.
+        points: The head model at the teacher's points.
+        slide: Table of `slide_offsets` for the 468 points.
+        scale: Spread of the training set's shape coefficients.
+    """
+
+    def __init__(self, config: FaceTrainingConfig, points: MeshPoints, slide: Tensor, scale: Tensor) -> None:
+        self.config, self.points, self.slide, self.scale = config, points, slide, scale
+        self.emphasis = emphasised_landmarks(config.emphasis)
+
+    def __call__(self, net: FaceNet, output: FaceOutput, batch: FaceBatch) -> dict[str, Tensor]:
+        """Every term's mean over the batch, and their weighted sum as "total"."""
+        config, pose = self.config, output.camera_from_model
+        truth = torch.cat([batch.coefficients.identity, batch.coefficients.expression], dim=1)
+        shape = self.points(output.shape)
+        moved = pose.apply(shape)
+        pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:].clamp_min(50.0)
+        pixels = pixels + slide_offsets(self.slide, pose, FACE_FOCAL)
+        # Fits to 68 points say less about the shape than fits to 468.
+        trust = torch.where(batch.points.isnan().any(2).any(1), 0.5, 1.0)
+        known = batch.has_appearance.float()
+        look = standardised_loss(
+            output.coefficients.albedo, batch.coefficients.albedo, net.albedo_scale
+        ) + standardised_loss(output.coefficients.lighting, batch.coefficients.lighting, net.lighting_scale)
+        depths = pose.translation[:, 2].clamp_min(50.0) / batch.pose.translation[:, 2]
+        terms = {
+            "landmarks": landmark_loss(
+                pixels[:, LANDMARKS_OF_MESH], batch.points[:, LANDMARKS_OF_MESH], batch.extent, self.emphasis
+            ),
+            "mesh_points": landmark_loss(pixels, batch.points, batch.extent),
+            "shape": trust * shape_loss(shape, self.points(truth)),
+            "coefficients": trust * standardised_loss(output.shape, truth, self.scale),
+            "rotation": rotation_loss(pose.rotation, batch.pose.rotation),
+            "depth": 100 * depths.log().abs(),
+            "appearance": look * known / known.mean().clamp_min(1e-6),
+        }
+        losses = {name: value.mean() for name, value in terms.items()}
+        losses["total"] = torch.stack([getattr(config, name) * losses[name] for name in terms]).sum()
+        return losses
+
+
+def train_face(config: FaceTrainingConfig) -> Path:
+    """Train the face network, going on where an earlier start with the same directory stopped.
+
+    Fits, crops and checkpoints are kept, so a second start costs seconds. Returns the run's directory, which
+    holds the network with the best validation error as `best.safetensors`.
+    """
+    head = HeadModel.load()
+    points = MeshPoints.from_head_model(head)
+    photos = PhotoFolder(config.data, research=config.research)
+    cache = config.cache or config.loop.out / "cache"
+    fits = load_or_fit(photos, points, cache)
+    crops = FaceCrops(fits, store_crops(photos, fits, cache), head)
+    training = np.flatnonzero(~fits.validation)
+    validation = [photo for photo in photos if photo.split == "val"]
+    folders = np.array([photo.folder for photo in validation])
+    truth = np.stack([photo.landmarks for photo in validation])
+
+    torch.manual_seed(config.loop.seed)
+    net = FaceNet(config.net)
+    net.load_imagenet()
+    standardise(net, crops, training)
+    loss = FaceLoss(config, points, net.mesh_slide.clone(), net.shape_scale.clone())
+
+    def evaluate(module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, FaceNet)
+        errors = normalised_error(predict_faces(module, head, validation, passes=1).landmarks, truth)
+        scores = {str(name): float(errors[folders == name].mean()) for name in np.unique(folders)}
+        return {"score": -float(errors.mean()), "nme": float(errors.mean()), **scores}
+
+    loop = TrainingLoop(
+        config.loop,
+        {"net": net},
+        {"net": face_optimizer(net, config)},
+        averaged="net",
+        evaluate=evaluate,
+        settings={**asdict(config), "loop": None, "cache": None},
+    )
+    for step in loop:
+        random = np.random.default_rng([config.loop.seed, step])
+        batch = crops.batch(
+            epoch_rows(training, step, config.batch, config.loop.seed), net.config.working_size, random
+        )
+        losses = loss(net, net(batch.images), batch)
+        loop.update("net", losses["total"])
+        loop.log(losses)
+    return config.loop.out
+
+
+def epoch_rows(rows: np.ndarray, step: int, size: int, seed: int) -> np.ndarray:
+    """The rows of one step: every epoch is a fresh permutation, and step alone decides."""
+    steps = max(len(rows) // size, 1)
+    epoch, place = divmod(step, steps)
+    order = np.random.default_rng([seed, 1_000_000 + epoch]).permutation(rows)
+    return order[place * size : (place + 1) * size]
+
+
+def face_optimizer(net: FaceNet, config: FaceTrainingConfig) -> torch.optim.AdamW:
+    """AdamW that decays weights, not biases and norms."""
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.99))
+
+
+def standardise(net: FaceNet, crops: FaceCrops, rows: np.ndarray) -> None:
+    """Set the network's buffers from the targets of the training set."""
+    vector = crops.coefficients[rows]
+    net.shape_mean.copy_(vector[:, :144].mean(0))
+    net.shape_scale.copy_(vector[:, :144].std(0).clamp_min(0.03))
+    known = vector[crops.has_appearance[rows]]
+    if len(known) > 1:
+        net.albedo_mean.copy_(known[:, 144:224].mean(0))
+        net.albedo_scale.copy_(known[:, 144:224].std(0).clamp_min(0.03))
+        net.lighting_mean.copy_(known[:, 224:].mean(0))
+        net.lighting_scale.copy_(known[:, 224:].std(0).clamp_min(0.03))
+    translation = crops.pose.translation[rows]
+    net.place_mean[:2] = (translation[:, :2] / translation[:, 2:] * FACE_FOCAL).mean(0)
+    net.place_mean[2] = translation[:, 2].log().mean().exp()
+    net.mesh_slide.copy_(torch.from_numpy(crops.fits.slide))
+    net.slide.copy_(landmark_slide(crops, rows))
+
+
+@torch.no_grad()
+def landmark_slide(crops: FaceCrops, rows: np.ndarray) -> Float[Tensor, "7 68 2"]:
+    """Where detectors' 68 landmarks lie off the model's own: the jaw slides, others are off a little."""
+    head, pose = crops.head, Pose(crops.pose.rotation[rows], crops.pose.translation[rows])
+    vectors = crops.coefficients[rows].split(256)
+    points = torch.cat(
+        [head.landmarks(head.vertices(FaceCoefficients.from_vector(part))) for part in vectors]
+    )
+    camera = pose.apply(points)
+    pixels = FACE_SIZE / 2 + FACE_FOCAL * camera[..., :2] / camera[..., 2:]
+    pairs = mirror_pairs(head.landmarks(head.mean[None])[0])
+    offsets = crops.points[rows][:, LANDMARKS_OF_MESH] - pixels
+    return learn_slide(offsets, pose, FACE_FOCAL, pairs, torch.ones(68, dtype=torch.bool))
