@@ -80,14 +80,11 @@ def warp_crops(
     return F.grid_sample(source, grid.unflatten(1, (size, size)), align_corners=False)
 
 
-def vary_appearance(
-    images: Float[Tensor, "B 3 S S"], random: np.random.Generator
-) -> Float[Tensor, "B 3 S S"]:
-    """Gamma, contrast, saturation, tint, low resolution, JPEG, noise and covered parts, all at random."""
-    batch, size = len(images), images.shape[-1]
+def vary_colour(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
+    """Random gamma, contrast, saturation (sometimes none) and tint."""
 
     def uniform(low: float, high: float) -> Tensor:
-        return torch.from_numpy(random.uniform(low, high, (batch, 1, 1, 1)).astype(np.float32))
+        return torch.from_numpy(random.uniform(low, high, (len(images), 1, 1, 1)).astype(np.float32))
 
     images = images.clamp(0, 1) ** torch.exp(uniform(-0.4, 0.4))
     mean = images.mean((1, 2, 3), keepdim=True)
@@ -95,8 +92,13 @@ def vary_appearance(
     gray = images.mean(1, keepdim=True)
     saturation = torch.where(uniform(0, 1) < 0.1, 0.0, uniform(0.5, 1.4))
     images = gray + (images - gray) * saturation
-    images = images * (1 + torch.from_numpy(random.normal(0, 0.05, (batch, 3, 1, 1)).astype(np.float32)))
-    images = images.clamp(0, 1)
+    tint = torch.from_numpy(random.normal(0, 0.05, (len(images), 3, 1, 1)).astype(np.float32))
+    return (images * (1 + tint)).clamp(0, 1)
+
+
+def degrade(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
+    """Low resolution, noise, JPEG and covered rectangles, each for some of the images."""
+    images, (batch, _, size, _) = images.clone(), images.shape
     few = random.permutation(batch)[: int(0.3 * batch)]
     if len(few):
         low = int(random.uniform(0.3, 0.8) * size)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from portrait3d.data.augmentation import move_points, move_pose, vary_appearance, warp_crops
+from portrait3d.data.augmentation import degrade, move_points, move_pose, vary_colour, warp_crops
 from portrait3d.data.fits import FaceFits
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.geometry.pose import Pose
@@ -28,6 +28,10 @@ BOX_SHIFT, BOX_SIDE = 0.16, 1.415
 """From the labels' detector boxes to face crops: centre lowered and side, both times sqrt(w h) of the box."""
 
 
+RECOLOURED = 0.6
+"""Share of the images whose colours are varied; the others teach albedo and light."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaceBatch:
     """Face crops and everything known about them; points and poses in the crop's camera (pixels of 224)."""
@@ -37,10 +41,26 @@ class FaceBatch:
     """The teacher's points; NaN where a photo has the 68 landmarks alone."""
     coefficients: FaceCoefficients
     has_appearance: Bool[Tensor, " B"]
-    """Whether albedo and lighting are known; they are zero otherwise."""
+    """Whether albedo and lighting are known, and the image's colours still the photo's."""
     pose: Pose
     extent: Float[Tensor, " B"]
     """sqrt(w h) of the landmarks' box, pixels of 224."""
+
+    def joined(self, other: "FaceBatch") -> "FaceBatch":
+        """Both batches in one."""
+        pose = Pose(
+            torch.cat([self.pose.rotation, other.pose.rotation]),
+            torch.cat([self.pose.translation, other.pose.translation]),
+        )
+        vector = torch.cat([self.coefficients.to_vector(), other.coefficients.to_vector()])
+        return FaceBatch(
+            images=torch.cat([self.images, other.images]),
+            points=torch.cat([self.points, other.points]),
+            coefficients=FaceCoefficients.from_vector(vector),
+            has_appearance=torch.cat([self.has_appearance, other.has_appearance]),
+            pose=pose,
+            extent=torch.cat([self.extent, other.extent]),
+        )
 
 
 def crop_from_box(box: Float[np.ndarray, "4"]) -> Crop:
@@ -131,11 +151,13 @@ class FaceCrops:
         points, coefficients, pose = self.mirror(rows, mirrored)
         shift[:, 0] = torch.where(mirrored, -shift[:, 0], shift[:, 0])
         images = warp_crops(self.images[rows], STORED_MARGIN, shift, scale, angle, size, mirrored)
+        recoloured = torch.from_numpy(random.random(count) < RECOLOURED)
+        images = torch.where(recoloured[:, None, None, None], vary_colour(images, random), images)
         return FaceBatch(
-            images=vary_appearance(images, random),
+            images=degrade(images, random),
             points=move_points(points, shift, scale, angle),
             coefficients=coefficients,
-            has_appearance=self.has_appearance[rows],
+            has_appearance=self.has_appearance[rows] & ~recoloured,
             pose=move_pose(pose, shift, scale, angle),
             extent=FACE_SIZE / FACE_MARGIN * scale,
         )

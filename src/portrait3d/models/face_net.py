@@ -1,6 +1,6 @@
 """The face network: a face crop in; shape, albedo, light and pose of the head model out (paper, stage 1)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,21 +15,6 @@ from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
 
 PARTS = {"shape": 144, "albedo": 80, "lighting": 9, "rotation": 6, "translation": 3}
 """What the network regresses, in order; "shape" is identity (80) and expression (64)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceNetConfig:
-    """Size of the face network."""
-
-    working_size: int = 128
-    """Pixels that the crop is reduced to first: the cost grows with the square, the error hardly falls."""
-    width: float = 1.0
-    """Factor on the encoder's channels; 1 for the ImageNet weights."""
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.working_size < 64 or self.working_size % 32:
-            raise ValueError(f"working_size must be a multiple of 32 from 64 on, got {self.working_size}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +37,29 @@ class FaceNet(nn.Module):
     The layer's outputs are standardised: means and deviations of the training targets are buffers, so that
     an untrained network predicts the mean face in the mean pose. The rotation is regressed as two columns
     (Zhou et al., CVPR 2019) instead of the paper's quaternion, which is discontinuous.
+
+    Args:
+        working_size: Pixels that the crop is reduced to first: the cost grows with the square, the error
+            hardly falls.
+        width: Factor on the encoder's channels; 1 for the ImageNet weights.
+        dropout: Share of the features that training leaves out.
     """
 
-    def __init__(self, config: FaceNetConfig | None = None) -> None:
+    def __init__(self, working_size: int = 128, width: float = 1.0, dropout: float = 0.1) -> None:
+        if working_size < 64 or working_size % 32:
+            raise ValueError(f"working_size must be a multiple of 32 from 64 on, got {working_size}.")
         super().__init__()
-        self.config = config or FaceNetConfig()
-        self.encoder = EfficientNetLite0(self.config.width)
+        self.settings = {"working_size": working_size, "width": width, "dropout": dropout}
+        self.working_size = working_size
+        self.encoder = EfficientNetLite0(width)
         *_, middle, coarse = self.encoder.channels
-        hidden = round(1280 * self.config.width)
+        hidden = round(1280 * width)
         self.head = nn.Sequential(
             SameConv(coarse, hidden, 1), nn.BatchNorm2d(hidden, eps=1e-3, momentum=0.01), nn.ReLU6()
         )
         self.coarse = nn.Sequential(nn.Conv2d(coarse, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU6())
         self.middle = nn.Sequential(nn.Conv2d(middle, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6())
-        self.dropout = nn.Dropout(self.config.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.regressor = nn.Linear(hidden + 64 * 4 * 4 + 24 * 7 * 7, sum(PARTS.values()))
         nn.init.normal_(self.regressor.weight, std=0.002)
         nn.init.zeros_(self.regressor.bias)
@@ -91,7 +85,7 @@ class FaceNet(nn.Module):
 
     def forward(self, crop: Float[Tensor, "B 3 H W"]) -> FaceOutput:
         """Reconstruct the face in square crops of any size, RGB in [0, 1]; the pipeline cuts 224 px."""
-        size = self.config.working_size
+        size = self.working_size
         if crop.shape[-2:] != (size, size):
             crop = F.interpolate(crop, (size, size), mode="bilinear", align_corners=False, antialias=True)
         raw = dict(zip(PARTS, self.regress(crop).split(list(PARTS.values()), dim=1), strict=True))
@@ -133,10 +127,6 @@ class FaceNet(nn.Module):
         """Translation (mm) from deviations of about 12 px across and 10 % in depth."""
         depth = self.place_mean[2] * torch.exp(0.1 * raw[:, 2:])
         return torch.cat([(self.place_mean[:2] + 12 * raw[:, :2]) / FACE_FOCAL * depth, depth], dim=1)
-
-    def config_dict(self) -> dict:
-        """What is needed to build this network again."""
-        return asdict(self.config)
 
 
 def rotation_from_columns(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:

@@ -1,7 +1,7 @@
 """Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from portrait3d.data.appearance import load_or_explain
 from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
 from portrait3d.data.fits import load_or_fit
 from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.data.turned_faces import load_or_turn
 from portrait3d.evaluation.face import normalised_error, predict_faces
 from portrait3d.geometry.pose import Pose
 from portrait3d.losses.face import (
@@ -22,7 +24,7 @@ from portrait3d.losses.face import (
     standardised_loss,
 )
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.face_net import FaceNet, FaceNetConfig, FaceOutput
+from portrait3d.models.face_net import FaceNet, FaceOutput
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs, slide_offsets
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
@@ -42,7 +44,8 @@ class FaceTrainingConfig:
     """Where fits and crops are kept between runs (1.6 GB for ten thousand photos); by default OUT/cache."""
     research: bool = True
     """Use the research-only folders too, which makes the weights non-commercial research only."""
-    net: FaceNetConfig = field(default_factory=FaceNetConfig)
+    working_size: int = 128
+    """Pixels that the network works at."""
     batch: int = 32
     rate: float = 1e-3
     weight_decay: float = 0.02
@@ -132,15 +135,17 @@ def train_face(config: FaceTrainingConfig) -> Path:
     photos = PhotoFolder(config.data, research=config.research)
     cache = config.cache or config.loop.out / "cache"
     fits = load_or_fit(photos, points, cache)
-    crops = FaceCrops(fits, store_crops(photos, fits, cache), head)
+    images = store_crops(photos, fits, cache)
+    crops = FaceCrops(fits, images, head, load_or_explain(fits, images, head, cache))
     training = np.flatnonzero(~fits.validation)
     validation = [photo for photo in photos if photo.split == "val"]
     folders = np.array([photo.folder for photo in validation])
     truth = np.stack([photo.landmarks for photo in validation])
 
     torch.manual_seed(config.loop.seed)
-    net = FaceNet(config.net)
+    net = FaceNet(config.working_size)
     net.load_imagenet()
+    net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     standardise(net, crops, training)
     loss = FaceLoss(config, points, net.mesh_slide.clone(), net.shape_scale.clone())
 
@@ -149,6 +154,9 @@ def train_face(config: FaceTrainingConfig) -> Path:
         errors = normalised_error(predict_faces(module, head, validation, passes=1).landmarks, truth)
         scores = {str(name): float(errors[folders == name].mean()) for name in np.unique(folders)}
         return {"score": -float(errors.mean()), "nme": float(errors.mean()), **scores}
+
+    turned = FaceCrops(*load_or_turn(fits, images, head, config.turned_count, cache), head)
+    few = round(config.turned_share * config.batch)
 
     loop = TrainingLoop(
         config.loop,
@@ -160,9 +168,11 @@ def train_face(config: FaceTrainingConfig) -> Path:
     )
     for step in loop:
         random = np.random.default_rng([config.loop.seed, step])
-        batch = crops.batch(
-            epoch_rows(training, step, config.batch, config.loop.seed), net.config.working_size, random
-        )
+        rows = epoch_rows(training, step, config.batch - few, config.loop.seed)
+        batch = crops.batch(rows, config.working_size, random)
+        if few:
+            rows = epoch_rows(np.arange(len(turned)), step, few, config.loop.seed)
+            batch = batch.joined(turned.batch(rows, config.working_size, random))
         losses = loss(net, net(batch.images), batch)
         loop.update("net", losses["total"])
         loop.log(losses)
