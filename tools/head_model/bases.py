@@ -13,7 +13,7 @@ ARKIT = 52
 EXTRA_EXPRESSIONS = 12
 FLIP_X = np.array([-1, 1, 1], np.float32)
 MILLIMETRES = np.array([100, -100, -100], np.float32)
-"""From MakeHuman's frame (decimetres, y up, z toward the viewer) to ours (mm, y down, z away from the viewer)."""
+"""From MakeHuman's frame (decimetres, y up, z toward the viewer) to ours (mm, y down, z away)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def build_bases(template: HeadTemplate, masks: dict[str, np.ndarray], count: int
 
 
 def align(heads: np.ndarray, weights: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Align all heads [N, V, 3] in place by similarities to their symmetric mean, and return it (Procrustes)."""
+    """Align heads [N, V, 3] in place by similarities to their symmetric mean, which it returns."""
     mean = symmetric(heads[:200].mean(0), mirror)
     share = (weights / weights.sum()).astype(np.float32)
     for _ in range(3):
@@ -122,7 +122,7 @@ def with_fixed_signs(modes: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def build_expressions(template: HeadTemplate, importance: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """ARKit blendshapes, made exactly symmetric, then what MakeHuman's older expression units add, in decimetres."""
+    """ARKit blendshapes, made exactly symmetric, then what MakeHuman's older units add, in decimetres."""
     names = [name for name in template.targets if name.startswith("arkit/")]
     arkit = np.stack([template.dense(name) for name in names])
     names = [name.removeprefix("arkit/") for name in names]

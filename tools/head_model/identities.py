@@ -11,7 +11,7 @@ LARGEST_SHIFT = 0.025
 SIDE_CORRELATION = 0.9
 """Correlation of the sliders of the left and of the right side."""
 
-LOCAL_FOLDERS = "head nose mouth eyes cheek chin ears forehead eyebrows neck".split()
+LOCAL_FOLDERS = ["head", "nose", "mouth", "eyes", "cheek", "chin", "ears", "forehead", "eyebrows", "neck"]
 OPPOSITES = [
     ("decr", "incr"),
     ("down", "up"),
@@ -78,7 +78,7 @@ def pair_sliders(names: list[str]) -> list[tuple[str, str]]:
 
 
 def slider_value(name: str, both_sides: dict[str, float], rng: np.random.Generator) -> float:
-    """A standard normal value, correlated between the two sides of the face; `both_sides` is filled on the way."""
+    """A standard normal value, correlated between the sides of the face through `both_sides`."""
     folder, tail = name.split("/")[:2]
     if tail[:2] not in ("l-", "r-"):
         return rng.normal()

@@ -6,10 +6,10 @@ from .anny_data import HeadTemplate
 
 
 def symmetric_quads(template: HeadTemplate) -> tuple[np.ndarray, np.ndarray]:
-    """Quads [Q, 4] and texture quads [Q, 4], rotated so that both sides split along mirrored diagonals.
+    """Quads and texture quads [Q, 4], rotated so that both sides split along mirrored diagonals.
 
-    A quad is split into corners (0, 1, 2) and (0, 2, 3); the quads of the negative side of x start at the mirror
-    image of the first corner of their partner.
+    A quad is split into corners (0, 1, 2) and (0, 2, 3); quads with x < 0 start at the mirror image of the
+    first corner of their partner.
     """
     quads, quad_uvs = template.quads.copy(), template.quad_uvs.copy()
     partner = {tuple(sorted(q)): i for i, q in enumerate(quads.tolist())}

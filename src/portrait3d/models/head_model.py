@@ -45,9 +45,9 @@ class HeadModel(nn.Module):
     uv: Float[Tensor, "U 2"]
     """Texture coordinates in [0, 1], (0, 0) at the top left; no two triangles overlap."""
     uv_faces: Int64[Tensor, "F 3"]
-    """Corners of `faces` as indices into `uv`, which has more points than there are vertices: it has seams."""
+    """Corners of `faces` as indices into `uv`, which has more points than the mesh: it has seams."""
     face_mask: Float[Tensor, " V"]
-    """1 on the face, 0 off it, soft at the border; as `ears_mask`, `lips_mask` and `lids_mask`, 0 off the skin."""
+    """1 on the face, 0 off it, soft at the border. As the other masks 0 off the skin."""
     ears_mask: Float[Tensor, " V"]
     lips_mask: Float[Tensor, " V"]
     lids_mask: Float[Tensor, " V"]
@@ -60,7 +60,7 @@ class HeadModel(nn.Module):
     expression_mirror: Int64[Tensor, "64"]
     """The expression on the other side."""
     part_of_vertex: Int64[Tensor, " V"]
-    """Position in `part_names` of the first part that a vertex belongs to (the skin at the cavities' rims)."""
+    """Position in `part_names` of the first part that a vertex belongs to: the skin at cavities' rims."""
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over the arrays of the asset that `tools/build_head_model.py` writes."""
@@ -139,7 +139,7 @@ class HeadModel(nn.Module):
         return torch.sparse.mm(self.subdivision, flat).unflatten(1, (len(values), -1)).transpose(0, 1)
 
     def mirrored(self, coefficients: FaceCoefficients) -> FaceCoefficients:
-        """Coefficients of the mirror image of a face in its light. Exact, for the bases are closed under it."""
+        """Coefficients of the mirror image of a face and its light; exact, by how the bases were built."""
         return FaceCoefficients(
             identity=coefficients.identity * self.identity_parity,
             expression=coefficients.expression[..., self.expression_mirror] * self.expression_parity,

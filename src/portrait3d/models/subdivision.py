@@ -66,7 +66,7 @@ def catmull_clark(
 def triangle_corners(quads: Int64[np.ndarray, "Q 4"]) -> Int64[np.ndarray, "F 3"]:
     """Corners of the triangles of quads, as positions in the flattened quads.
 
-    Quads are split along the diagonal from their first corner; one whose last two corners agree is one triangle.
+    Quads are split along the diagonal from their first corner; if the last two agree, one triangle is left.
     """
     halves = 4 * np.arange(len(quads))[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])
     return halves[np.stack([np.ones(len(quads), bool), quads[:, 2] != quads[:, 3]], axis=1)]
