@@ -1,0 +1,249 @@
+"""The straight line from a photo to a head, and from a head to the photo with the head turned."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from portrait3d.errors import NoFaceError
+from portrait3d.geometry import DepthMap, Mesh, Pose
+from portrait3d.geometry.skin import FittedHead
+from portrait3d.geometry.stitching import stitch
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import DepthNet, predict_depth
+from portrait3d.models.face_depth import render_face_depth
+from portrait3d.models.face_net import FaceNet
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.parsing_net import HeadParsing, ParsingNet, parse_head
+from portrait3d.models.pretrained import bundled, load_network
+from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
+from portrait3d.preprocessing.detection import Detection, FaceDetector
+from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
+from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.reposing import Reposer
+
+NETWORKS = {"face": FaceNet, "parsing": ParsingNet, "depth": DepthNet, "refinement": RefinementNet}
+"""The learned stages; each one's weights lie in a directory of its name."""
+TEXTURE_SIZE = 1024
+"""Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFit:
+    """The head model fitted to a photo by the face network, unbatched."""
+
+    crop: Crop
+    """The face crop that the fit was made in."""
+    coefficients: FaceCoefficients
+    crop_from_model: Pose
+    """Pose in the camera of the upright crop, mm."""
+
+
+class Portrait3D:
+    """Deep 3D portraits: `reconstruct` a head from a photo, `repose` turns it in the photo.
+
+    Every stage is an argument, so that any of them can be replaced. Inference is deterministic: the same
+    photo gives the same head, bit for bit, on one machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        head_model: HeadModel,
+        face_net: FaceNet,
+        parsing_net: ParsingNet,
+        depth_net: DepthNet,
+        refinement_net: RefinementNet,
+        detector: FaceDetector | None = None,
+    ) -> None:
+        self.head_model = head_model
+        self.face_net = face_net.eval()
+        self.parsing_net = parsing_net.eval()
+        self.depth_net = depth_net.eval()
+        self.refinement_net = refinement_net.eval()
+        self.detector = detector or FaceDetector()
+        self._last_reposer: Reposer | None = None
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path | None = None) -> "Portrait3D":
+        """Load the bundled weights, or those of a directory with a folder for each of `NETWORKS`.
+
+        A stage that the directory lacks is taken from the bundled weights. Raises `FileNotFoundError` if the
+        directory holds none of them, `WeightsError` if weights don't fit.
+        """
+        if directory is not None and not any((Path(directory) / name).is_dir() for name in NETWORKS):
+            raise FileNotFoundError(f"{directory} holds none of {', '.join(NETWORKS)}.")
+
+        def place(name: str) -> Path:
+            own = None if directory is None else Path(directory) / name
+            return own if own is not None and own.is_dir() else bundled(name)
+
+        nets = {f"{name}_net": load_network(kind, place(name)) for name, kind in NETWORKS.items()}
+        return cls(head_model=HeadModel.load(), **nets)
+
+    def reconstruct(self, photo: PhotoSource, face: int = 0) -> Portrait:
+        """Recover the head of one person in a photo.
+
+        Args:
+            photo: A path, a Pillow image or a uint8 RGB array [H, W, 3].
+            face: Which face, counted from the largest.
+
+        Raises:
+            InvalidImageError: The photo can't be read.
+            NoFaceError: It shows no face, or fewer than asked for.
+        """
+        decoded = decode_photo(photo)
+        detections = self.detector.detect(decoded.pixels, decoded.name)
+        if not 0 <= face < len(detections):
+            raise NoFaceError(
+                f"{decoded.name} shows {len(detections)} face(s), counted from 0: there is no face {face}."
+            )
+        return self._reconstruct(decoded, detections[face])
+
+    def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
+        """Recover the heads of everybody in a photo, the largest face first; errors as in `reconstruct`."""
+        decoded = decode_photo(photo)
+        detections = self.detector.detect(decoded.pixels, decoded.name)
+        return [self._reconstruct(decoded, detection) for detection in detections]
+
+    @torch.inference_mode()
+    def repose(
+        self,
+        portrait: Portrait,
+        yaw: float | None = None,
+        pitch: float | None = None,
+        roll: float | None = None,
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The photo with the head turned to an absolute pose, in degrees; None keeps the photo's own angle.
+
+        yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. The result has the
+        photo's size; pixels that the head neither leaves nor newly covers are the photo's own.
+        """
+        now = portrait.pose
+        asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
+        for name, angle in asked.items():
+            if angle is not None and not math.isfinite(angle):
+                raise ValueError(f"{name} must be a finite number of degrees, got {angle}.")
+        angles = {name: getattr(now, name) if angle is None else angle for name, angle in asked.items()}
+        reposer = self._reposer(portrait)
+        turn = reposer.coarse_turn(HeadAngles(**angles))
+        refined = self.refinement_net(turn.image[None], turn.holes[None])[0]
+        return reposer.composite(turn, refined)
+
+    @torch.inference_mode()
+    def _reconstruct(self, photo: Photo, detection: Detection) -> Portrait:
+        fit = self.fit_face(photo, detection)
+        head_crop = fit.crop.head_crop()
+        parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
+        depth = self.lift_head(photo, fit, head_crop, parsing)
+        vertices = self.head_model.vertices(_batched(fit.coefficients))
+        head = stitch(
+            self._fitted_head(vertices[0], fit.crop_from_model, head_crop),
+            depth,
+            parsing.head_probabilities.numpy(),
+            _picture(photo, head_crop),
+            head_crop.angle,
+        )
+        camera = head_crop.photo_camera(*photo.pixels.shape[:2])
+        camera_from_model = _roll(head_crop.angle) @ fit.crop_from_model
+        return Portrait(
+            photo=photo,
+            detection=detection,
+            camera=camera,
+            head_crop=head_crop,
+            coefficients=fit.coefficients,
+            camera_from_model=camera_from_model,
+            face=Mesh(camera_from_model.apply(vertices[0]), self.head_model.faces),
+            landmarks=self._landmarks(fit).numpy(),
+            head_parsing=parsing,
+            depth=depth,
+            head=head,
+        )
+
+    @torch.inference_mode()
+    def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
+        """Shape, light and pose of a detected face (paper, section 3.1).
+
+        The first result places the crop anew, and the second, made in that crop, is kept: the paper's
+        alignment after the face is known.
+        """
+        first = self._fit_crop(photo, crop_from_detection(detection))
+        return self._fit_crop(photo, crop_from_landmarks(self._landmarks(first)))
+
+    @torch.inference_mode()
+    def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> DepthMap:
+        """Depth of face, hair and ears in the head crop's camera (paper, section 3.3)."""
+        camera = head_crop.camera()
+        face = render_face_depth(
+            self.head_model, _batched(fit.coefficients), _batched_pose(fit.crop_from_model), camera
+        )
+        labels = torch.from_numpy(parsing.head_labels)[None]
+        picture = head_crop.extract(photo.pixels)[None]
+        depth = predict_depth(self.depth_net, picture, face.depth, labels, face.center, camera)
+        return DepthMap(depth.depth[0], depth.valid[0], camera)
+
+    def _fit_crop(self, photo: Photo, crop: Crop) -> FaceFit:
+        output = self.face_net(crop.extract(photo.pixels)[None])
+        coefficients = FaceCoefficients.from_vector(output.coefficients.to_vector()[0])
+        pose = Pose(output.camera_from_model.rotation[0], output.camera_from_model.translation[0])
+        return FaceFit(crop, coefficients, pose)
+
+    def _landmarks(self, fit: FaceFit) -> torch.Tensor:
+        """The 68 landmarks in pixels of the photo."""
+        points = self.head_model.landmarks(self.head_model.vertices(_batched(fit.coefficients)))
+        return fit.crop.photo_from_crop(
+            self.face_net.landmarks(points, _batched_pose(fit.crop_from_model))[0]
+        )
+
+    def _fitted_head(self, vertices: torch.Tensor, crop_from_model: Pose, head_crop: Crop) -> FittedHead:
+        model, camera = self.head_model, head_crop.camera()
+        placed = crop_from_model.apply(vertices)
+        seen = rasterize(camera.screen(placed)[None], model.faces, camera.height, camera.width)
+        return FittedHead(
+            vertices=placed.double().numpy(),
+            faces=model.skin_faces.numpy(),
+            camera_from_model=crop_from_model,
+            face_mask=model.face_mask.double().numpy(),
+            ears_mask=model.ears_mask.double().numpy(),
+            face_index=seen.face_index[0].numpy(),
+            depth=seen.depth[0].double().numpy(),
+        )
+
+    def _reposer(self, portrait: Portrait) -> Reposer:
+        """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
+        reposer = self._last_reposer
+        if reposer is None or reposer.portrait is not portrait:
+            reposer = self._last_reposer = Reposer(portrait)
+        return reposer
+
+
+def _picture(photo: Photo, head_crop: Crop) -> UInt8[np.ndarray, "S S 3"]:
+    """The head crop at the texture's resolution."""
+    size = min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
+    picture = head_crop.resized(size).extract(photo.pixels)
+    return (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _roll(angle: float) -> Pose:
+    """From the camera of an upright crop to the photo's."""
+    about_axis = torch.tensor(
+        [
+            [math.cos(angle), -math.sin(angle), 0.0],
+            [math.sin(angle), math.cos(angle), 0.0],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    return Pose(about_axis, torch.zeros(3))
+
+
+def _batched(coefficients: FaceCoefficients) -> FaceCoefficients:
+    return FaceCoefficients.from_vector(coefficients.to_vector()[None])
+
+
+def _batched_pose(pose: Pose) -> Pose:
+    return Pose(pose.rotation[None], pose.translation[None])
