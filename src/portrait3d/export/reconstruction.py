@@ -1,0 +1,88 @@
+"""All files about one portrait, in one directory."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from portrait3d.export.files import write_together
+from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
+from portrait3d.export.meshes import encode_glb, mesh_files
+from portrait3d.export.overview import depth_of_photo, overview
+from portrait3d.export.viewer import viewer_page
+from portrait3d.geometry.mesh import HeadPart
+from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.portrait import Portrait
+
+
+def save_reconstruction(
+    portrait: Portrait,
+    directory: str | Path,
+    turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
+) -> list[Path]:
+    """Write a portrait's files to a directory, all or none; returns their paths.
+
+    `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
+    0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
+    photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
+    """
+    directory = Path(directory)
+    pose, head = portrait.camera_from_model, portrait.head
+    glb = encode_glb(head, pose)
+    files = {directory / "head.glb": glb}
+    files |= mesh_files(head, directory / "head.obj", pose)
+    files |= mesh_files(head, directory / "head.ply", pose)
+    files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
+    files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
+    files[directory / "overview.png"] = encode_image(overview(portrait, turned))
+    files[directory / "viewer.html"] = viewer_page(glb, f"{Path(portrait.photo.name).name} - portrait3d")
+    text = json.dumps(describe(portrait), indent=1, allow_nan=False)
+    files[directory / "portrait.json"] = text.encode()
+    return write_together(files)
+
+
+def describe(portrait: Portrait) -> dict[str, Any]:
+    """What `portrait.json` holds: numbers, with their units and conventions in the keys' names."""
+    height, width = portrait.photo.pixels.shape[:2]
+    pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
+    coefficients = portrait.coefficients
+    return {
+        "photo": {"name": portrait.photo.name, "width": width, "height": height},
+        "camera": {
+            "focal_px": float(portrait.camera.focal),
+            "principal_px": portrait.camera.principal.tolist(),
+        },
+        "pose_degrees": {"yaw": angles.yaw, "pitch": angles.pitch, "roll": angles.roll},
+        "camera_from_model_mm": {
+            "rotation": pose.rotation.tolist(),
+            "translation": pose.translation.tolist(),
+        },
+        "detection": {
+            "box_px": portrait.detection.box.tolist(),
+            "score": portrait.detection.score,
+            "keypoints_px": portrait.detection.keypoints.tolist(),
+        },
+        "head_crop": {
+            "centre_px": list(crop.centre),
+            "side_px": crop.side,
+            "angle_radians": crop.angle,
+            "size": crop.size,
+        },
+        "landmarks_px": portrait.landmarks.round(3).tolist(),
+        "coefficients": {
+            name: getattr(coefficients, name).flatten().tolist()
+            for name in ("identity", "expression", "albedo", "lighting")
+        },
+        "head": {
+            "vertices": len(portrait.head.vertices),
+            "faces": len(portrait.head.faces),
+            "vertices_by_part": {
+                part.name.lower(): int((portrait.head.part == part).sum()) for part in HeadPart
+            },
+        },
+        "parsing_classes": list(PARSING_CLASSES),
+        "depth_unit_mm": DEPTH_UNIT,
+    }
