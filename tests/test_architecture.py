@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_only_the_command_line_prints() -> None:
         assert not calls, f"{path}:{calls[0].lineno} prints"
 
 
-def is_print(node: ast.AST) -> bool:
+def is_print(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
 
 
