@@ -1,0 +1,138 @@
+"""The head's texture: the photo on the left, colours of what the photo does not show on the right.
+
+Hidden colours live on a disc: directions from the middle of the skull, with the back of the head in the
+disc's middle and the face at its rim (azimuthal equidistant).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.skin import HEAD_CENTRE
+
+DISC = 256
+"""Pixels across a disc while it is filled."""
+
+
+def disc_coordinates(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
+    """Where points of the model's frame (mm) lie on the disc, 0 to 1."""
+    direction = points - HEAD_CENTRE
+    x, y, z = direction.T / np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
+    radius = np.arccos(np.clip(z, -1, 1)) / np.pi
+    across = np.maximum(np.hypot(x, y), 1e-9)
+    return 0.5 + 0.5 * radius[:, None] * np.stack([x / across, y / across], axis=1)
+
+
+def disc_directions(size: int) -> Float[np.ndarray, "size size 3"]:
+    """Unit vector of the model's frame for every pixel of the disc."""
+    v, u = np.mgrid[:size, :size] + 0.5
+    u, v = 2 * u / size - 1, 2 * v / size - 1
+    radius = np.hypot(u, v)
+    theta = np.pi * np.minimum(radius, 1.0)
+    ratio = np.sin(theta) / np.maximum(radius, 1e-9)
+    return np.stack([u * ratio, v * ratio, np.cos(theta)], axis=-1)
+
+
+def spread(
+    points: Float[np.ndarray, "N 3"], values: Float[np.ndarray, "N C"], from_front: bool = False
+) -> Float[Tensor, "C DISC DISC"]:
+    """Values over a whole disc from those of some points (model frame, mm).
+
+    What is not known comes from the mirror image at the other side of the head, then, if wanted, from the
+    front (the back of the head takes the hair of the temples and the crown), then from what is nearest.
+    """
+    colours = values
+    cell = (disc_coordinates(points) * DISC).astype(np.int64).clip(0, DISC - 1)
+    cell = torch.from_numpy(cell[:, 1] * DISC + cell[:, 0])
+    total = torch.zeros(colours.shape[1] + 1, DISC * DISC)
+    weighted = torch.from_numpy(np.concatenate([colours, np.ones((len(points), 1))], axis=1).T).float()
+    total.index_add_(1, cell, weighted)
+    total = total.unflatten(1, (DISC, DISC))
+    # Close the gaps between the points, which lie farther apart than pixels near the rim.
+    blurred = _blur(total, 2)
+    total = torch.where(total[-1:] > 0, total, blurred * (blurred[-1:] > 0.02))
+    known = (total[-1] > 0).float()
+    value = total[:-1] / total[-1].clamp_min(1e-6)
+    mirrored, taken = value.flip(-1), known.flip(-1) * (1 - known)
+    value, known = value + (mirrored - value) * taken, known + taken
+    if from_front:
+        front, taken = _front_to_back(value), _front_to_back(known[None])[0] * (1 - known)
+        value, known = value + (front - value) * taken, known + taken
+    return push_pull(value, known.clamp(0, 1))
+
+
+def _front_to_back(values: Float[Tensor, "C size size"]) -> Float[Tensor, "C size size"]:
+    """Mirror the disc between front and back, by sampling radius 1 - r; nothing comes to the front."""
+    size = values.shape[-1]
+    line = (torch.arange(size) + 0.5) * 2 / size - 1
+    v, u = torch.meshgrid(line, line, indexing="ij")
+    radius = torch.hypot(u, v).clamp_min(1e-6)
+    ratio = (1 - radius) / radius
+    grid = torch.stack([u * ratio, v * ratio], dim=-1)[None]
+    sampled = torch.nn.functional.grid_sample(values[None], grid, "nearest", "zeros", align_corners=False)[0]
+    return sampled * ((radius < 0.5) & (radius > 0.05))
+
+
+def _blur(values: Float[Tensor, "C H W"], radius: int) -> Float[Tensor, "C H W"]:
+    return torch.nn.functional.avg_pool2d(values[None], 2 * radius + 1, 1, radius, count_include_pad=True)[0]
+
+
+def strands(size: int) -> Float[Tensor, "size size"]:
+    """Noise that runs down from the crown like hair, mean 0 and standard deviation about 1."""
+    rng = np.random.default_rng(7)
+    x, y, z = np.moveaxis(disc_directions(size), -1, 0)
+    # Strands leave the crown, a little behind the top of the head.
+    tilt = np.radians(25.0)
+    y, z = y * np.cos(tilt) + z * np.sin(tilt), z * np.cos(tilt) - y * np.sin(tilt)
+    azimuth = np.arctan2(x, z) / (2 * np.pi) % 1.0
+    height = (np.arccos(np.clip(-y, -1, 1)) / np.pi).clip(0, 1)
+    total = np.zeros((size, size))
+    for count, rows, weight in ((90, 3, 0.6), (220, 5, 0.7), (400, 9, 0.5)):
+        noise = rng.standard_normal((rows + 1, count))
+        column, row = azimuth * count, height * rows
+        left, top = np.floor(column).astype(int), np.minimum(np.floor(row).astype(int), rows - 1)
+        a, b = column - left, row - top
+        left, right = left % count, (left + 1) % count
+        upper = noise[top, left] * (1 - a) + noise[top, right] * a
+        lower = noise[top + 1, left] * (1 - a) + noise[top + 1, right] * a
+        total += weight * (upper * (1 - b) + lower * b)
+    return torch.from_numpy(total / total.std()).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Atlas:
+    """Size of the parts of the texture, [S, 3 S / 2]: the photo's crop, and the disc at the top right."""
+
+    size: int
+    """S: pixels of the crop's side; even."""
+
+    def of_photo(self, pixels: Float[np.ndarray, "N 2"], crop: int) -> Float[np.ndarray, "N 2"]:
+        """Texture coordinates of pixels of the crop."""
+        return pixels / np.array([1.5 * crop, crop])
+
+    def of_disc(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
+        """Texture coordinates of points (model frame, mm) on the disc."""
+        return disc_coordinates(points) / np.array([3.0, 2.0]) + np.array([2 / 3, 0.0])
+
+    def paint(
+        self, photo: Float[Tensor, "3 S S"], disc: Float[Tensor, "3 h h"]
+    ) -> UInt8[np.ndarray, "S T 3"]:
+        """Put the texture together."""
+        half = self.size // 2
+        below = disc.mean(dim=(1, 2), keepdim=True).expand(3, half, half)
+        column = torch.cat([resample(disc, (half, half)), below], dim=1)
+        whole = torch.cat([photo, column], dim=2).clamp(0, 1)
+        return (whole * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def roughness_of(picture: Float[Tensor, "3 H W"], hair: Bool[np.ndarray, "H W"]) -> float:
+    """Contrast of fine structure in the visible hair, relative to its brightness."""
+    if hair.sum() < 100:
+        return 0.0
+    grey = picture.mean(0, keepdim=True)
+    detail = (grey - _blur(grey, 3))[0].numpy()[hair]
+    return float(np.clip(detail.std() / max(float(grey[0].numpy()[hair].mean()), 0.05), 0.0, 0.25))
