@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 
 from portrait3d.errors import NoFaceError
-from portrait3d.geometry import DepthMap, Mesh, Pose
+from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
@@ -141,14 +141,8 @@ class Portrait3D:
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
         depth = self.lift_head(photo, fit, head_crop, parsing)
+        head = self.stitch_head(photo, fit, head_crop, parsing, depth)
         vertices = self.head_model.vertices(_batched(fit.coefficients))
-        head = stitch(
-            self._fitted_head(vertices[0], fit.crop_from_model, head_crop),
-            depth,
-            parsing.head_probabilities.numpy(),
-            _picture(photo, head_crop),
-            head_crop.angle,
-        )
         camera = head_crop.photo_camera(*photo.pixels.shape[:2])
         camera_from_model = _roll(head_crop.angle) @ fit.crop_from_model
         return Portrait(
@@ -186,6 +180,20 @@ class Portrait3D:
         picture = head_crop.extract(photo.pixels)[None]
         depth = predict_depth(self.depth_net, picture, face.depth, labels, face.center, camera)
         return DepthMap(depth.depth[0], depth.valid[0], camera)
+
+    @torch.inference_mode()
+    def stitch_head(
+        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing, depth: DepthMap
+    ) -> HeadMesh:
+        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
+        vertices = self.head_model.vertices(_batched(fit.coefficients))[0]
+        return stitch(
+            self._fitted_head(vertices, fit.crop_from_model, head_crop),
+            depth,
+            parsing.head_probabilities.numpy(),
+            _picture(photo, head_crop),
+            head_crop.angle,
+        )
 
     def _fit_crop(self, photo: Photo, crop: Crop) -> FaceFit:
         output = self.face_net(crop.extract(photo.pixels)[None])

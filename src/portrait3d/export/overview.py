@@ -37,14 +37,14 @@ def overview(
     above = [
         ("photo", portrait.photo.pixels),
         ("landmarks", draw_landmarks(portrait)),
-        ("parsing", _close_up(portrait, _tint(portrait.photo.pixels, portrait.parsing))),
-        ("depth", _close_up(portrait, colour_depth(depth, valid))),
+        ("parsing", close_up(portrait, tint_classes(portrait.photo.pixels, portrait.parsing))),
+        ("depth", close_up(portrait, colour_depth(depth, valid))),
     ]
     below = [
-        ("head", _side(portrait, 0.0)),
-        ("30° left", _side(portrait, -30.0)),
-        ("30° right", _side(portrait, 30.0)),
-        ("shape", _side(portrait, 30.0, "clay")),
+        ("head", side_view(portrait, 0.0)),
+        ("30° left", side_view(portrait, -30.0)),
+        ("30° right", side_view(portrait, 30.0)),
+        ("shape", side_view(portrait, 30.0, "clay")),
     ]
     for number, (yaw, pixels) in enumerate(sorted((turned or {}).items())):
         (below if number % 2 else above).append((f"yaw {yaw:+.0f}°", pixels))
@@ -54,9 +54,10 @@ def overview(
     return contact_sheet(images, len(above), labels, cell=(CELL, CELL))
 
 
-def _side(
+def side_view(
     portrait: Portrait, yaw: float, style: Literal["photo", "clay"] = "photo"
 ) -> UInt8[np.ndarray, "CELL CELL 3"]:
+    """The head alone, turned to an absolute yaw (degrees) whatever the photo's pose."""
     pose, camera = frame_head(portrait.head, yaw, 0.0, CELL, portrait.camera_from_model)
     return render_view(portrait.head, pose, camera, style=style)
 
@@ -78,7 +79,7 @@ def draw_landmarks(portrait: Portrait) -> UInt8[np.ndarray, "CELL CELL 3"]:
     """The 68 landmarks over a close-up of the photo."""
     left, top, right, _ = _head_square(portrait)
     scale = 2 * CELL / (right - left)
-    image = Image.fromarray(_close_up(portrait, portrait.photo.pixels, 2 * CELL))
+    image = Image.fromarray(close_up(portrait, portrait.photo.pixels, 2 * CELL))
     draw = ImageDraw.Draw(image)
     points = [((x - left) * scale, (y - top) * scale) for x, y in portrait.landmarks.tolist()]
     for line in LANDMARK_LINES:
@@ -101,13 +102,15 @@ def colour_depth(
     return np.where(valid[..., None], colours, 255).round().astype(np.uint8)
 
 
-def _tint(pixels: UInt8[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+def tint_classes(
+    pixels: UInt8[np.ndarray, "H W 3"], labels: UInt8[np.ndarray, "H W"]
+) -> UInt8[np.ndarray, "H W 3"]:
     """The photo under the colours of the parsing's classes; the background fades."""
     colours = np.array([(255, 255, 255), *PARSING_COLOURS[1:]], np.float32)[labels]
     return (0.45 * pixels + 0.55 * colours).round().astype(np.uint8)
 
 
-def _close_up(
+def close_up(
     portrait: Portrait, pixels: UInt8[np.ndarray, "H W 3"], size: int = CELL
 ) -> UInt8[np.ndarray, "size size 3"]:
     """The square around the head, black off the photo."""
