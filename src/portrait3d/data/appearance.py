@@ -26,9 +26,8 @@ from portrait3d.rendering.shading import spherical_harmonics
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 4
-NOISE = 0.06
-"""Colour difference (RGB in [0, 1]) beyond which a vertex counts as something else than skin."""
+NOISE = (0.3, 0.2, 0.12, 0.08, 0.08)
+"""Colour difference (RGB in [0, 1]) beyond which a vertex is not skin, in each round."""
 LIGHT_PRIOR = (0.0, 0.3, 0.3, 0.3, 1.5, 1.5, 1.5, 1.5, 1.5)
 """Strength with which each harmonic is held at zero: a face shows too little to tell light from skin."""
 ALIKE = 20.0
@@ -52,7 +51,7 @@ def explain_appearance(
         points = points[:, skin]
         cosine = -(normals * F.normalize(points, dim=-1)).sum(-1)
         pixels = points[..., :2] / points[..., 2:] * (FACE_FOCAL / (FACE_SIZE / 2 * STORED_MARGIN))
-        photos = torch.from_numpy(np.ascontiguousarray(images[part])).permute(0, 3, 1, 2).float() / 255
+        photos = torch.from_numpy(np.array(images[part])).permute(0, 3, 1, 2).float() / 255
         # Vertices lie 3 px apart: a mean over their surroundings, so that grain does not matter.
         photos = F.avg_pool2d(photos, 3, stride=1, padding=1, count_include_pad=False)
         colours = F.grid_sample(photos, pixels[:, None], align_corners=False)[:, :, 0].transpose(1, 2)
@@ -77,8 +76,8 @@ def explain_colours(
     flat_basis = basis.flatten(1).T
     albedo = torch.zeros(batch, len(basis))
     lighting = torch.zeros(batch, 9)
-    weight, robust = weight / NOISE**2 / count, torch.ones_like(weight)
-    for _ in range(ROUNDS):
+    weight, robust = weight / NOISE[-1] ** 2 / count, torch.ones_like(weight)
+    for noise in NOISE:
         skin = mean + (albedo @ flat_basis.T).unflatten(1, (count, 3))
         share = weight * robust
         # Light: colour = skin * (harmonics @ lighting), three rows a point.
@@ -93,7 +92,7 @@ def explain_colours(
         gram = gram + ALIKE / count * torch.eye(len(basis))
         albedo = torch.linalg.solve(gram, residual.flatten(1) @ flat_basis)
         explained = irradiance[..., None] * (mean + (albedo @ flat_basis.T).unflatten(1, (count, 3)))
-        robust = 1 / (1 + (colours - explained).square().sum(-1) / NOISE**2)
+        robust = 1 / (1 + (colours - explained).square().sum(-1) / noise**2)
     kept = (weight * robust).sum(1) / weight.sum(1).clamp_min(1e-6)
     hopeless = (kept < 0.3) | (weight.gt(0).float().mean(1) < 0.3)
     result = torch.cat([albedo, lighting], dim=1)

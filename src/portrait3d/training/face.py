@@ -1,11 +1,11 @@
 """Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
 
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,10 +15,13 @@ from portrait3d.data.fits import load_or_fit
 from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
 from portrait3d.data.turned_faces import load_or_turn
 from portrait3d.evaluation.face import normalised_error, predict_faces
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.losses.face import (
     emphasised_landmarks,
     landmark_loss,
+    photometric_loss,
     rotation_loss,
     shape_loss,
     standardised_loss,
@@ -28,9 +31,13 @@ from portrait3d.models.face_net import FaceNet, FaceOutput
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs, slide_offsets
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
+from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.rendering.shading import shade
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
-logger = logging.getLogger(__name__)
+SKIN_NOISE = 0.12
+"""Colour difference (RGB in [0, 1]) from the fitted face beyond which a pixel is not skin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,48 +87,73 @@ class FaceTrainingConfig:
 
 
 class FaceLoss:
-    """Distance of the network's output from fits and landmarks; knows the head model at the mesh points.
+    """Distance of the network's output from fits, landmarks and, late in the training, photos.
 
     Args:
         config: The terms' weights.
-        points: The head model at the teacher's points.
-        slide: Table of `slide_offsets` for the 468 points.
-        scale: Spread of the training set's shape coefficients.
+        head: The head model.
+        net: Its buffers hold the spread of the training targets.
     """
 
-    def __init__(self, config: FaceTrainingConfig, points: MeshPoints, slide: Tensor, scale: Tensor) -> None:
-        self.config, self.points, self.slide, self.scale = config, points, slide, scale
+    def __init__(self, config: FaceTrainingConfig, head: HeadModel, net: FaceNet) -> None:
+        self.config, self.head, self.net = config, head, net
+        self.points = MeshPoints.from_head_model(head)
         self.emphasis = emphasised_landmarks(config.emphasis)
+        inside = head.face_mask[head.skin_faces].amin(1) > 0.5
+        self.face_triangles = head.skin_faces[inside]
 
-    def __call__(self, net: FaceNet, output: FaceOutput, batch: FaceBatch) -> dict[str, Tensor]:
+    def __call__(self, output: FaceOutput, batch: FaceBatch, progress: float) -> dict[str, Tensor]:
         """Every term's mean over the batch, and their weighted sum as "total"."""
-        config, pose = self.config, output.camera_from_model
+        config, net, pose = self.config, self.net, output.camera_from_model
         truth = torch.cat([batch.coefficients.identity, batch.coefficients.expression], dim=1)
         shape = self.points(output.shape)
         moved = pose.apply(shape)
         pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:].clamp_min(50.0)
-        pixels = pixels + slide_offsets(self.slide, pose, FACE_FOCAL)
+        pixels = pixels + slide_offsets(net.mesh_slide, pose, FACE_FOCAL)
         # Fits to 68 points say less about the shape than fits to 468.
         trust = torch.where(batch.points.isnan().any(2).any(1), 0.5, 1.0)
-        known = batch.has_appearance.float()
-        look = standardised_loss(
-            output.coefficients.albedo, batch.coefficients.albedo, net.albedo_scale
-        ) + standardised_loss(output.coefficients.lighting, batch.coefficients.lighting, net.lighting_scale)
         depths = pose.translation[:, 2].clamp_min(50.0) / batch.pose.translation[:, 2]
         terms = {
             "landmarks": landmark_loss(
                 pixels[:, LANDMARKS_OF_MESH], batch.points[:, LANDMARKS_OF_MESH], batch.extent, self.emphasis
-            ),
-            "mesh_points": landmark_loss(pixels, batch.points, batch.extent),
-            "shape": trust * shape_loss(shape, self.points(truth)),
-            "coefficients": trust * standardised_loss(output.shape, truth, self.scale),
-            "rotation": rotation_loss(pose.rotation, batch.pose.rotation),
-            "depth": 100 * depths.log().abs(),
-            "appearance": look * known / known.mean().clamp_min(1e-6),
+            ).mean(),
+            "mesh_points": landmark_loss(pixels, batch.points, batch.extent).mean(),
+            "shape": (trust * shape_loss(shape, self.points(truth))).mean(),
+            "coefficients": (trust * standardised_loss(output.shape, truth, net.shape_scale)).mean(),
+            "rotation": rotation_loss(pose.rotation, batch.pose.rotation).mean(),
+            "depth": (100 * depths.log().abs()).mean(),
         }
-        losses = {name: value.mean() for name, value in terms.items()}
-        losses["total"] = torch.stack([getattr(config, name) * losses[name] for name in terms]).sum()
-        return losses
+        known = batch.has_appearance.nonzero()[:, 0]
+        if len(known):
+            ours, given = output.coefficients, batch.coefficients
+            terms["appearance"] = (
+                standardised_loss(ours.albedo[known], given.albedo[known], net.albedo_scale)
+                + standardised_loss(ours.lighting[known], given.lighting[known], net.lighting_scale)
+            ).mean()
+            if progress > config.photometric_from:
+                terms["photometric"] = self.photometric(output, batch, known[: config.photometric_samples])
+        total = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum()
+        return {**terms, "total": total}
+
+    def photometric(self, output: FaceOutput, batch: FaceBatch, rows: Tensor) -> Float[Tensor, ""]:
+        """Eq. 2 for some rows; skin is where the fitted colours explain the photo."""
+        size = self.config.photometric_size
+        coefficients = FaceCoefficients.from_vector(output.coefficients.to_vector()[rows])
+        fitted = FaceCoefficients.from_vector(batch.coefficients.to_vector()[rows])
+        pose = output.camera_from_model
+        points = Pose(pose.rotation[rows], pose.translation[rows]).apply(self.head.vertices(coefficients))
+        normals = vertex_normals(points, self.head.skin_faces)
+        colours = shade(self.head.albedo(coefficients), normals, coefficients.lighting)
+        expected = shade(self.head.albedo(fitted), normals.detach(), fitted.lighting)
+        camera = Camera(torch.tensor(FACE_FOCAL), torch.full((2,), FACE_SIZE / 2), FACE_SIZE, FACE_SIZE)
+        screen = camera.resized(size, size).screen(points)
+        fragments = rasterize(screen, self.face_triangles, size, size, cull_backfaces=True)
+        seen = interpolate(torch.cat([colours, expected], dim=-1), self.face_triangles, fragments)
+        rendered, expected = seen[:, :3], seen[:, 3:].detach()
+        photo = F.interpolate(batch.images[rows], (size, size), mode="bilinear", antialias=True)
+        misfit = (photo - expected).square().sum(1, keepdim=True)
+        attention = (fragments.face_index >= 0)[:, None] / (1 + misfit / SKIN_NOISE**2)
+        return photometric_loss(rendered, photo, attention).mean()
 
 
 def train_face(config: FaceTrainingConfig) -> Path:
@@ -146,8 +178,9 @@ def train_face(config: FaceTrainingConfig) -> Path:
     net = FaceNet(config.working_size)
     net.load_imagenet()
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    standardise(net, crops, training)
-    loss = FaceLoss(config, points, net.mesh_slide.clone(), net.shape_scale.clone())
+    statistics = target_statistics(crops, training)
+    net.load_state_dict(statistics, strict=False)
+    loss = FaceLoss(config, head, net)
 
     def evaluate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, FaceNet)
@@ -166,6 +199,9 @@ def train_face(config: FaceTrainingConfig) -> Path:
         evaluate=evaluate,
         settings={**asdict(config), "loop": None, "cache": None},
     )
+    # Colours may have been explained only after an earlier start.
+    for module in (net, loop.averaged):
+        module.load_state_dict(statistics, strict=False)
     for step in loop:
         random = np.random.default_rng([config.loop.seed, step])
         rows = epoch_rows(training, step, config.batch - few, config.loop.seed)
@@ -173,7 +209,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
         if few:
             rows = epoch_rows(np.arange(len(turned)), step, few, config.loop.seed)
             batch = batch.joined(turned.batch(rows, config.working_size, random))
-        losses = loss(net, net(batch.images), batch)
+        losses = loss(net(batch.images), batch, loop.progress)
         loop.update("net", losses["total"])
         loop.log(losses)
     return config.loop.out
@@ -198,22 +234,24 @@ def face_optimizer(net: FaceNet, config: FaceTrainingConfig) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.99))
 
 
-def standardise(net: FaceNet, crops: FaceCrops, rows: np.ndarray) -> None:
-    """Set the network's buffers from the targets of the training set."""
+def target_statistics(crops: FaceCrops, rows: np.ndarray) -> dict[str, Tensor]:
+    """What the network's buffers hold: means and deviations of the training targets, and the sliding."""
     vector = crops.coefficients[rows]
-    net.shape_mean.copy_(vector[:, :144].mean(0))
-    net.shape_scale.copy_(vector[:, :144].std(0).clamp_min(0.03))
+    shape, translation = vector[:, :144], crops.pose.translation[rows]
+    place = (translation[:, :2] / translation[:, 2:] * FACE_FOCAL).mean(0)
+    statistics = {
+        "shape_mean": shape.mean(0),
+        "shape_scale": shape.std(0).clamp_min(0.03),
+        "place_mean": torch.cat([place, translation[:, 2:].log().mean(0).exp()]),
+        "mesh_slide": torch.from_numpy(crops.fits.slide),
+        "slide": landmark_slide(crops, rows),
+    }
     known = vector[crops.has_appearance[rows]]
     if len(known) > 1:
-        net.albedo_mean.copy_(known[:, 144:224].mean(0))
-        net.albedo_scale.copy_(known[:, 144:224].std(0).clamp_min(0.03))
-        net.lighting_mean.copy_(known[:, 224:].mean(0))
-        net.lighting_scale.copy_(known[:, 224:].std(0).clamp_min(0.03))
-    translation = crops.pose.translation[rows]
-    net.place_mean[:2] = (translation[:, :2] / translation[:, 2:] * FACE_FOCAL).mean(0)
-    net.place_mean[2] = translation[:, 2].log().mean().exp()
-    net.mesh_slide.copy_(torch.from_numpy(crops.fits.slide))
-    net.slide.copy_(landmark_slide(crops, rows))
+        for name, part in (("albedo", slice(144, 224)), ("lighting", slice(224, None))):
+            statistics[f"{name}_mean"] = known[:, part].mean(0)
+            statistics[f"{name}_scale"] = known[:, part].std(0).clamp_min(0.03)
+    return statistics
 
 
 @torch.no_grad()
