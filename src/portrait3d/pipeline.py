@@ -218,6 +218,7 @@ class Portrait3D:
             camera_from_model=crop_from_model,
             face_mask=model.face_mask.double().numpy(),
             ears_mask=model.ears_mask.double().numpy(),
+            focal=float(camera.focal),
             face_index=seen.face_index[0].numpy(),
             depth=seen.depth[0].double().numpy(),
         )
