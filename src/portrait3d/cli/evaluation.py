@@ -1,5 +1,192 @@
 """`evaluate face|parsing|depth|refinement|portraits`: numbers and pictures on labelled photos."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
 import typer
+from rich.progress import track
+
+from portrait3d.cli.console import (
+    EXPECTED,
+    FAILURE,
+    describe,
+    escape,
+    messages,
+    output,
+    print_json,
+    print_table,
+    report_failure,
+    working,
+)
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on labelled photos.")
+
+Data = Annotated[Path, typer.Option(help="Root of the labelled photos; their validation split is used.")]
+Models = Annotated[
+    Path | None,
+    typer.Option("--models", help="Directory with weights of your own; default: the bundled ones."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many photos, spread over all.")]
+Research = Annotated[
+    bool, typer.Option("--research/--no-research", help="Include the research-only folders.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+
+
+@evaluate.command()
+def face(
+    data: Data, models: Models = None, limit: Limit = None, research: Research = True, json: Json = False
+) -> None:
+    """Distance of the 68 landmarks to the labels, percent of the face's size (NME)."""
+    require_directory(data)
+    from portrait3d.data.photos import PhotoFolder
+    from portrait3d.evaluation.face import normalised_error, predict_faces
+    from portrait3d.models.face_net import FaceNet
+    from portrait3d.models.head_model import HeadModel
+    from portrait3d.models.pretrained import load_network
+
+    photos = spread(list(PhotoFolder(data, research=research, split="val")), limit)
+    with working("Finding landmarks", quiet=json):
+        prediction = predict_faces(load_network(FaceNet, weights(models, "face")), HeadModel.load(), photos)
+    errors = normalised_error(prediction.landmarks, np.stack([photo.landmarks for photo in photos]))
+    folders = np.array([photo.folder for photo in photos])
+    groups = {"all": np.full(len(photos), True)} | {str(name): folders == name for name in np.unique(folders)}
+    rows = [
+        {
+            "photos": name,
+            "count": int(chosen.sum()),
+            "nme_percent": float(errors[chosen].mean()),
+            "median_percent": float(np.median(errors[chosen])),
+            "above_5_percent": float((errors[chosen] > 5).mean()),
+        }
+        for name, chosen in groups.items()
+    ]
+    show("68 landmarks, NME to the labels", rows, json=json)
+
+
+@evaluate.command()
+def parsing(
+    data: Data,
+    models: Models = None,
+    limit: Limit = None,
+    research: Research = True,
+    sheet: Annotated[Path | None, typer.Option(help="Write the worst photos with both labels here.")] = None,
+    json: Json = False,
+) -> None:
+    """Overlap of the classes with the labels (IoU), in the photos' own pixels."""
+    require_directory(data)
+    from portrait3d.evaluation.parsing import evaluate_parsing
+    from portrait3d.models.parsing_net import ParsingNet
+    from portrait3d.models.pretrained import load_network
+
+    net = load_network(ParsingNet, weights(models, "parsing"))
+    with working("Parsing", quiet=json):
+        scores = evaluate_parsing(net, data, limit=limit, research=research, sheet=sheet)
+    rows = [{"photos": score.folder, "count": score.photos, **score.iou} for score in scores]
+    show("Parsing, IoU to the labels", rows, json=json)
+
+
+@evaluate.command()
+def portraits(
+    data: Annotated[
+        Path, typer.Option(help="Folder of photos, or root of labelled photos (their validation split).")
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write, .png or .jpg.")],
+    models: Models = None,
+    limit: Limit = 40,
+    research: Research = False,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Photos on one sheet; more go to sheets of their own.")
+    ] = 10,
+    json: Json = False,
+) -> None:
+    """Contact sheets: photo, landmarks, parsing, the head from three sides, the photo turned both ways.
+
+    Several sheets are numbered: `-o sheet.png` writes sheet-1.png, sheet-2.png and so on. Photos that fail
+    are reported, and the exit code is then 1.
+    """
+    require_directory(data)
+    photos = spread(list(photo_paths(data, research)), limit)
+    if not photos:
+        raise FileNotFoundError(f"{data} holds no photos.")
+    from portrait3d.cli.portraits import load_model
+    from portrait3d.export.images import save_image
+    from portrait3d.export.portrait_rows import portrait_row, portrait_sheets
+
+    model = load_model(models, quiet=json)
+    failures: list[dict[str, str]] = []
+
+    def rows_of_photos() -> Iterator[list]:
+        shown = photos if json or not messages.is_terminal else track(photos, "Portraits", console=messages)
+        for photo in shown:
+            try:
+                yield portrait_row(model, model.reconstruct(photo), photo.stem)
+            except EXPECTED as error:
+                report_failure(error)
+                failures.append({"photo": str(photo), "error": describe(error)})
+
+    files = []
+    for number, sheet in enumerate(portrait_sheets(rows_of_photos(), rows), start=1):
+        path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
+        files.append(save_image(sheet, path))
+        if not json:
+            output.print(escape(str(path)), highlight=False, soft_wrap=True)
+    if json:
+        print_json({"photos": len(photos), "sheets": files, "failures": failures})
+    if failures:
+        raise typer.Exit(FAILURE)
+
+
+def photo_paths(data: Path, research: bool) -> Iterator[Path]:
+    """The photos of a labelled root's validation split, or all pictures in a plain folder."""
+    from portrait3d.data.photos import OPEN_FOLDERS, PhotoFolder
+
+    if any((data / name / "index.csv").is_file() for name in OPEN_FOLDERS):
+        for photo in PhotoFolder(data, research=research, split="val"):
+            yield data / photo.folder / "images" / f"{photo.name}.jpg"
+        return
+    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+    yield from sorted(path for path in data.iterdir() if path.suffix.lower() in endings)
+
+
+def require_directory(data: Path) -> None:
+    """Fail in one line before anything slow is imported."""
+    if not data.is_dir():
+        raise FileNotFoundError(f"{data} is no directory; --data needs a folder of photos.")
+
+
+def weights(models: Path | None, name: str) -> Path:
+    """Directory of a network's weights: the user's own, or the bundled ones."""
+    from portrait3d.models.pretrained import bundled
+
+    return bundled(name) if models is None else models / name
+
+
+def spread(items: list, limit: int | None) -> list:
+    """At most `limit` of the items, evenly spaced."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, limit).astype(int)]
+
+
+def show(title: str, rows: list[dict[str, Any]], *, json: bool) -> None:
+    """Print records as a table or as JSON."""
+    if json:
+        print_json({"rows": [{key: finite(value) for key, value in row.items()} for row in rows]})
+        return
+    columns = list(rows[0])
+    print_table(title, columns, [[cell(row[column]) for column in columns] for row in rows])
+
+
+def finite(value: Any) -> Any:
+    """JSON knows no NaN: what could not be measured is null."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def cell(value: Any) -> str:
+    """A number as a table shows it."""
+    if isinstance(value, float):
+        return f"{value:.3f}" if np.isfinite(value) else "-"
+    return str(value)

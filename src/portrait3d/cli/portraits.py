@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from portrait3d.portrait import Portrait
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+OVERVIEW_YAWS = (-20.0, 20.0)
+"""Absolute angles of the turned photos in overview.png, degrees."""
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
 SWEEP_CELL = 512
@@ -57,7 +59,8 @@ def demo(
     with working("Reconstructing the head", quiet=json):
         portrait = model.reconstruct(astronaut())
     with working("Turning the photo and writing files", quiet=json):
-        files = list(save_reconstruction(portrait, out))
+        turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
+        files = list(save_reconstruction(portrait, out, turned))
         files.append(save_image(model.repose(portrait, yaw=20), out / "turned.png"))
         files.append(save_image(sweep(model, portrait), out / "sweep.png"))
     seconds = time.perf_counter() - started
@@ -95,7 +98,8 @@ def reconstruct(
             portraits = model.reconstruct_all(photo) if chosen is None else [model.reconstruct(photo, chosen)]
             for number, portrait in enumerate(portraits):
                 place = directory / f"face-{number}" if chosen is None else directory
-                files = save_reconstruction(portrait, place)
+                turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
+                files = save_reconstruction(portrait, place, turned)
                 results.append({"photo": photo, "directory": place, **summary(portrait), "files": [*files]})
                 if not json:
                     output.print(
