@@ -1,5 +1,6 @@
 """Batches for the face network: stored crops of fitted photos, placed, mirrored and recoloured at random."""
 
+import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -73,7 +74,9 @@ def crop_from_box(box: Float[np.ndarray, "4"]) -> Crop:
 def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) -> np.ndarray:
     """A wide upright crop of every photo, uint8 [N, 224, 224, 3] mapped from the cache, made if missing."""
     path, key = cache / "crops.npy", cache / "crops.key"
-    if not (path.is_file() and key.is_file() and key.read_text() == fits.key):
+    places = hashlib.sha256(np.column_stack([fits.centre, fits.side, fits.angle]).tobytes())
+    places.update("\n".join(fits.names).encode())
+    if not (path.is_file() and key.is_file() and key.read_text() == places.hexdigest()):
         logger.info("Cutting %d crops.", len(photos))
         shape = (len(photos), STORED_SIZE, STORED_SIZE, 3)
         stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
@@ -82,7 +85,7 @@ def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) ->
             pixels = crop.extract(photo.pixels()).permute(1, 2, 0) * 255
             stored[k] = pixels.round().to(torch.uint8).numpy()
         stored.flush()
-        key.write_text(fits.key)
+        key.write_text(places.hexdigest())
     return np.load(path, mmap_mode="r")
 
 

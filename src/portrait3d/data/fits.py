@@ -201,18 +201,26 @@ def fit_in_chunks(
     config: FitConfig,
     slide: Float[Tensor, "7 468 2"] | None,
     chunk: int = 128,
+    shape: Float[Tensor, "N 144"] | None = None,
 ) -> tuple[Float[Tensor, "N 144"], Pose]:
     """`fit_points` for many photos whose points are those of `index` among the 468."""
     part = model.subset(torch.from_numpy(index))
     outline = torch.from_numpy(np.isin(index, OUTLINE))
     table = None if slide is None else slide[:, index]
     results = [
-        fit_points(part, target[k : k + chunk], outline=outline, config=config, slide=table)
+        fit_points(
+            part,
+            target[k : k + chunk],
+            outline=outline,
+            config=config,
+            slide=table,
+            shape=None if shape is None else shape[k : k + chunk],
+        )
         for k in range(0, len(target), chunk)
     ]
-    shape = torch.cat([result[0] for result in results])
+    found = torch.cat([result[0] for result in results])
     rotation = torch.cat([result[1].rotation for result in results])
-    return shape, Pose(rotation, torch.cat([result[1].translation for result in results]))
+    return found, Pose(rotation, torch.cat([result[1].translation for result in results]))
 
 
 def fit_photos(
