@@ -201,11 +201,13 @@ def _cloth_color(random: np.random.Generator) -> Float[np.ndarray, "3"]:
 def _noise(shape: tuple[int, ...], random: np.random.Generator, cells: int) -> Float[np.ndarray, "H W"]:
     """Smooth noise of about unit deviation, with so many bumps along a side."""
     grid = random.normal(size=(cells + 1, cells + 1))
-    return ndimage.zoom(grid, (shape[0] / (cells + 1), shape[1] / (cells + 1)), order=1, mode="nearest")
+    factors = (shape[0] / (cells + 1), shape[1] / (cells + 1))
+    return np.asarray(ndimage.zoom(grid, factors, order=1, mode="nearest"))
 
 
 def _signed_distance(inside: np.ndarray) -> Float[np.ndarray, "H W"]:
     """Distance to the border of a region in pixels, positive inside."""
     if not inside.any():
         return np.full(inside.shape, -1e3)
-    return ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    within, without = (np.asarray(ndimage.distance_transform_edt(x)) for x in (inside, ~inside))
+    return within - without

@@ -70,7 +70,7 @@ def evaluate_parsing(
     ]
 
 
-def score_parsing(net: torch.nn.Module, photos: Sequence[LabelledPhoto]) -> dict[str, float]:
+def score_parsing(net: ParsingNet, photos: Sequence[LabelledPhoto]) -> dict[str, float]:
     """IoU of each class over some photos, and their "score": the mean of face, hair and ears."""
     iou = intersection_over_union(
         count_overlap(parse_photo(net, photo, mirrored=False).labels, photo.parsing()) for photo in photos
@@ -78,7 +78,7 @@ def score_parsing(net: torch.nn.Module, photos: Sequence[LabelledPhoto]) -> dict
     return {"score": (iou["face"] + iou["hair"] + iou["ears"]) / 3, **iou}
 
 
-def parse_photo(net: torch.nn.Module, photo: LabelledPhoto, *, mirrored: bool = True) -> HeadParsing:
+def parse_photo(net: ParsingNet, photo: LabelledPhoto, *, mirrored: bool = True) -> HeadParsing:
     """Parse a labelled photo in the head crop of its landmarks."""
     crop = crop_from_landmarks(torch.from_numpy(photo.landmarks)).head_crop()
     return parse_head(net, photo.pixels(), crop, mirrored=mirrored)

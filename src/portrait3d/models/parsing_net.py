@@ -122,7 +122,8 @@ def keep_one_head(probabilities: Float[Tensor, "9 H W"]) -> Float[Tensor, "9 H W
     labels = probabilities.argmax(0).numpy()
     # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head.
     joined = ndimage.binary_dilation(np.isin(labels, HEAD_CLASSES))
-    components, count = ndimage.label(joined, np.ones((3, 3)))
+    components = np.empty(labels.shape, np.int32)
+    count = int(ndimage.label(joined, np.ones((3, 3)), output=components))  # pyright: ignore[reportArgumentType]
     height, width = labels.shape
     middle = np.s_[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
     faces = np.bincount(components[middle][labels[middle] == 1], minlength=count + 1)

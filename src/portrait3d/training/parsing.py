@@ -1,13 +1,13 @@
 """Training of the parsing network: `portrait3d train parsing --data DIR --minutes M --out runs/parsing`."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
 from portrait3d.data.photos import PhotoFolder
@@ -45,7 +45,7 @@ class ParsingTraining:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-def train_parsing(config: ParsingTraining) -> nn.Module:
+def train_parsing(config: ParsingTraining) -> ParsingNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
     torch.manual_seed(config.loop.seed)
     photos = PhotoFolder(config.data, research=config.research, parsed=True)
@@ -66,7 +66,7 @@ def train_parsing(config: ParsingTraining) -> nn.Module:
         {"net": net},
         {"net": parsing_optimizer(net, config)},
         averaged="net",
-        evaluate=lambda average: score_parsing(average, checked),
+        evaluate=lambda average: score_parsing(cast(ParsingNet, average), checked),
         settings=config,
     )
     class_weights = torch.tensor(config.class_weights, device=loop.device)
@@ -76,7 +76,7 @@ def train_parsing(config: ParsingTraining) -> nn.Module:
         losses = parsing_losses(logits.float(), labels, class_weights, config.dice_weight)
         loop.update("net", losses["total"])
         loop.log(losses)
-    return loop.averaged
+    return cast(ParsingNet, loop.averaged)
 
 
 def parsing_losses(
@@ -100,8 +100,3 @@ def parsing_optimizer(net: ParsingNet, config: ParsingTraining) -> torch.optim.O
         [{"params": encoder, "lr": config.encoder_rate}, {"params": decoder, "lr": config.decoder_rate}],
         weight_decay=config.weight_decay,
     )
-
-
-def parsing_settings(config: ParsingTraining) -> dict:
-    """The configuration as plain values, for a model card."""
-    return dataclasses.asdict(config)
