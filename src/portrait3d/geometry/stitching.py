@@ -148,7 +148,7 @@ def under_hair(
     region: Bool[np.ndarray, "H W"],
     vertices: Float[np.ndarray, "V 3"],
 ) -> Bool[np.ndarray, " V"]:
-    """Vertices of the backing that take the colour of hair: the scalp, and what hair beside the face hides."""
+    """Vertices of the backing that take the hair's colour: the scalp, and what hair beside the face hides."""
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     if hair.sum() < BALD * region.sum():
         return np.zeros(len(vertices), bool)
@@ -221,13 +221,15 @@ def paint(
     plain = ~features(points)
     if plain.sum() < 20:
         plain[:] = True
-    disc = resample(spread(points[plain], colours[row[plain], column[plain]]), (2 * DISC, 2 * DISC))
+    disc = resample(
+        spread(points[plain], colours[row[plain], column[plain]], mirrored=True), (2 * DISC, 2 * DISC)
+    )
     visible_hair = np.isin(labels, (HAIR, HEADWEAR)) & inside
     column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
     chosen = visible_hair[row, column]
     if hairy.any() and chosen.any():
         points = model.to_model(sheet.vertices[chosen])
-        hair = spread(points, colours[row[chosen], column[chosen]], from_front=True)
+        hair = spread(points, colours[row[chosen], column[chosen]], True, from_front=True)
         rough = 1 + roughness_of(coarse, visible_hair) * strands(2 * DISC)
         hair = resample(hair, (2 * DISC, 2 * DISC)) * rough
         border = spread(model.to_model(backing), hairy[:, None].astype(float))

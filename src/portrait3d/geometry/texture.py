@@ -38,31 +38,43 @@ def disc_directions(size: int) -> Float[np.ndarray, "size size 3"]:
 
 
 def spread(
-    points: Float[np.ndarray, "N 3"], values: Float[np.ndarray, "N C"], from_front: bool = False
+    points: Float[np.ndarray, "N 3"],
+    values: Float[np.ndarray, "N C"],
+    mirrored: bool = False,
+    from_front: bool = False,
 ) -> Float[Tensor, "C DISC DISC"]:
     """Values over a whole disc from those of some points (model frame, mm).
 
-    What is not known comes from the mirror image at the other side of the head, then, if wanted, from the
-    front (the back of the head takes the hair of the temples and the crown), then from what is nearest.
+    Gaps between the points close first. What else is not known comes, if wanted, from the mirror image at the
+    other side of the head, then from the front (the back of the head takes the hair of the temples and the
+    crown), and at last from what is nearest.
     """
-    colours = values
     cell = (disc_coordinates(points) * DISC).astype(np.int64).clip(0, DISC - 1)
     cell = torch.from_numpy(cell[:, 1] * DISC + cell[:, 0])
-    total = torch.zeros(colours.shape[1] + 1, DISC * DISC)
-    weighted = torch.from_numpy(np.concatenate([colours, np.ones((len(points), 1))], axis=1).T).float()
-    total.index_add_(1, cell, weighted)
-    total = total.unflatten(1, (DISC, DISC))
-    # Close the gaps between the points, which lie farther apart than pixels near the rim.
-    blurred = _blur(total, 2)
-    total = torch.where(total[-1:] > 0, total, blurred * (blurred[-1:] > 0.02))
-    known = (total[-1] > 0).float()
-    value = total[:-1] / total[-1].clamp_min(1e-6)
-    mirrored, taken = value.flip(-1), known.flip(-1) * (1 - known)
-    value, known = value + (mirrored - value) * taken, known + taken
+    weighted = torch.from_numpy(np.concatenate([values, np.ones((len(points), 1))], axis=1).T).float()
+    total = torch.zeros(len(weighted), DISC * DISC).index_add_(1, cell, weighted).unflatten(1, (DISC, DISC))
+    hit = (total[-1] > 0).float()
+    value = push_pull(total[:-1] / total[-1].clamp_min(1.0), hit)
+    if not (mirrored or from_front):
+        return value
+    known = _closed(hit, 5)
+    if mirrored:
+        taken = known.flip(-1) * (1 - known)
+        value, known = value + (value.flip(-1) - value) * taken, known + taken
     if from_front:
-        front, taken = _front_to_back(value), _front_to_back(known[None])[0] * (1 - known)
-        value, known = value + (front - value) * taken, known + taken
-    return push_pull(value, known.clamp(0, 1))
+        taken = _front_to_back(known[None])[0] * (1 - known)
+        value, known = value + (_front_to_back(value) - value) * taken, known + taken
+    # Soft seams between what came from different sides.
+    return push_pull(value, -_max_pool(-known, 2))
+
+
+def _max_pool(values: Float[Tensor, "H W"], radius: int) -> Float[Tensor, "H W"]:
+    return torch.nn.functional.max_pool2d(values[None, None], 2 * radius + 1, 1, radius)[0, 0]
+
+
+def _closed(mask: Float[Tensor, "H W"], radius: int) -> Float[Tensor, "H W"]:
+    """The mask with gaps of less than twice the radius filled."""
+    return -_max_pool(-_max_pool(mask, radius), radius)
 
 
 def _front_to_back(values: Float[Tensor, "C size size"]) -> Float[Tensor, "C size size"]:
@@ -135,4 +147,5 @@ def roughness_of(picture: Float[Tensor, "3 H W"], hair: Bool[np.ndarray, "H W"])
         return 0.0
     grey = picture.mean(0, keepdim=True)
     detail = (grey - _blur(grey, 3))[0].numpy()[hair]
-    return float(np.clip(detail.std() / max(float(grey[0].numpy()[hair].mean()), 0.05), 0.0, 0.25))
+    contrast = detail.std() / max(float(grey[0].numpy()[hair].mean()), 0.05)
+    return float(np.clip(0.5 * contrast, 0.0, 0.12))

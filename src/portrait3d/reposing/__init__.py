@@ -1,0 +1,5 @@
+"""The photo with the head turned: move the stitched head, draw it at the photo's resolution, keep the rest."""
+
+from portrait3d.reposing.reposer import CoarseTurn, Reposer
+
+__all__ = ["CoarseTurn", "Reposer"]

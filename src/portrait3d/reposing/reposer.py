@@ -1,0 +1,218 @@
+"""Turning the head of one portrait: coarse turn by geometry, then the refined picture put back."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.sheet import HEAD, NECK
+from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.reposing.drawing import Drawing, Window, draw
+from portrait3d.reposing.matte import Layer, cut_out
+from portrait3d.reposing.motion import Turn
+from portrait3d.reposing.plate import fill_plate
+from portrait3d.reposing.surfaces import UNDER_CHIN, Surface, head_surfaces, neck_surface
+
+BODY = 7
+"""Class of clothes and shoulders in the parsing."""
+HOLE_INNER, HOLE_OUTER = 2.5, 5.0
+"""Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
+which it is kept; stray hair and the light rims of bad edges lie between."""
+STILL = 0.01
+"""A head that turns by less (degrees) does not turn."""
+SETTLED = 3.0
+"""Up to this turn (degrees) the details that the layers lose are blended back."""
+LAYER_GAP = 3.0
+"""The photographed front hides what is behind it even if that pokes out by this much, mm."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoarseTurn:
+    """The turned head before refinement: the network's input, and the same at the photo's resolution."""
+
+    image: Float[Tensor, "3 S S"]
+    """The turned picture in the head crop (256 px), RGB in [0, 1], holes filled roughly."""
+    holes: Float[Tensor, "1 S S"]
+    """1 where nothing is known: uncovered background, cracks, surface that the photo does not show."""
+    picture: Float[Tensor, "3 h w"]
+    """The turned picture at the photo's resolution within `window`, RGB in [0, 1]."""
+    unknown: Float[Tensor, "1 h w"]
+    """`holes` at the photo's resolution, with soft edges; 0 wherever the photo stays as it is."""
+    window: Window
+    still: bool
+    """Whether this is the photo's own pose."""
+
+
+class Reposer:
+    """Turns the head of one portrait; what does not depend on the pose is computed once.
+
+    Layers from back to front: the photo without head and neck, the neck (which bends), the part of the head
+    that the photo does not show, and the part that it shows, with a soft outline.
+
+    Args:
+        portrait: The reconstructed person.
+    """
+
+    def __init__(self, portrait: Portrait) -> None:
+        self.portrait = portrait
+        crop, pixels = portrait.head_crop, portrait.photo.pixels
+        height, width = pixels.shape[:2]
+        self.window = crop_window(portrait)
+        rows, columns = self.window.rows, self.window.columns
+        self.picture = as_planes(pixels[rows, columns])
+        labels = portrait.head_parsing.head_labels
+        probabilities = portrait.head_parsing.head_probabilities
+        maps = torch.stack([probabilities[list(HEAD)].sum(0), probabilities[NECK], probabilities[BODY]])
+        hole = hole_weight(maps[0].numpy(), maps[1].numpy())
+        under_chin = ndimage.binary_dilation(labels == NECK, iterations=UNDER_CHIN) & np.isin(labels, HEAD)
+        extra = torch.from_numpy(np.stack([hole, under_chin])).float()
+        restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
+        head, neck, body, self.hole, behind_chin = restored
+        self.rest = Turn(portrait.camera_from_model, portrait.pose)
+        self.front = cut_out(self.picture, head)
+        self.body = ((body - 0.5) * 3 + 0.5).clamp(0, 1)[None]
+        self.front_surface, self.back_surface = head_surfaces(portrait, self.rest)
+        self.neck_surface = neck_surface(portrait, self.rest)
+        self.neck = neck_layer(self.picture, head, neck, behind_chin) if self.neck_surface else None
+        filled = fill_plate(self.picture, (self.hole > 0).float(), body)
+        self.plate = self.picture + (filled - self.picture) * self.hole
+        self.texture = as_planes(portrait.head.texture)
+
+    def coarse_turn(self, target: HeadAngles) -> CoarseTurn:
+        """The head at an absolute pose (degrees), from geometry alone."""
+        turn = Turn(self.portrait.camera_from_model, target)
+        still = turn.degrees < STILL
+        if still:
+            picture, unknown = self.picture, torch.zeros(1, *self.window.shape)
+        else:
+            picture, unknown = self._compose(turn)
+            fade = max(0.0, 1.0 - turn.degrees / SETTLED)
+            if fade:
+                picture = picture + fade * self._lost_details
+        image, holes = self._to_crop(picture, unknown)
+        return CoarseTurn(image, holes, picture, unknown, self.window, still)
+
+    def composite(
+        self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The photo with the turned head; `refined` (the refinement network's picture) fills holes and seams.
+
+        Pixels that the head neither leaves nor newly covers are the photo's own; all are at its own pose.
+        """
+        pixels = self.portrait.photo.pixels.copy()
+        if turn.still:
+            return pixels
+        picture = turn.picture
+        if refined is not None:
+            # The network changes known pixels a little: take that difference out of the holes as well, or
+            # their borders show.
+            known = 1 - (F.max_pool2d(turn.holes, 3, 1, 1) > 0.05).float()
+            refined = refined + push_pull(turn.image - refined, known[0])
+            fine = self._from_crop(refined)
+            picture = picture + (fine - picture) * turn.unknown
+        window = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        pixels[self.window.rows, self.window.columns] = window
+        return pixels
+
+    @cached_property
+    def _lost_details(self) -> Float[Tensor, "3 h w"]:
+        """What the layers can't show of the photo in its own pose: stray hair, the matte's errors."""
+        return self.picture - self._compose(self.rest)[0]
+
+    def _compose(self, turn: Turn) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"]]:
+        """Draw all layers; also how far each pixel is unknown."""
+        picture, unknown = self.plate, self.hole[None]
+        if self.neck_surface and self.neck:
+            neck = self._draw(self.neck_surface, turn, self.neck)
+            alpha = neck.alpha * (1 - self.body * (1 - self.hole))
+            picture = picture + (neck.colour - picture) * alpha
+            unknown = unknown * (1 - alpha)
+        back = self._draw(self.back_surface, turn, self.front, textured=True)
+        alpha = smooth_edges((back.depth < torch.inf).float())
+        colour = torch.where(back.depth < torch.inf, back.colour, spread_out(back))
+        picture = picture + (colour - picture) * alpha
+        unknown = torch.maximum(unknown * (1 - alpha), alpha)
+        front = self._draw(self.front_surface, turn, self.front)
+        alpha = front.alpha * (front.depth < back.depth + LAYER_GAP)
+        picture = picture + (front.colour - picture) * alpha
+        unknown = unknown * (1 - alpha) + front.doubtful * alpha
+        return picture, soften(unknown)
+
+    def _draw(self, surface: Surface, turn: Turn, layer: Layer, textured: bool = False) -> Drawing:
+        camera = self.portrait.camera
+        x, y = camera.principal.tolist()
+        values = torch.cat([layer.colour, layer.alpha])
+        texture = self.texture if textured else None
+        return draw(surface, turn, self.window, float(camera.focal), (x, y), values, texture, textured)
+
+    def _to_crop(
+        self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
+    ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
+        """The composed window as the head crop sees it, and its holes."""
+        crop, rows, columns = self.portrait.head_crop, self.window.rows, self.window.columns
+        pixels = self.portrait.photo.pixels.copy()
+        pixels[rows, columns] = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        holes = np.zeros_like(pixels)
+        holes[rows, columns] = (unknown * 255).round().byte().permute(1, 2, 0).numpy()
+        return crop.extract(pixels), (crop.extract(holes)[:1] > 0.2).float()
+
+    def _from_crop(self, values: Float[Tensor, "3 S S"]) -> Float[Tensor, "3 h w"]:
+        """A picture of the head crop in the window."""
+        height, width = self.portrait.photo.pixels.shape[:2]
+        restored = self.portrait.head_crop.restore(values, height, width)
+        return restored[:, self.window.rows, self.window.columns]
+
+
+def crop_window(portrait: Portrait) -> Window:
+    """The part of the photo that the head crop covers."""
+    height, width = portrait.photo.pixels.shape[:2]
+    size = float(portrait.head_crop.size)
+    corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
+    corners = portrait.head_crop.photo_from_crop(corners).numpy()
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, [width - 1, height - 1])
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), [left + 1, top + 1], [width, height])
+    return Window(int(left), int(top), int(right), int(bottom))
+
+
+def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """1 where the photo shows head or neck and close to the head, falling to 0 further out."""
+    from_head = ndimage.distance_transform_edt(head < 0.2)
+    weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
+    from_neck = ndimage.distance_transform_edt(neck < 0.3)
+    return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+
+
+def neck_layer(
+    picture: Float[Tensor, "3 h w"],
+    head: Float[Tensor, "h w"],
+    neck: Float[Tensor, "h w"],
+    behind_chin: Float[Tensor, "h w"],
+) -> Layer:
+    """The neck's colours, continued behind the chin, where the head hides it in the photo."""
+    layer = cut_out(picture, neck)
+    hidden = (behind_chin * head)[None].clamp(0, 1)
+    return Layer(layer.colour, torch.maximum(layer.alpha, hidden))
+
+
+def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:
+    """The drawing's colours beyond its edges, by two pixels."""
+    shown = (drawing.depth < torch.inf).float()[None]
+    total = F.avg_pool2d(torch.cat([drawing.colour * shown, shown]), 5, 1, 2)
+    return total[:3] / total[3:].clamp_min(1e-6)
+
+
+def smooth_edges(mask: Float[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
+    """A mask with edges about three pixels wide."""
+    return F.avg_pool2d(mask[None], 3, 1, 1)
+
+
+def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
+    """Edges a few pixels wide, so that what fills a hole meets what surrounds it gradually."""
+    size = max(3, 2 * (max(unknown.shape) // 300) + 1)
+    return torch.minimum(F.avg_pool2d(unknown, size, 1, size // 2, count_include_pad=False), unknown * 4)

@@ -1,0 +1,167 @@
+"""What moves when the head turns, as textured surfaces: the seen front, the unseen back, and the neck."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from scipy import ndimage
+
+from portrait3d.geometry import HeadMesh, HeadPart
+from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, NECK, nearest, triangulate
+from portrait3d.portrait import Portrait
+from portrait3d.reposing.motion import Turn
+
+FRINGE = 4
+"""Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
+UNDER_CHIN = 14
+"""Pixels of the head crop by which the neck goes on behind the head."""
+NECK_FROM, NECK_TO = 55.0, 130.0
+"""Heights (mm below the model's origin) between which the model tells the neck's depth."""
+SMALLEST_FRONT = 0.02
+"""Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
+ATLAS_SPLIT = 2 / 3
+"""Texture coordinate right of which the head's texture holds what the photo does not show."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """Triangles that take their colours from the photo or from the head's texture."""
+
+    vertices: Float[np.ndarray, "N 3"]
+    """Photo camera, mm, in the photo's pose."""
+    follow: Float[np.ndarray, " N"]
+    """Share of the head's turn that each vertex takes part in."""
+    faces: Int64[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "N 2"]
+    """Where the colours come from: pixels of the photo, or texture coordinates where `hidden`."""
+    hidden: Bool[np.ndarray, " F"]
+    """Triangles that the photo does not show."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropGrid:
+    """The head crop's pixels and labels, and the way from there to the photo's camera."""
+
+    portrait: Portrait
+    labels: UInt8[np.ndarray, "S S"]
+
+    @property
+    def size(self) -> int:
+        """Pixels of the crop's side."""
+        return len(self.labels)
+
+    @property
+    def roll(self) -> Float[np.ndarray, "3 3"]:
+        """Rotation from the crop's camera to the photo's."""
+        cosine, sine = np.cos(self.portrait.head_crop.angle), np.sin(self.portrait.head_crop.angle)
+        return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+    def project(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
+        """Pixels of the crop at which points of the photo's camera frame are seen."""
+        upright = points @ self.roll
+        focal = float(self.portrait.head_crop.camera().focal)
+        return focal * upright[:, :2] / upright[:, 2:] + self.size / 2
+
+    def lift(
+        self, region: Bool[np.ndarray, "S S"], depth: Float[np.ndarray, "S S"]
+    ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 2"], Int64[np.ndarray, "F 3"], np.ndarray]:
+        """Points (photo camera), photo pixels, triangles and flat pixel index of a region of the crop."""
+        faces = triangulate(depth, region, self.labels)
+        used, faces = np.unique(faces, return_inverse=True)
+        row, column = np.divmod(used, self.size)
+        pixels = np.stack([column, row], axis=1) + 0.5
+        focal = float(self.portrait.head_crop.camera().focal)
+        rays = np.concatenate([(pixels - self.size / 2) / focal, np.ones((len(used), 1))], axis=1)
+        points = (rays * depth[row, column][:, None]) @ self.roll.T
+        photo = self.portrait.head_crop.photo_from_crop(torch.from_numpy(pixels)).numpy()
+        return points, photo, faces.reshape(-1, 3), used
+
+
+def head_surfaces(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Surface]:
+    """What the photo shows of the head, with a fringe beyond its outline, and what it does not show."""
+    head, grid = portrait.head, CropGrid(portrait, portrait.head_parsing.head_labels)
+    vertices = head.vertices.astype(np.float64)
+    pixels = grid.project(vertices)
+    photo_uv = portrait.head_crop.photo_from_crop(torch.from_numpy(pixels)).numpy()
+    follow = np.where(head.part == HeadPart.HAIR, at_rest.following(vertices), 1.0)
+    unseen = head.uv[head.faces, 0].max(axis=1) > ATLAS_SPLIT
+    front = ~unseen & (signed_area(pixels, head.faces) < -SMALLEST_FRONT)
+    stump = on_neck(head, at_rest)
+
+    fringe = fringe_surface(grid, vertices[np.unique(head.faces[front])], at_rest)
+    faces = head.faces[front & ~stump]
+    seen = Surface(
+        vertices=np.concatenate([vertices, fringe.vertices]),
+        follow=np.concatenate([follow, fringe.follow]),
+        faces=np.concatenate([faces, fringe.faces + len(vertices)]),
+        uv=np.concatenate([photo_uv, fringe.uv]),
+        hidden=np.zeros(len(faces) + len(fringe.faces), bool),
+    )
+    behind = ~front & ~stump
+    by_disc = head.uv[:, 0] > ATLAS_SPLIT
+    back = Surface(
+        vertices=vertices,
+        follow=follow,
+        faces=head.faces[behind],
+        uv=np.where(by_disc[:, None], head.uv, photo_uv),
+        hidden=unseen[behind],
+    )
+    return seen, back
+
+
+def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
+    """Area of triangles in the picture; negative for those that face the camera."""
+    a, b, c = (pixels[faces[:, k]] for k in range(3))
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+
+
+def on_neck(head: HeadMesh, at_rest: Turn) -> Bool[np.ndarray, " F"]:
+    """Triangles of the model's neck, which the photo's own neck replaces."""
+    inner = (head.vertices - at_rest.translation) @ at_rest.rotation
+    low = (inner[:, 1] > 62) & ~((inner[:, 2] < 5) & (inner[:, 1] < 75))
+    bare = np.isin(head.part, (HeadPart.REST, HeadPart.FACE))
+    by_disc = head.uv[:, 0] > ATLAS_SPLIT
+    neck = (low & by_disc & bare) | (~by_disc & (head.part == HeadPart.REST))
+    return neck[head.faces].any(axis=1)
+
+
+def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Turn) -> Surface:
+    """A narrow belt about the head's outline at the depth of the nearest part of the head."""
+    labels, size = grid.labels, grid.size
+    head = np.isin(labels, HEAD)
+    column, row = np.floor(grid.project(shown)).astype(np.int64).clip(0, size - 1).T
+    depth = np.full((size, size), np.inf)
+    np.minimum.at(depth, (row, column), shown[:, 2])
+    _, source = nearest(np.isfinite(depth))
+    belt = ndimage.binary_dilation(head, iterations=FRINGE) & ~ndimage.binary_erosion(head, border_value=1)
+    filled = ndimage.gaussian_filter(depth[source], 0.7) + 0.5
+    points, photo, faces, used = grid.lift(belt, filled)
+    hairy = np.isin(labels, (HAIR, HEADWEAR)) | np.isin(labels, EARS)
+    _, to_head = nearest(head)
+    hanging = hairy[to_head].ravel()[used]
+    follow = np.where(hanging, at_rest.following(points), 1.0)
+    return Surface(points, follow, faces, photo, np.zeros(len(faces), bool))
+
+
+def neck_surface(portrait: Portrait, at_rest: Turn) -> Surface | None:
+    """The neck, continued behind the chin; None if the photo shows no neck."""
+    labels = portrait.head_parsing.head_labels
+    grid = CropGrid(portrait, labels)
+    neck = labels == NECK
+    if neck.sum() < 50:
+        return None
+    model = portrait.face.vertices.double().numpy()
+    height = ((model - at_rest.translation) @ at_rest.rotation)[:, 1]
+    model = model[(height > NECK_FROM) & (height < NECK_TO)]
+    cells = grid.size // 4
+    column, row = np.floor(grid.project(model) / 4).astype(np.int64).clip(0, cells - 1).T
+    depth = np.full((cells, cells), np.inf)
+    np.minimum.at(depth, (row, column), model[:, 2])
+    _, source = nearest(np.isfinite(depth))
+    depth = ndimage.gaussian_filter(depth[source], 1.5)
+    depth = ndimage.zoom(depth, 4, order=1, mode="nearest", grid_mode=True)
+    behind_head = ndimage.binary_dilation(neck, iterations=UNDER_CHIN) & np.isin(labels, HEAD)
+    region = ndimage.binary_dilation(neck | behind_head, iterations=2)
+    points, photo, faces, _ = grid.lift(region, depth)
+    return Surface(points, at_rest.following(points), faces, photo, np.zeros(len(faces), bool))
