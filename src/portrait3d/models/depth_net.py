@@ -1,0 +1,112 @@
+"""The depth network: how far away hair, ears and the rest of the head are, given the face's depth."""
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.depth import DepthMap
+from portrait3d.models.backbones import ResNet18
+
+HEAD_LABELS = (1, 2, 3, 4, 5, 8)
+"""Parsing classes whose depth is wanted: face, hair, ears, inner mouth and headwear (S in the paper)."""
+FACE_LABELS = (1, 5)
+"""Parsing classes under which the face itself is seen: skin and inner mouth."""
+UNIT = 100.0
+"""Millimetres per unit of the network's depth input and output."""
+
+
+class DepthNet(nn.Module):
+    """ResNet-18 with transposed convolutions up to full size and skips at 64, 32 and 16 px (section 3.3).
+
+    Besides the paper's skips, the input itself is joined before the last convolution, so that the face's
+    depth need not pass through a grid of 64 px.
+
+    Args:
+        width: Factor on all channel counts: 1 is the paper's size, 0.5 trains 2.5 times as fast.
+    """
+
+    def __init__(self, width: float = 0.5) -> None:
+        super().__init__()
+        self.settings = {"width": width}
+        self.encoder = ResNet18(5, width)
+        fine, mid, coarse, deepest = self.encoder.channels
+        self.up = nn.ModuleList(
+            [
+                _up(deepest, coarse),
+                _up(2 * coarse, mid),
+                _up(2 * mid, fine),
+                _up(2 * fine, fine // 2),
+                _up(fine // 2, fine // 4),
+            ]
+        )
+        narrow = fine // 4
+        self.head = nn.Sequential(
+            nn.Conv2d(narrow + 5, narrow, 3, padding=1), nn.ReLU(), nn.Conv2d(narrow, 1, 3, padding=1)
+        )
+
+    def forward(
+        self,
+        image: Float[Tensor, "B 3 H W"],
+        face_depth: Float[Tensor, "B 1 H W"],
+        region: Bool[Tensor, "B 1 H W"],
+        center_depth: Float[Tensor, " B"],
+    ) -> Float[Tensor, "B 1 H W"]:
+        """Depth in mm in the head crop's camera; meaningful within `region`.
+
+        Args:
+            image: The head crop, RGB in [0, 1].
+            face_depth: Depth of the rendered face in mm where the face is seen, 0 elsewhere.
+            region: The head as parsed; its depth is predicted.
+            center_depth: Depth of the head's centre, mm.
+        """
+        center = center_depth[:, None, None, None]
+        relative = torch.where(face_depth > 0, (face_depth - center) / UNIT, torch.zeros_like(face_depth))
+        given = torch.cat([image - 0.5, relative, region.to(image.dtype)], dim=1)
+        quarter, eighth, sixteenth, x = self.encoder(given)
+        for up, skip in zip(self.up, (sixteenth, eighth, quarter, None, None), strict=True):
+            x = up(x) if skip is None else torch.cat([up(x), skip], dim=1)
+        return center + UNIT * self.head(torch.cat([x, given], dim=1))
+
+
+def _up(given: int, wanted: int) -> nn.Sequential:
+    """Double the resolution."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(given, wanted, 4, 2, 1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()
+    )
+
+
+def head_region(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
+    """The parsed head, S in the paper: everything whose depth is wanted."""
+    return torch.isin(labels, labels.new_tensor(HEAD_LABELS))[:, None]
+
+
+def uncovered_face(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
+    """Where skin itself is seen; hair, glasses' surroundings and hats that lie over the face are left out."""
+    return torch.isin(labels, labels.new_tensor(FACE_LABELS))[:, None]
+
+
+@torch.no_grad()
+def predict_depth(
+    net: DepthNet,
+    head_rgb: Float[Tensor, "B 3 H W"],
+    face_depth: Float[Tensor, "B H W"],
+    parsing_labels: UInt8[Tensor, "B H W"],
+    center_depth: Float[Tensor, " B"],
+    camera: Camera,
+) -> DepthMap:
+    """Depth of the parsed head in the head crop's camera.
+
+    Args:
+        net: The depth network.
+        head_rgb: The head crop, RGB in [0, 1].
+        face_depth: What `render_face_depth` draws; inf or 0 where there is no face.
+        parsing_labels: The nine parsing classes.
+        center_depth: Depth of the head's centre, mm.
+        camera: The head crop's camera.
+    """
+    region = head_region(parsing_labels)
+    seen = uncovered_face(parsing_labels) & face_depth[:, None].isfinite()
+    given = torch.where(seen, face_depth[:, None], torch.zeros_like(face_depth[:, None]))
+    depth = net(head_rgb, given, region, center_depth)
+    return DepthMap(depth[:, 0], region[:, 0], camera)

@@ -1,0 +1,60 @@
+"""The face's depth as the depth network is given it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pose import Pose
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.head_model import HeadModel
+from portrait3d.rendering.rasterizer import rasterize
+
+HEAD_CENTER = (0.0, -8.0, 40.0)
+"""The head's centre in the model frame, mm: depths are predicted relative to its."""
+LEAST_COSINE = 0.12
+"""Where the face is seen flatter than this its depth is left out: it makes spikes on the far cheek."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDepth:
+    """The rendered face of the head model."""
+
+    depth: Float[Tensor, "B H W"]
+    """mm, inf where there is no face."""
+    mask: Bool[Tensor, "B H W"]
+    """The region F of the paper: where the face is seen, whatever may lie in front of it."""
+    center: Float[Tensor, " B"]
+    """Depth of the head's centre, mm."""
+
+
+@torch.no_grad()
+def render_face_depth(
+    head_model: HeadModel, coefficients: FaceCoefficients, camera_from_model: Pose, head_camera: Camera
+) -> FaceDepth:
+    """Draw the depth of the model's face region, without scalp, ears and neck.
+
+    Coefficients, pose and the camera's focal length are batched.
+    """
+    faces = face_triangles(head_model)
+    points = camera_from_model.apply(head_model.vertices(coefficients))
+    fragments = rasterize(head_camera.screen(points), faces, head_camera.height, head_camera.width)
+    a, b, c = (points[:, faces[:, k]] for k in range(3))
+    normals = torch.linalg.cross(b - a, c - a)
+    cosine = -torch.cosine_similarity(normals, a + b + c, dim=-1)
+    seen = fragments.face_index.clamp_min(0)
+    steep = cosine.gather(1, seen.flatten(1)).view_as(seen) > LEAST_COSINE
+    mask = (fragments.face_index >= 0) & steep
+    center = camera_from_model.apply(points.new_tensor(HEAD_CENTER).expand(len(points), 1, 3))[:, 0, 2]
+    return FaceDepth(torch.where(mask, fragments.depth, torch.inf), mask, center)
+
+
+def face_triangles(head_model: HeadModel) -> Tensor:
+    """The skin's triangles that belong to the face, int64 [F, 3], outward."""
+    faces, mean = head_model.skin_faces, head_model.mean
+    on_face = head_model.face_mask[faces].mean(dim=1) > 0.5
+    height = mean[:, 1]
+    on_neck = ((height > 60) & (head_model.face_mask < 0.5)) | (height > 85)
+    return faces[on_face & ~on_neck[faces].any(dim=1)].contiguous()
