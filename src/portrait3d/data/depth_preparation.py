@@ -1,0 +1,81 @@
+"""Everything the depth network learns from, prepared once below one folder."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from portrait3d.data.fits import load_or_fit
+from portrait3d.data.model_views import SkinModel
+from portrait3d.data.pairs import HAIR, prepare_clips, prepare_portraits
+from portrait3d.data.photos import LabelledPhoto, PhotoFolder
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.mesh_points import MeshPoints
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_depth_views(
+    data: Path,
+    out: Path,
+    *,
+    research: bool = False,
+    portraits: int = 900,
+    long_haired: int = 300,
+    validation: int = 48,
+    seed: int = 0,
+) -> None:
+    """Fit, inflate and turn portraits, and fit the clips' frames; what `out` holds already is kept.
+
+    Args:
+        data: The folder that `portrait3d.data.photos` describes.
+        out: Gets `train/` and `val/` with files of `DepthViews`.
+        research: Use photos that make a network non-commercial research only.
+        portraits: How many training photos of the open folders to take, long hair first, then at random.
+        long_haired: How many research photos to take, of those with long hair.
+        validation: How many validation photos to take.
+        seed: Chooses photos and turns.
+    """
+    model = HeadModel.load()
+    skin, points = SkinModel.from_head_model(model), MeshPoints.from_head_model(model)
+    folder = PhotoFolder(data, research=research, parsed=True)
+    fits = load_or_fit(folder.photos, points, out)
+    clips = [photo for photo in folder if photo.clip is not None]
+    logger.info("%d photos, %d of them frames of clips.", len(folder), len(clips))
+
+    stills = [photo for photo in folder if photo.clip is None]
+    checked = [photo for photo in stills if photo.split == "val"]
+    checked = [checked[k] for k in np.random.default_rng(seed).permutation(len(checked))[:validation]]
+    chosen = _choose([p for p in stills if p.split == "train"], portraits, long_haired, seed)
+    for split, photos in (("val", checked), ("train", chosen)):
+        for path in prepare_portraits(photos, fits, skin, out / split, seed=seed):
+            logger.info("%s is ready.", path.name)
+    for split in ("val", "train"):
+        path = out / split / "clips.npz"
+        if not path.is_file():
+            pairs = [pair for pair in folder.clip_pairs() if pair.first.split == split]
+            prepare_clips(pairs, fits, points, skin, path)
+
+
+def _choose(
+    photos: Sequence[LabelledPhoto], portraits: int, long_haired: int, seed: int
+) -> list[LabelledPhoto]:
+    """A random order of the photos to use."""
+    generator = np.random.default_rng(seed)
+    length = np.array([hair_below_mouth(photo) for photo in photos])
+    order = [k for k in generator.permutation(len(photos)) if photos[k].points.shape[0] == 468]
+    is_open = [not photo.folder.startswith("research/") for photo in photos]
+    long = [k for k in order if length[k] > 0.1]
+    short = [k for k in order if length[k] <= 0.1]
+    taken = [k for k in [*long, *short] if is_open[k]][:portraits]
+    taken += [k for k in long if not is_open[k]][:long_haired]
+    return [photos[k] for k in generator.permutation(taken)]
+
+
+def hair_below_mouth(photo: LabelledPhoto) -> float:
+    """Area of the hair lower than the mouth, over the area of the landmarks' box."""
+    labels, landmarks = photo.parsing(), photo.landmarks
+    width, height = np.ptp(landmarks, axis=0)
+    row = int(landmarks[48:68, 1].mean())
+    return float((labels[max(row, 0) :] == HAIR).sum() / (width * height))
