@@ -1,0 +1,176 @@
+"""Stage 2, the depth network: `portrait3d train depth --data DIR --minutes M --out runs/depth`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from portrait3d.data.depth_preparation import prepare_depth_views
+from portrait3d.data.depth_samples import DepthAugmentation, DepthPairs
+from portrait3d.data.depth_views import load_sources
+from portrait3d.evaluation.depth import score_depth
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.warping import relative_motion
+from portrait3d.losses import depth as losses
+from portrait3d.models.depth_net import DepthNet, uncovered_face
+from portrait3d.rendering.warping import warp
+from portrait3d.training.loop import LoopConfig, TrainingLoop
+
+HAIR_LABELS = (2, 8)
+"""Parsing classes that may lie in front of the face: hair and headwear."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DepthWeights:
+    """Weights of the losses; depths are in mm, colours in [0, 1]."""
+
+    supervised: float = 1.0
+    """Known depth, times its trust."""
+    face: float = 1.0
+    """Eq. 7."""
+    order: float = 1.0
+    """Eq. 9."""
+    rest_smoothness: float = 0.3
+    """Eq. 6."""
+    head_smoothness: float = 0.3
+    """Eq. 8."""
+    color: float = 30.0
+    """Eq. 4, both directions."""
+    gradient: float = 30.0
+    """Eq. 5, both directions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DepthTrainingConfig:
+    """Everything that decides what a training run yields."""
+
+    data: Path
+    """Root of the labelled photos (--data)."""
+    loop: LoopConfig
+    prepared: Path | None = None
+    """Views that were prepared before; by default they are made in `prepared` beside the run."""
+    research: bool = True
+    """Use research-only photos too, which makes the weights non-commercial research only."""
+    width: float = 0.5
+    """Factor on the network's channel counts; 1 is the paper's size."""
+    batch: int = 8
+    """Pairs in a batch."""
+    rate: float = 1e-3
+    weight_decay: float = 0.01
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"portraits": 0.45, "clips": 0.15, "synthetic": 0.4}
+    )
+    """How often pairs of each source are drawn; a source that is missing is left out."""
+    photometric: Mapping[str, float] = field(
+        default_factory=lambda: {"portraits": 0.25, "clips": 1.0, "synthetic": 0.25}
+    )
+    """Share of the pairs whose pictures are compared; where depth is known, comparing them adds little."""
+    weights: DepthWeights = field(default_factory=DepthWeights)
+    hidden_behind: float = 12.0
+    """A moved point this far (mm) behind the other view's own surface is hidden there and does not pull."""
+    augmentation: DepthAugmentation = field(default_factory=DepthAugmentation)
+
+
+def train_depth(config: DepthTrainingConfig) -> nn.Module:
+    """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
+    torch.manual_seed(config.loop.seed)
+    prepared = config.prepared
+    if prepared is None:
+        prepared = config.loop.out.parent / "prepared"
+        prepare_depth_views(config.data, prepared, research=config.research, seed=config.loop.seed)
+    net = DepthNet(config.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    validation = load_sources(prepared / "val")
+    loop = TrainingLoop(
+        config.loop,
+        {"net": net},
+        {"net": torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.weight_decay)},
+        averaged="net",
+        evaluate=lambda average: score_depth(average, validation),
+        settings=config,
+    )
+    samples = DepthPairs(
+        load_sources(prepared / "train"),
+        config.shares,
+        config.photometric,
+        config.augmentation,
+        config.loop.seed,
+    )
+    for _, batch in zip(loop, loop.batches(samples, config.batch), strict=False):
+        with loop.autocast():
+            terms = depth_losses(net, batch, config)
+        loop.update("net", terms["total"])
+        loop.log(terms)
+    return loop.averaged
+
+
+def depth_losses(
+    net: nn.Module, batch: Mapping[str, Tensor], config: DepthTrainingConfig
+) -> dict[str, Float[Tensor, ""]]:
+    """The weighted total and its parts, for B pairs of views ([B, 2, ...])."""
+    views = {name: value.flatten(0, 1) for name, value in batch.items() if name != "photometric"}
+    region, face_depth, labels = views["region"], views["face_depth"], views["labels"]
+    rendered = face_depth > 0
+    bare = uncovered_face(labels[:, 0]) & rendered & region
+    covering = torch.isin(labels, labels.new_tensor(HAIR_LABELS)) & rendered & region
+    given = torch.where(bare, face_depth, torch.zeros_like(face_depth))
+    image = views["image"].contiguous(memory_format=torch.channels_last)
+    depth = net(image, given, region, views["center"]).float()
+    terms = {
+        "supervised": losses.supervised_depth_loss(depth, views["depth"], views["trust"] * region),
+        "face": losses.face_depth_loss(depth, face_depth, bare),
+        "order": losses.layer_order_loss(depth, face_depth, covering),
+        "rest_smoothness": losses.rest_smoothness_loss(depth, region & ~bare),
+        "head_smoothness": losses.head_smoothness_loss(depth, region),
+    }
+    compared = batch["photometric"]
+    if compared.any():
+        pairs = {name: value[compared] for name, value in batch.items()}
+        predicted = depth.unflatten(0, (-1, 2))[compared]
+        terms |= photometric_losses(predicted, pairs, config.hidden_behind)
+    means = {name: value.mean() for name, value in terms.items()}
+    total = sum(getattr(config.weights, name) * value for name, value in means.items())
+    return {"total": torch.as_tensor(total), **means}
+
+
+def photometric_losses(
+    depth: Float[Tensor, "B 2 1 H W"], pairs: Mapping[str, Tensor], hidden_behind: float
+) -> dict[str, Float[Tensor, " B"]]:
+    """Eq. 4 and 5 between the views of B pairs, both directions added up."""
+    result: dict[str, Tensor] = {}
+    for source, target in ((0, 1), (1, 0)):
+        camera = Camera(
+            pairs["focal"][:, target], pairs["principal"][:, target], depth.shape[-2], depth.shape[-1]
+        )
+        own = Camera(
+            pairs["focal"][:, source], pairs["principal"][:, source], depth.shape[-2], depth.shape[-1]
+        )
+        poses = [Pose(pairs["rotation"][:, k], pairs["translation"][:, k]) for k in (source, target)]
+        moved = warp(
+            pairs["image"][:, source],
+            DepthMap(depth[:, source, 0], pairs["region"][:, source, 0], own),
+            relative_motion(*poses),
+            camera,
+        )
+        seen = comparable(
+            moved.depth, moved.visible, depth[:, target], pairs["region"][:, target], hidden_behind
+        )
+        image = pairs["image"][:, target]
+        for name, loss in (("color", losses.color_loss), ("gradient", losses.gradient_loss)):
+            result[name] = result.get(name, 0) + loss(moved.values, image, seen)
+    return result
+
+
+def comparable(
+    moved_depth: Float[Tensor, "B 1 H W"],
+    visible: Bool[Tensor, "B 1 H W"],
+    own_depth: Float[Tensor, "B 1 H W"],
+    region: Bool[Tensor, "B 1 H W"],
+    hidden_behind: float,
+) -> Bool[Tensor, "B 1 H W"]:
+    """Where the moved surface is what the other view shows: on its head and not behind its surface."""
+    return visible & region & (moved_depth < own_depth.detach() + hidden_behind)
