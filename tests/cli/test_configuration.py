@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -24,6 +25,7 @@ class Training:
     data: Path
     loop: Loop
     batch: int = 8
+    preset: Literal["light", "paper"] = "light"
     weights: tuple[float, ...] = (1.0,)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -33,10 +35,16 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
     path.write_text(
         'batch = 4\nweights = [1, 2.5]\n[loop]\nout = "a"\nminutes = 3\n[augmentation]\nangle = 20\n'
     )
-    flags = {"data": Path("photos"), "batch": None, "loop": {"out": Path("b"), "minutes": None}}
+    flags = {
+        "data": Path("photos"),
+        "batch": None,
+        "preset": "paper",
+        "loop": {"out": Path("b"), "minutes": None},
+    }
     assert build_config(Training, merged(read_settings(path), flags)) == Training(
         data=Path("photos"),
         batch=4,
+        preset="paper",
         weights=(1.0, 2.5),
         loop=Loop(out=Path("b"), minutes=3.0),
         augmentation=Augmentation(angle=20.0),
@@ -54,6 +62,7 @@ def test_no_file_means_no_settings() -> None:
         ({"data": "photos", "loop": {"out": "a", "hours": 4}}, r"no setting loop\.hours"),
         ({"data": "photos", "loop": {"out": "a"}, "batch": "many"}, "batch must be of type int, got 'many'"),
         ({"data": "photos", "loop": {"out": "a"}, "batch": True}, "batch must be of type int"),
+        ({"data": "photos", "loop": {"out": "a"}, "preset": "big"}, "preset must be one of light, paper"),
         ({"loop": {"out": "a"}}, "setting data is missing"),
         ({"data": "photos"}, r"setting loop\.out is missing"),
     ],

@@ -5,7 +5,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
@@ -57,6 +57,12 @@ def convert(kind: Any, value: Any, name: str) -> Any:
             return value
         if isinstance(value, Mapping):
             return build_config(kind, value, f"{name}.")
+    elif origin is Literal:
+        if value in arguments:
+            return value
+        raise ValueError(
+            f"The setting {name} must be one of {', '.join(map(str, arguments))}, got {value!r}."
+        )
     elif origin is tuple and isinstance(value, list | tuple):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):

@@ -73,7 +73,7 @@ def stage_command(stage: str) -> Callable[..., None]:
         }
         flags = {"data": data, "batch": batch, "research": research, "loop": loop}
         run_stage(stage, merged(read_settings(config), flags), threads=threads, quiet=json)
-        report(out, json=json)
+        report(stage, out, json=json)
 
     command.__name__ = stage
     command.__doc__ = f"Train the {stage} network."
@@ -147,15 +147,16 @@ def progress(stage: str, loop: Any, *, quiet: bool) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
-def report(out: Path, *, json: bool) -> None:
-    """Say where the weights are and how good they are."""
-    log = out / "log.jsonl"
-    entries = [json_format.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    evaluations = [entry for entry in entries if "evaluation" in entry]
-    best = max(evaluations, key=lambda entry: entry["evaluation"]["score"], default=None)
+def report(stage: str, out: Path, *, json: bool) -> None:
+    """Write the best weights for the pipeline, and say where they are and how good they are."""
+    from portrait3d.training.release import best_evaluation, release_network
+
+    models = out / "models"
+    release_network(stage, out, models / stage)
+    best = best_evaluation(out)
     if json:
-        print_json({"directory": out, "steps": entries[-1]["step"] if entries else 0, "best": best})
+        print_json({"directory": out, "models": models, "best": best})
         return
-    output.print(f"run: {escape(str(out))} (log.jsonl, config.json, checkpoint.pt)", soft_wrap=True)
-    if best is not None:
-        output.print(f"best: step {best['step']}, score {best['evaluation']['score']:.4g}")
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in best["evaluation"].items())
+    output.print(f"best at step {best['step']}: {escape(scores)}", highlight=False, soft_wrap=True)
+    output.print(f"use it with --models {escape(str(models))}", highlight=False, soft_wrap=True)

@@ -1,0 +1,58 @@
+"""A run becomes weights that the pipeline loads."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from portrait3d.models.depth_net import DepthNet
+from portrait3d.models.pretrained import load_network
+from portrait3d.training.release import release_network
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of a tiny depth network, with a secret in its paths."""
+    run = tmp_path / "run"
+    run.mkdir()
+    save_file(DepthNet(0.125).state_dict(), run / "best.safetensors")
+    settings = {"data": "/secret/photos", "width": 0.125, "research": True}
+    loop = {"out": "/secret/run", "minutes": 30.0, "steps": None, "seed": 7}
+    record = {"settings": settings, "loop": loop, "commit": "0123abc", "command": ["/secret/python"]}
+    (run / "config.json").write_text(json.dumps(record))
+    entries = [
+        {"step": 5, "minutes": 1.0, "losses": {"total": 3.0}},
+        {"step": 9, "minutes": 2.0, "evaluation": {"score": -4.5, "portraits_rest_mm": 4.5}},
+        {"step": 12, "minutes": 3.0, "evaluation": {"score": -6.5, "portraits_rest_mm": 6.5}},
+    ]
+    (run / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return run
+
+
+def test_released_weights_load_and_give_the_same_depth(run: Path, tmp_path: Path) -> None:
+    net = load_network(DepthNet, release_network("depth", run, tmp_path / "depth"))
+    original = DepthNet(0.125)
+    original.load_state_dict(load_file(run / "best.safetensors"))
+    original.eval()
+    image, face = torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 1000.0)
+    region, center = torch.ones(1, 1, 64, 64, dtype=torch.bool), torch.tensor([1000.0])
+    with torch.no_grad():
+        difference = net(image, face, region, center) - original(image, face, region, center)
+    assert difference.abs().max() < 1.0  # mm; stored in half precision
+
+
+def test_the_card_says_what_matters_and_keeps_paths_to_itself(run: Path, tmp_path: Path) -> None:
+    release_network("depth", run, tmp_path / "depth", notes="Trained once more with care.")
+    card = (tmp_path / "depth" / "README.md").read_text()
+    for words in ("Non-commercial research only", "0123abc", "--minutes 30", "step 9", "4.5", "with care"):
+        assert words in card
+    assert "secret" not in card
+    assert "secret" not in (tmp_path / "depth" / "config.json").read_text()
+
+
+def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: Path) -> None:
+    (run / "best.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"best\.safetensors is missing"):
+        release_network("depth", run, tmp_path / "depth")
