@@ -158,7 +158,13 @@ class TrainingLoop:
         `samples[i]` must depend on i alone, so that a resumed run sees what an uninterrupted one would.
         """
         numbers = (list(range(k * size, (k + 1) * size)) for k in itertools.count(self.step))
-        loader = DataLoader(samples, batch_sampler=numbers, num_workers=workers)  # pyright: ignore[reportArgumentType]
+        # A generator of its own: a new loader must not draw from the global one, whose state is restored.
+        loader = DataLoader(
+            samples,
+            batch_sampler=numbers,  # pyright: ignore[reportArgumentType]
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
         return (self.to_device(batch) for batch in loader)
 
     def to_device(self, batch: Any) -> Any:
