@@ -60,7 +60,7 @@ def test_gradient_loss_does_not_see_a_change_of_brightness() -> None:
 
 
 @pytest.mark.parametrize("smoothness", [rest_smoothness_loss, head_smoothness_loss])
-def test_smoothness_is_the_absolute_laplacian(smoothness) -> None:  # noqa: ANN001
+def test_smoothness_is_the_absolute_laplacian(smoothness) -> None:
     depth = grid([0.0, 2.0, 0.0], [1.0, 5.0, 3.0], [0.0, 4.0, 0.0])
     torch.testing.assert_close(smoothness(depth, everywhere(depth)), torch.tensor([10.0]))
     region = everywhere(depth)
@@ -69,7 +69,7 @@ def test_smoothness_is_the_absolute_laplacian(smoothness) -> None:  # noqa: ANN0
 
 
 @pytest.mark.parametrize("smoothness", [rest_smoothness_loss, head_smoothness_loss])
-def test_a_tilted_plane_is_smooth(smoothness) -> None:  # noqa: ANN001
+def test_a_tilted_plane_is_smooth(smoothness) -> None:
     y, x = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
     depth = (1000 + 3 * x - 2 * y)[None, None]
     assert smoothness(depth, everywhere(depth)).item() == 0.0
