@@ -70,14 +70,16 @@ def _place(head: HeadMesh, pose: Pose | None) -> _Placed:
 def _encode_obj(head: HeadMesh, path: Path, pose: Pose | None) -> dict[Path, bytes]:
     import trimesh
     from trimesh.exchange.obj import export_obj
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import SimpleMaterial
 
     placed = _place(head, pose)
     name = "_".join(path.stem.split())  # readers of OBJ end a name at the first space
     image = Image.open(io.BytesIO(encode_image(head.texture)))
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]
-    material = trimesh.visual.material.SimpleMaterial(image, white, white, black, name=name)
+    material = SimpleMaterial(image, white, white, black, name=name)
     upward = head.uv * np.array([1, -1], np.float32) + np.array([0, 1], np.float32)  # OBJ has v up
-    visual = trimesh.visual.TextureVisuals(uv=upward, material=material)
+    visual = TextureVisuals(uv=upward, material=material)
     mesh = trimesh.Trimesh(
         placed.vertices, head.faces, vertex_normals=placed.normals, visual=visual, process=False
     )

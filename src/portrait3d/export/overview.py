@@ -85,7 +85,7 @@ def draw_landmarks(portrait: Portrait) -> UInt8[np.ndarray, "CELL CELL 3"]:
     for line in LANDMARK_LINES:
         draw.line([points[index] for index in line], (255, 255, 255), 2)
     for x, y in points:
-        draw.ellipse((x - 4, y - 4, x + 4, y + 4), (30, 200, 90))
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), (30, 200, 90))
     return np.array(image.resize((CELL, CELL), Image.Resampling.LANCZOS))
 
 

@@ -87,9 +87,8 @@ class FaceDetector:
         )
         padded = np.zeros((1, 3, *(math.ceil(length / 32) * 32 for length in size[::-1])), np.float32)
         padded[0, :, : size[1], : size[0]] = np.asarray(resized).transpose(2, 0, 1)
-        heat, extent, offset, points = (
-            output[0] for output in self._session.run(["537", "538", "539", "540"], {"input.1": padded})
-        )
+        outputs = self._session.run(["537", "538", "539", "540"], {"input.1": padded})
+        heat, extent, offset, points = (np.asarray(output)[0] for output in outputs)
         row, column = np.nonzero(heat[0] >= self.threshold)
         score, extent, offset, points = (
             values[:, row, column] for values in (heat, np.exp(extent) * STRIDE, offset, points)

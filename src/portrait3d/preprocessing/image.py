@@ -130,9 +130,9 @@ def _to_srgb(image: Image.Image, name: str) -> Image.Image:
     if profile:
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
         try:
+            source = ImageCms.getOpenProfile(io.BytesIO(profile))
             # A grayscale file may have become RGB through a transparent colour or a palette.
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if source.profile.xcolor_space.strip() == "GRAY":
+            if profile[16:20] == b"GRAY":
                 image = image.convert("L")
             converted = ImageCms.profileToProfile(
                 image.convert("RGB") if alpha and image.mode != "L" else image,

@@ -19,7 +19,7 @@ SAMPLES = 2
 """Samples of a pixel along each axis."""
 DISTANCE = 1500.0
 """From the camera of `frame_head` to the head's middle, mm: where a face fills a third of a portrait."""
-CLAY = (0.82, 0.79, 0.76)
+CLAY = (0.88, 0.86, 0.83)
 """Linear grey of the plain surface, RGB."""
 KEY_LIGHT = (-0.4, -0.6, -0.7)
 """Direction to the light of the plain surface: from above the viewer's left shoulder."""
@@ -71,8 +71,12 @@ def frame_head(
     low, high = head.vertices.min(axis=0), head.vertices.max(axis=0)
     middle = torch.from_numpy((low + high) / 2).float()
     radius = float(np.linalg.norm(head.vertices - (low + high) / 2, axis=1).max())
-    angles = (torch.tensor(math.radians(angle)) for angle in (yaw, pitch, 0.0))
-    turn = Pose.from_euler(*angles, torch.tensor([0.0, 0.0, DISTANCE]))
+    turn = Pose.from_euler(
+        torch.tensor(math.radians(yaw)),
+        torch.tensor(math.radians(pitch)),
+        torch.tensor(0.0),
+        torch.tensor([0.0, 0.0, DISTANCE]),
+    )
     centred = Pose(torch.eye(3), -middle)
     if head_pose is not None:
         upright = Pose(head_pose.rotation.transpose(-1, -2), torch.zeros(3))
@@ -87,4 +91,4 @@ def _clay(normals: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
     light = functional.normalize(normals.new_tensor(KEY_LIGHT), dim=0)
     key = (normals * light[:, None, None]).sum(1, keepdim=True).clamp_min(0)
     front = -normals[:, 2:]
-    return normals.new_tensor(CLAY)[:, None, None] * (0.18 + 0.62 * key + 0.25 * front.clamp_min(0))
+    return normals.new_tensor(CLAY)[:, None, None] * (0.24 + 0.54 * key + 0.3 * front.clamp_min(0))
