@@ -1,7 +1,6 @@
 """The head model at the teacher's 468 mesh points, with an outline that slides as the head turns."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.head_model import HeadModel
 
 IDENTITIES, EXPRESSIONS, SHAPES = 80, 64, 144
 """Numbers of identity and expression coefficients, and their sum: a "shape" is both, in this order."""
@@ -26,11 +26,6 @@ MAX_LEAN = 0.6
 """Sine of the view's angle beyond which the sliding is held constant: few photos look further to a side."""
 
 
-class _PointedHead(Protocol):
-    def vertices(self, coefficients: FaceCoefficients) -> Tensor: ...
-    def mesh_points(self, vertices: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True, slots=True)
 class MeshPoints:
     """The linear head model restricted to P named points of its skin, in the model's frame (mm)."""
@@ -40,7 +35,7 @@ class MeshPoints:
     """What one unit of each identity (80) and expression (64) coefficient adds."""
 
     @classmethod
-    def from_head_model(cls, head: _PointedHead) -> "MeshPoints":
+    def from_head_model(cls, head: HeadModel) -> "MeshPoints":
         """The head model at the 468 points of MediaPipe's face mesh."""
         shapes = torch.cat([torch.zeros(1, SHAPES), torch.eye(SHAPES)])
         with torch.no_grad():
