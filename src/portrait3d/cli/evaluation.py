@@ -1,6 +1,7 @@
 """`evaluate face|parsing|depth|refinement|portraits`: numbers and pictures on labelled photos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,33 +38,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 
 @evaluate.command()
 def face(
-    data: Data, models: Models = None, limit: Limit = None, research: Research = True, json: Json = False
+    data: Data,
+    models: Models = None,
+    limit: Limit = None,
+    research: Research = True,
+    sheet: Annotated[Path | None, typer.Option(help="Write the best and the worst photos here.")] = None,
+    json: Json = False,
 ) -> None:
-    """Distance of the 68 landmarks to the labels, percent of the face's size (NME)."""
+    """Distance of the 68 landmarks to the labels (NME, percent), and of shape and pose to offline fits."""
     require_directory(data)
-    from portrait3d.data.photos import PhotoFolder
-    from portrait3d.evaluation.face import normalised_error, predict_faces
+    from portrait3d.evaluation.face import evaluate_face
     from portrait3d.models.face_net import FaceNet
-    from portrait3d.models.head_model import HeadModel
     from portrait3d.models.pretrained import load_network
 
-    photos = spread(list(PhotoFolder(data, research=research, split="val")), limit)
-    with working("Finding landmarks", quiet=json):
-        prediction = predict_faces(load_network(FaceNet, weights(models, "face")), HeadModel.load(), photos)
-    errors = normalised_error(prediction.landmarks, np.stack([photo.landmarks for photo in photos]))
-    folders = np.array([photo.folder for photo in photos])
-    groups = {"all": np.full(len(photos), True)} | {str(name): folders == name for name in np.unique(folders)}
-    rows = [
-        {
-            "photos": name,
-            "count": int(chosen.sum()),
-            "nme_percent": float(errors[chosen].mean()),
-            "median_percent": float(np.median(errors[chosen])),
-            "above_5_percent": float((errors[chosen] > 5).mean()),
-        }
-        for name, chosen in groups.items()
-    ]
-    show("68 landmarks, NME to the labels", rows, json=json)
+    net = load_network(FaceNet, weights(models, "face"))
+    with working("Finding faces", quiet=json):
+        scores = evaluate_face(net, data, limit=limit, research=research, sheet=sheet)
+    show("Face, NME in percent, shape in mm, rotation in degrees", map(asdict, scores), json=json)
 
 
 @evaluate.command()
@@ -86,6 +77,62 @@ def parsing(
         scores = evaluate_parsing(net, data, limit=limit, research=research, sheet=sheet)
     rows = [{"photos": score.folder, "count": score.photos, **score.iou} for score in scores]
     show("Parsing, IoU to the labels", rows, json=json)
+
+
+@evaluate.command()
+def depth(
+    data: Data,
+    models: Models = None,
+    prepared: Annotated[
+        Path,
+        typer.Option(help="Views that training prepared; made here if there are none, which takes long."),
+    ] = Path("runs/prepared"),
+    limit: Annotated[int, typer.Option(min=1, help="Pairs of views of each source.")] = 60,
+    research: Research = True,
+    json: Json = False,
+) -> None:
+    """Distance to known depth (mm) and how well one view explains another, beside two baselines."""
+    require_directory(data)
+    from portrait3d.data.depth_preparation import prepare_depth_views
+    from portrait3d.data.depth_views import load_sources
+    from portrait3d.evaluation.depth import evaluate_depth
+    from portrait3d.models.depth_net import DepthNet
+    from portrait3d.models.pretrained import load_network
+
+    net = load_network(DepthNet, weights(models, "depth"))
+    if not (prepared / "val").is_dir():
+        with working("Preparing views", quiet=json):
+            prepare_depth_views(data, prepared, research=research)
+    with working("Comparing depths", quiet=json):
+        scores = list(evaluate_depth(net, load_sources(prepared / "val"), limit))
+    show("Depth: pixel, surface and face in mm, colour 0 to 255", map(asdict, scores), json=json)
+
+
+@evaluate.command()
+def refinement(
+    data: Data,
+    models: Models = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of damaged photos.")] = 40,
+    research: Research = False,
+    json: Json = False,
+) -> None:
+    """How well holes in photos are repaired, beside the rough fill and biharmonic inpainting.
+
+    psnr in dB over the holes; features is the distance of Eq. 13 as a part of the rough fill's; seams is the
+    part of the difference outside holes that remains.
+    """
+    require_directory(data)
+    from portrait3d.data.photos import PhotoFolder
+    from portrait3d.evaluation.refinement import compare_repairs
+    from portrait3d.models.pretrained import load_network
+    from portrait3d.models.refinement_net import RefinementNet
+
+    net = load_network(RefinementNet, weights(models, "refinement"))
+    photos = PhotoFolder(data, research=research, split="val", parsed=True)
+    with working("Repairing photos", quiet=json):
+        scores = compare_repairs(net, photos, limit)
+    rows = [{"method": method, **values} for method, values in scores.items()]
+    show("Repairs of damaged photos", rows, json=json)
 
 
 @evaluate.command()
@@ -171,8 +218,9 @@ def spread(items: list, limit: int | None) -> list:
     return [items[index] for index in np.linspace(0, len(items) - 1, limit).astype(int)]
 
 
-def show(title: str, rows: list[dict[str, Any]], *, json: bool) -> None:
+def show(title: str, records: Iterable[dict[str, Any]], *, json: bool) -> None:
     """Print records as a table or as JSON."""
+    rows = list(records)
     if json:
         print_json({"rows": [{key: finite(value) for key, value in row.items()} for row in rows]})
         return
