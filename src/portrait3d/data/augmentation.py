@@ -90,7 +90,7 @@ def vary_colour(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * uniform(0.65, 1.35) + mean * uniform(0.75, 1.25)
     gray = images.mean(1, keepdim=True)
-    saturation = torch.where(uniform(0, 1) < 0.1, 0.0, uniform(0.5, 1.4))
+    saturation = torch.where(uniform(0.0, 1.0) < 0.1, 0.0, uniform(0.5, 1.4))
     images = gray + (images - gray) * saturation
     tint = torch.from_numpy(random.normal(0, 0.05, (len(images), 3, 1, 1)).astype(np.float32))
     return (images * (1 + tint)).clamp(0, 1)
