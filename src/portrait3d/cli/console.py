@@ -20,7 +20,13 @@ FAILURE = 1
 """Exit code of a command that could not do what was asked; usage errors exit with 2."""
 
 EXPECTED = (InvalidImageError, NoFaceError, OSError, ValueError, FloatingPointError)
-"""Errors that a user can cause and whose message says enough; all others are bugs and show a traceback."""
+"""Errors that a user can cause and whose message says enough; all others are bugs."""
+
+TRACEBACK = "PORTRAIT3D_TRACEBACK"
+"""Environment variable that makes a failure show its traceback."""
+
+USAGE = (typer.BadParameter.__mro__[1],)
+"""What typer itself reports, with exit code 2."""
 
 output = Console()
 messages = Console(stderr=True)
@@ -33,8 +39,10 @@ class ReportingGroup(TyperGroup):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
-        except EXPECTED as error:
-            if os.environ.get("PORTRAIT3D_TRACEBACK"):
+        except (typer.Exit, typer.Abort, *USAGE):
+            raise
+        except Exception as error:
+            if os.environ.get(TRACEBACK):
                 raise
             report_failure(error)
             raise typer.Exit(FAILURE) from None
@@ -44,7 +52,10 @@ def describe(error: Exception) -> str:
     """One line that says what went wrong, without the name of a Python class."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, EXPECTED):
+        return text
+    return f"this is a bug, {type(error).__name__}: {text} ({TRACEBACK}=1 shows where)"
 
 
 def report_failure(error: Exception) -> None:

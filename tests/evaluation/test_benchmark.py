@@ -1,0 +1,35 @@
+"""The clock counts what it says."""
+
+import time
+
+import numpy as np
+import pytest
+
+from portrait3d.evaluation.benchmark import measure, peak_megabytes, run_benchmark, seconds_of_new_process
+
+
+def test_a_stage_runs_once_to_warm_up_and_then_as_often_as_asked() -> None:
+    calls = []
+    result = measure("stage", lambda: calls.append(1), 3)
+    assert len(calls) == 4
+    assert result.runs == 3
+    assert 0 < result.fastest <= result.median
+
+
+def test_the_median_is_the_time_that_a_stage_takes() -> None:
+    result = measure("stage", lambda: time.sleep(0.02), 3)
+    assert 0.02 <= result.fastest <= result.median < 0.5
+
+
+def test_a_new_process_is_timed_without_its_own_start() -> None:
+    assert 0 <= seconds_of_new_process("pass") < 0.5
+
+
+def test_some_memory_is_used() -> None:
+    peak = peak_megabytes()
+    assert peak is None or 10 < peak < 1e6
+
+
+def test_no_runs_are_refused() -> None:
+    with pytest.raises(ValueError, match="runs >= 1, got 0"):
+        run_benchmark(np.zeros((8, 8, 3), np.uint8), runs=0)
