@@ -1,5 +1,6 @@
 """Defaults, TOML files and flags become one configuration."""
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 import pytest
 
 from portrait3d.cli.configuration import build_config, merged, read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +80,13 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path.write_text("batch = = 4")
     with pytest.raises(ValueError, match=r"broken\.toml is no TOML file"):
         read_settings(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_configuration_in_the_repository_is_valid(path: Path) -> None:
+    from portrait3d.cli.training import STAGES
+
+    stage = path.stem.split("-")[0]
+    kind = getattr(importlib.import_module(f"portrait3d.training.{stage}"), STAGES[stage][0])
+    flags = {"data": Path("photos"), "loop": {"out": Path("run")}}
+    assert build_config(kind, merged(read_settings(path), flags)).loop.out == Path("run")
