@@ -127,7 +127,7 @@ def photographed(
     skin, neck = shown & is_face & on_face, shown & ~is_face & on_neck
     chosen = skin[faces].all(axis=1) | neck[faces].all(axis=1)
     openings = faces[len(model.faces) :]
-    chosen[len(model.faces) :] = on_face[openings].all(axis=1) & (cosine[openings].mean(axis=1) > 0)
+    chosen[len(model.faces) :] = on_face[openings].all(axis=1)
     return chosen
 
 

@@ -5,6 +5,7 @@ disc's middle and the face at its rim (azimuthal equidistant).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -93,6 +94,7 @@ def _blur(values: Float[Tensor, "C H W"], radius: int) -> Float[Tensor, "C H W"]
     return torch.nn.functional.avg_pool2d(values[None], 2 * radius + 1, 1, radius, count_include_pad=True)[0]
 
 
+@lru_cache(maxsize=2)
 def strands(size: int) -> Float[Tensor, "size size"]:
     """Noise that runs down from the crown like hair, mean 0 and standard deviation about 1."""
     rng = np.random.default_rng(7)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
+from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.filling import push_pull, resample
@@ -48,12 +48,10 @@ def refine_matte(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h 
     gain, bias = resample(gain, (height, width)), resample(bias, (height, width))
     filtered = (gain * picture).sum(0) + bias[0]
     matte = ((filtered - 0.5) * CONTRAST + 0.5).clamp(0, 1)
-    belt = 2 * radius
-    wide = F.max_pool2d(target[None], 2 * belt + 1, 1, belt)[0]
-    deep = -F.max_pool2d(-target[None], 2 * belt + 1, 1, belt)[0]
-    outer, inner = (resample(m, (height, width))[0] for m in (wide, deep))
-    matte = torch.where(outer < 0.5, torch.zeros_like(matte), matte)
-    return torch.where(inner > 0.5, torch.ones_like(matte), matte)
+    share = _box((target > 0.5).float(), 2 * radius)
+    share = resample(share, (height, width))[0]
+    matte = torch.where(share < 1e-3, torch.zeros_like(matte), matte)
+    return torch.where(share > 1 - 1e-3, torch.ones_like(matte), matte)
 
 
 def _guided_coefficients(
@@ -87,7 +85,7 @@ def _solve_symmetric(
 
 
 def _box(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
-    """Mean over square windows, cut off at the border."""
+    """Mean over square windows; running sums, so that the window's size costs nothing."""
     size = 2 * radius + 1
-    rows = F.avg_pool2d(values[None], (size, 1), 1, (radius, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, size), 1, (0, radius), count_include_pad=False)[0]
+    rows = ndimage.uniform_filter1d(values.numpy(), size, axis=1, mode="nearest")
+    return torch.from_numpy(ndimage.uniform_filter1d(rows, size, axis=2, mode="nearest"))

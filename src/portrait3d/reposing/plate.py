@@ -1,7 +1,6 @@
 """The photo without the head: what may come to light when the head turns."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -9,17 +8,6 @@ from portrait3d.geometry.filling import push_pull, resample
 
 REDUCED = 384
 """Longest side at which holes are filled; what fills them is smooth."""
-
-
-def grow(mask: Float[Tensor, "h w"], radius: float) -> Float[Tensor, "h w"]:
-    """Dilate a mask by about a radius in pixels (a square window, computed at a reduced size if it is large)."""
-    step = max(1, int(radius / 4))
-    height, width = mask.shape
-    small = F.max_pool2d(mask[None, None], step, step, ceil_mode=True)
-    size = round(radius / step)
-    small = F.max_pool2d(small, 2 * size + 1, 1, size)
-    enlarged = F.interpolate(small, scale_factor=float(step), mode="nearest")[0, 0]
-    return enlarged[:height, :width]
 
 
 def fill_plate(

@@ -134,7 +134,7 @@ class Reposer:
             picture = picture + (neck.colour - picture) * alpha
             unknown = unknown * (1 - alpha)
         back = self._draw(self.back_surface, turn, self.front, textured=True)
-        alpha = smooth_edges((back.depth < torch.inf).float())
+        alpha = blur((back.depth < torch.inf).float()[None], 1)
         colour = torch.where(back.depth < torch.inf, back.colour, spread_out(back))
         picture = picture + (colour - picture) * alpha
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
@@ -201,18 +201,18 @@ def neck_layer(
 
 
 def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:
-    """The drawing's colours beyond its edges, by two pixels."""
+    """The drawing's colours beyond its edges, by a pixel."""
     shown = (drawing.depth < torch.inf).float()[None]
-    total = F.avg_pool2d(torch.cat([drawing.colour * shown, shown]), 5, 1, 2)
+    total = blur(torch.cat([drawing.colour * shown, shown]), 1)
     return total[:3] / total[3:].clamp_min(1e-6)
-
-
-def smooth_edges(mask: Float[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
-    """A mask with edges about three pixels wide."""
-    return F.avg_pool2d(mask[None], 3, 1, 1)
 
 
 def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
     """Edges a few pixels wide, so that what fills a hole meets what surrounds it gradually."""
-    size = max(3, 2 * (max(unknown.shape) // 300) + 1)
-    return torch.minimum(F.avg_pool2d(unknown, size, 1, size // 2, count_include_pad=False), unknown * 4)
+    return torch.minimum(blur(unknown, max(1, max(unknown.shape) // 300)), unknown * 4)
+
+
+def blur(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
+    """Mean over square windows."""
+    rows = ndimage.uniform_filter1d(values.numpy(), 2 * radius + 1, axis=1, mode="nearest")
+    return torch.from_numpy(ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=2, mode="nearest"))
