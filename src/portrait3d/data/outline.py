@@ -22,8 +22,8 @@ class OutlineConfig:
     """Standard deviation of a face point, as a share of the crop's side."""
     pull: float = 1.5
     """Weight of an outline point against a face point."""
-    tolerance: float = 0.003
-    """Skull points this far outside are left alone, as a share of the crop's side."""
+    tolerance: float = 0.005
+    """Skull points this far outside are left alone, as a share of the crop's side; at least a pixel."""
     rounds: int = 5
     """How often the points that stick out are collected anew."""
     steps: int = 4
@@ -52,6 +52,7 @@ def pull_skull_inside(
     """
     config = config or OutlineConfig()
     size = fit.head.size
+    tolerance = max(config.tolerance * size, 1.0)
     allowed = np.isin(labels, (1, 2, 3, 4, 5, 6, 8)) | ~inside
     allowed[int(size * 0.97) :] = True
     distance, (row, column) = ndimage.distance_transform_edt(~allowed, return_indices=True)
@@ -65,7 +66,7 @@ def pull_skull_inside(
     for _ in range(config.rounds):
         pixels = head.screen(head.vertices)[skull, :2]
         x, y = np.clip(pixels.astype(int), 0, size - 1).T
-        out = distance[y, x] > config.tolerance * size
+        out = distance[y, x] > tolerance
         if not out.any():
             break
         points = np.concatenate([face, skull[out]])
@@ -77,7 +78,7 @@ def pull_skull_inside(
             identity, head = _step(
                 skin, identity, fit.expression, head, points, target, weight, config.noise * size
             )
-    head = _shrink_skull(skin, head, skull, distance, config.tolerance * size)
+    head = _shrink_skull(skin, head, skull, distance, tolerance)
     return HeadFit(identity=identity, expression=fit.expression, head=head)
 
 
