@@ -5,10 +5,19 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
+import sys
+from types import ModuleType
+
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
+# An int is a float, as everywhere in Python. jaxtyping wants the checker by the name of its module.
+checker = ModuleType("portrait3d_typechecker")
+checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # pyright: ignore[reportAttributeAccessIssue]
+sys.modules[checker.__name__] = checker
+
 # Must come before anything imports portrait3d: only modules loaded after this are checked.
-install_import_hook("portrait3d", "beartype.beartype")
+install_import_hook("portrait3d", f"{checker.__name__}.check")
 
 import numpy as np
 import pytest

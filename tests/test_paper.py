@@ -1,6 +1,7 @@
 """Every equation of the paper has exactly one home in the code, and docs/paper.md says where."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def equations_in(docstring: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", match[1])] if match else []
 
 
+@functools.cache
 def homes() -> dict[int, list[str]]:
     """Return the qualified names of the functions and classes whose docstring claims each equation."""
     found: dict[int, list[str]] = {}
