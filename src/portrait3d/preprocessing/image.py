@@ -59,8 +59,9 @@ def decode_photo(photo: PhotoSource) -> Photo:
         )
     path, name = Path(photo), str(photo)
     try:
-        data = _read(path)
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_file(path)
+        with Image.open(path, formats=FORMATS) as image:
+            return Photo(_decode(image, name), name)
     except InvalidImageError:
         raise
     except OSError as error:
@@ -68,21 +69,17 @@ def decode_photo(photo: PhotoSource) -> Photo:
         raise InvalidImageError(f"{name} can't be read: {reason}.") from error
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
         raise InvalidImageError(f"{name} can't be read: {error}.") from error
-    with image:
-        return Photo(_decode(image, name), name)
 
 
-def _read(path: Path) -> bytes:
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InvalidImageError(f"{path} can't be read: it is a directory.")
     if not path.exists():
         raise InvalidImageError(f"{path} can't be read: there is no such file.")
     if not path.is_file():
         raise InvalidImageError(f"{path} can't be read: it is no ordinary file.")
-    data = path.read_bytes()
-    if not data:
+    if path.stat().st_size == 0:
         raise InvalidImageError(f"{path} can't be read: it is empty.")
-    return data
 
 
 def _check_size(width: int, height: int, name: str) -> None:
