@@ -82,7 +82,7 @@ class ParsingSamples(Dataset):
     resolution of the network's logits, `IGNORED` where they are not known.
 
     Args:
-        photos: All photos are read at once and kept reduced in memory (about 0.4 MB each).
+        photos: What samples are cut from, in memory (about 0.4 MB each).
         size: Side of the images.
         weights: Folder -> how often its photos are drawn.
         augmentation: Ranges of the changes.
@@ -91,15 +91,14 @@ class ParsingSamples(Dataset):
 
     def __init__(
         self,
-        photos: Sequence[LabelledPhoto],
+        photos: Sequence[StoredPhoto],
         *,
         size: int,
         weights: Mapping[str, float],
         augmentation: Augmentation,
         seed: int = 0,
     ) -> None:
-        self.photos = [store_photo(photo, round(1.3 * size)) for photo in photos]
-        self.size, self.augmentation, self.seed = size, augmentation, seed
+        self.photos, self.size, self.augmentation, self.seed = photos, size, augmentation, seed
         chances = [weights[p.folder] * (1.5 if p.long_hair else 1.0) for p in self.photos]
         self.chances = np.cumsum(chances) / np.sum(chances)
 

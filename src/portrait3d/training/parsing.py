@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
+from portrait3d.data.parsing_samples import Augmentation, ParsingSamples, store_photo
 from portrait3d.data.photos import PhotoFolder
 from portrait3d.evaluation.parsing import score_parsing
 from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
@@ -50,7 +50,7 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
     torch.manual_seed(config.loop.seed)
     photos = PhotoFolder(config.data, research=config.research, parsed=True)
     samples = ParsingSamples(
-        [photo for photo in photos if photo.split == "train"],
+        [store_photo(photo, round(1.3 * config.size)) for photo in photos if photo.split == "train"],
         size=config.size,
         weights=FOLDER_WEIGHTS,
         augmentation=config.augmentation,

@@ -1,0 +1,138 @@
+"""Training samples of the parsing network."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from portrait3d.data.headwear import OVAL
+from portrait3d.data.parsing_samples import (
+    Augmentation,
+    ParsingSamples,
+    StoredPhoto,
+    cut_image,
+    cut_labels,
+    mirror_labels,
+    recolor,
+)
+from portrait3d.losses.parsing import IGNORED
+from portrait3d.preprocessing.alignment import Crop
+
+STILL = Augmentation(zoom=(1.0, 1.0), far=0.0, extend=0.0, shift=0.0, roll=1e-6, headwear=0.0)
+
+
+@pytest.fixture
+def photo() -> StoredPhoto:
+    """A red face between a green left ear and a blue right one, on grey, 120 x 100."""
+    pixels = np.full((120, 100, 3), 128, np.uint8)
+    labels = np.zeros((120, 100), np.uint8)
+    for columns, color, label in (
+        ((35, 65), (255, 0, 0), 1),
+        ((25, 35), (0, 255, 0), 3),
+        ((65, 75), (0, 0, 255), 4),
+    ):
+        pixels[40:80, columns[0] : columns[1]] = color
+        labels[40:80, columns[0] : columns[1]] = label
+    points = np.tile(np.array([[50.0, 60.0]], np.float32), (468, 1))
+    angles = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    points[OVAL] = np.stack([50 + 15 * np.sin(angles), 60 - 20 * np.cos(angles)], 1)
+    return StoredPhoto(pixels, labels, points, Crop((50.0, 60.0), 128.0, 0.0, 256, 2.0), "portraits", False)
+
+
+@pytest.fixture
+def samples(photo: StoredPhoto) -> ParsingSamples:
+    return ParsingSamples([photo], size=64, weights={"portraits": 1.0}, augmentation=STILL)
+
+
+def test_image_and_labels_are_cut_from_the_same_place(photo: StoredPhoto) -> None:
+    crop = replace(photo.crop, size=64, angle=0.3, centre=(47.0, 63.0), side=100.0)
+    image, inside = cut_image(photo, crop, extend=False)
+    labels = cut_labels(photo, crop, extend=False)
+    torch.testing.assert_close(image, crop.extract(photo.pixels), atol=0.35, rtol=0)
+    assert ((labels != IGNORED) == inside[0]).float().mean() > 0.99
+    for label, channel in ((1, 0), (3, 1), (4, 2)):
+        shown = image[:, labels == label].mean(1)
+        assert int(shown.argmax()) == channel
+        assert shown[channel] > 0.85
+
+
+def test_beyond_the_photo_it_is_black_and_unlabelled(photo: StoredPhoto) -> None:
+    crop = replace(photo.crop, size=64, side=256.0)
+    image, inside = cut_image(photo, crop, extend=False)
+    labels = cut_labels(photo, crop, extend=False)
+    assert float(image[:, :, :18].max()) == 0
+    assert not inside[..., :18].any()
+    assert (labels[:, :18] == IGNORED).all()
+
+
+def test_an_extended_photo_goes_on_with_its_border_but_not_with_cut_hair(photo: StoredPhoto) -> None:
+    photo.labels[:20, 0] = 2
+    crop = replace(photo.crop, size=64, side=256.0)
+    image, inside = cut_image(photo, crop, extend=True)
+    labels = cut_labels(photo, crop, extend=True)
+    assert inside.all()
+    torch.testing.assert_close(image[:, 40, 2], torch.full((3,), 128 / 255))
+    assert labels[19, 2] == IGNORED
+    assert labels[40, 2] == 0
+
+
+def test_mirrored_labels_exchange_the_ears_and_keep_what_is_ignored() -> None:
+    labels = torch.tensor([[3, 1, 1, 4, IGNORED]])
+    assert mirror_labels(labels).tolist() == [[IGNORED, 3, 1, 1, 4]]
+    assert torch.equal(mirror_labels(mirror_labels(labels)), labels)
+
+
+def test_a_sample_depends_on_its_number_alone(samples: ParsingSamples) -> None:
+    samples.augmentation = Augmentation(headwear=1.0)
+    first = samples[7]
+    samples[3]
+    again = samples[7]
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], samples[8][0])
+
+
+def test_the_left_ear_is_always_the_one_on_the_pictures_left(samples: ParsingSamples) -> None:
+    colors = set()
+    for number in range(12):
+        image, labels = samples[number]
+        columns = [torch.nonzero(labels == label)[:, 1].float().mean() for label in (3, 1, 4)]
+        assert columns == sorted(columns)
+        shown = image[1:, ::2, ::2][:, labels == 3].mean(1)
+        colors.add(bool(shown[0] > shown[1]))
+    assert colors == {False, True}  # flipped and not
+
+
+def test_samples_have_images_in_range_and_labels_at_half_resolution(samples: ParsingSamples) -> None:
+    samples.augmentation = Augmentation(headwear=0.5)
+    for number in range(10):
+        image, labels = samples[number]
+        assert image.shape == (3, 64, 64)
+        assert labels.shape == (32, 32)
+        assert 0 <= float(image.min()) <= float(image.max()) <= 1
+        assert set(labels.unique().tolist()) <= {*range(9), IGNORED}
+
+
+def test_headwear_is_drawn_where_its_label_is(samples: ParsingSamples) -> None:
+    plain = [samples[number][1] for number in range(10)]
+    samples.augmentation = replace(STILL, headwear=1.0)
+    dressed = [samples[number][1] for number in range(10)]
+    assert not any((labels == 8).any() for labels in plain)
+    assert sum(bool((labels == 8).any()) for labels in dressed) >= 8
+
+
+def test_recolouring_changes_neither_shape_nor_range() -> None:
+    random = np.random.default_rng(0)
+    image = torch.rand(3, 16, 16)
+    changed = [recolor(image, random) for _ in range(20)]
+    assert all(c.shape == image.shape and c.min() >= 0 and c.max() <= 1 for c in changed)
+    assert any(float((c[0] - c[1]).abs().max()) < 1e-5 for c in [recolor(image, random) for _ in range(60)])
+
+
+def test_rolls_stay_within_their_limit(samples: ParsingSamples) -> None:
+    samples.augmentation = Augmentation()
+    random = np.random.default_rng(0)
+    angles = [samples._place(samples.photos[0].crop, random).angle for _ in range(50)]
+    assert max(map(abs, angles)) <= math.radians(25)

@@ -1,0 +1,59 @@
+"""Training the parsing network."""
+
+from pathlib import Path
+
+import torch
+
+from portrait3d.data.parsing_samples import Augmentation
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.training.parsing import ParsingTraining, parsing_losses, parsing_optimizer
+
+
+def test_one_batch_is_learned_in_a_few_dozen_steps() -> None:
+    torch.manual_seed(0)
+    config = ParsingTraining(data=Path(), loop=LoopConfig(out=Path(), steps=1), width=0.25)
+    net = ParsingNet(0.25, (16, 16, 16, 16, 16))
+    images, labels = torch.rand(2, 3, 64, 64), torch.zeros(2, 32, 32, dtype=torch.int64)
+    for i in range(2):
+        top, left = 4 + 3 * i, 16 - 3 * i
+        labels[i, top : top + 12, left : left + 10] = 1
+        labels[i, top - 4 : top, left : left + 10] = 2
+        images[i] = images[i] * 0.2 + labels[i].repeat_interleave(2, 0).repeat_interleave(2, 1) * 0.4
+    optimizer = parsing_optimizer(net, config)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01
+    weights = torch.tensor(config.class_weights)
+    totals = []
+    for _ in range(30):
+        losses = parsing_losses(net.logits_at_half(images), labels, weights, config.dice_weight)
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+        totals.append(losses["total"].item())
+    assert min(totals) < totals[0] / 10
+
+
+def test_every_parameter_is_optimised_once_and_the_encoder_more_slowly() -> None:
+    net = ParsingNet(0.25, (8, 8, 8, 8, 8))
+    config = ParsingTraining(data=Path(), loop=LoopConfig(out=Path(), steps=1))
+    encoder, decoder = parsing_optimizer(net, config).param_groups
+    known = [id(p) for group in (encoder, decoder) for p in group["params"]]
+    assert sorted(known) == sorted(id(p) for p in net.parameters())
+    assert encoder["lr"] < decoder["lr"]
+
+
+def test_the_total_is_cross_entropy_and_weighted_dice() -> None:
+    logits, labels = torch.randn(2, 9, 4, 4), torch.randint(0, 9, (2, 4, 4))
+    losses = parsing_losses(logits, labels, torch.ones(9), 0.5)
+    torch.testing.assert_close(losses["total"], losses["cross_entropy"] + 0.5 * losses["dice"])
+
+
+def test_the_configuration_holds_no_objects_that_json_lacks(tmp_path: Path) -> None:
+    config = ParsingTraining(
+        data=Path("photos"), loop=LoopConfig(out=tmp_path, steps=1), augmentation=Augmentation()
+    )
+    net = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    TrainingLoop(config.loop, {"net": net}, {"net": optimizer}, averaged="net", settings=config)
+    assert '"data": "photos"' in (tmp_path / "config.json").read_text()
