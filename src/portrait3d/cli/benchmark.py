@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from portrait3d.cli.console import print_json, print_table, working
+from portrait3d.cli.console import Json, Models, print_json, print_table, working
 
 
 def benchmark(
@@ -17,8 +17,9 @@ def benchmark(
         int, typer.Option(min=64, help="Longer side that the photo is resized to, pixels.")
     ] = 1024,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each stage; the median counts.")] = 7,
+    models: Models = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that torch may use.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure every stage after loading, the time to start, and the memory."""
     import numpy as np
@@ -35,7 +36,7 @@ def benchmark(
     scale = size / max(image.size)
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     with working("Measuring", quiet=json):
-        result = run_benchmark(np.asarray(image), runs=runs)
+        result = run_benchmark(np.asarray(image), models, runs)
     if json:
         print_json(dataclasses.asdict(result))
         return

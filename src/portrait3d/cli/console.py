@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,6 +27,15 @@ TRACEBACK = "PORTRAIT3D_TRACEBACK"
 
 USAGE = (typer.BadParameter.__mro__[1],)
 """What typer itself reports, with exit code 2."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+"""The option that every command has."""
+
+Models = Annotated[
+    Path | None,
+    typer.Option("--models", help="Directory with weights of your own; default: the bundled ones."),
+]
+"""The option of the commands that load networks."""
 
 output = Console()
 messages = Console(stderr=True)

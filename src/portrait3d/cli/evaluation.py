@@ -12,6 +12,8 @@ from rich.progress import track
 from portrait3d.cli.console import (
     EXPECTED,
     FAILURE,
+    Json,
+    Models,
     describe,
     escape,
     messages,
@@ -25,15 +27,10 @@ from portrait3d.cli.console import (
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on labelled photos.")
 
 Data = Annotated[Path, typer.Option(help="Root of the labelled photos; their validation split is used.")]
-Models = Annotated[
-    Path | None,
-    typer.Option("--models", help="Directory with weights of your own; default: the bundled ones."),
-]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many photos, spread over all.")]
 Research = Annotated[
     bool, typer.Option("--research/--no-research", help="Include the research-only folders.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 
 
 @evaluate.command()

@@ -13,6 +13,8 @@ from rich.progress import track
 from portrait3d.cli.console import (
     EXPECTED,
     FAILURE,
+    Json,
+    Models,
     describe,
     escape,
     messages,
@@ -34,11 +36,6 @@ SWEEP_PITCHES = (12.0, 0.0, -12.0)
 SWEEP_CELL = 512
 """Longest side of a picture in a sweep, in pixels."""
 
-Models = Annotated[
-    Path | None,
-    typer.Option("--models", help="Directory with weights of your own; default: the bundled ones."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face; 0 is the largest.")]
 
 
@@ -74,7 +71,7 @@ def demo(
 
 
 def reconstruct(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos of one person each.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos of one person each.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
     face: Face = "0",
     models: Models = None,
