@@ -5,6 +5,7 @@ J are coarse turns, R real photos with holes and R^ the same photos without; G r
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -32,10 +33,10 @@ def generator_adversarial_loss(turned: Scores, restored: Scores) -> Float[Tensor
     """D should take repaired turns and photos for real, Eq. 11.
 
     Args:
-        turned: D(G(J)), one map of scores per scale.
+        turned: D(G(J)), one map of scores per scale; empty if there are no turns.
         restored: D(G(R)).
     """
-    return _distance(turned, 1) + _distance(restored, 1)
+    return _distance(turned, 1.0) + _distance(restored, 1.0)
 
 
 def discriminator_adversarial_loss(turned: Scores, restored: Scores, original: Scores) -> Float[Tensor, ""]:
@@ -46,10 +47,10 @@ def discriminator_adversarial_loss(turned: Scores, restored: Scores, original: S
         restored: D(G(R)), likewise.
         original: D(R^).
     """
-    return _distance(turned, 0) + _distance(restored, 0) + _distance(original, 1)
+    return _distance(turned, 0.0) + _distance(restored, 0.0) + _distance(original, 1.0)
 
 
 def _distance(scores: Scores, value: float) -> Float[Tensor, ""]:
-    """Mean square distance of scores from a value, all scales alike; 0 for an empty batch."""
-    squares = [(score - value).square().sum() / max(score.numel(), 1) for score in scores]
-    return sum(squares[1:], squares[0]) / len(squares)
+    """Mean square distance of scores from a value, every scale alike; 0 without any."""
+    squares = [(score - value).square().mean() for score in scores]
+    return torch.stack(squares).mean() if squares else torch.zeros(())

@@ -1,0 +1,150 @@
+"""Training of the refinement network: `portrait3d train refinement --data DIR --minutes M --out DIR`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.refinement_samples import CoarseTurns, DamagedPhotos
+from portrait3d.evaluation.refinement import Repair, held_out_damage, score_repairs
+from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features, perceptual_loss
+from portrait3d.losses.refinement import (
+    color_loss,
+    discriminator_adversarial_loss,
+    generator_adversarial_loss,
+)
+from portrait3d.models.discriminator import Discriminator
+from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.training.loop import LoopConfig, TrainingLoop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefinementTrainingConfig:
+    """Everything that decides what a training run yields."""
+
+    data: Path
+    """Root of the labelled photos (--data)."""
+    loop: LoopConfig
+    turns: Path | None = None
+    """Directory of coarse turns made from training photos, the unpaired data; without it there is none."""
+    research: bool = False
+    """Use research-only photos too, which makes the weights non-commercial research only."""
+    preset: str = "light"
+    """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
+    size: int = 128
+    """Side of the training windows, cut from 256 px head crops at the head's outline."""
+    batch: int = 8
+    """Damaged photos in a batch."""
+    turn_batch: int = 2
+    """Coarse turns in a batch, where there are any."""
+    generator_rate: float = 8e-4
+    discriminator_rate: float = 2e-4
+    filters: int = 24
+    """Channels of the discriminators' first layers; 64 in pix2pixHD."""
+    color_weight: float = 10.0
+    """Of Eq. 10."""
+    feature_weight: float = 1.0
+    """Of Eq. 13."""
+    adversarial_weight: float = 0.05
+    """Of Eq. 11."""
+    adversarial_after: float = 0.5
+    """Part of the training after which the discriminator joins in."""
+    feature_levels: int = 3
+    """Levels of EfficientNet-Lite0's features, of four."""
+    feature_photos: int = 4
+    """Photos of each batch whose features are compared, which cost as much as everything else."""
+    vgg: Path | None = None
+    """VGG-19 weights (safetensors) for the features of the paper; EfficientNet-Lite0 without."""
+    validation_photos: int = 16
+
+
+def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
+    """Train, or go on training, in the directory `config.loop.out`; returns the averaged generator."""
+    torch.manual_seed(config.loop.seed)
+    photos = PhotoFolder(config.data, research=config.research, parsed=True)
+    seed = config.loop.seed
+    damaged = DamagedPhotos([p for p in photos if p.split == "train"], size=config.size, seed=seed)
+    turns = CoarseTurns(config.turns, size=config.size, seed=seed) if config.turns else None
+    held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
+    features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
+    generator, discriminator = RefinementNet(config.preset), Discriminator(config.filters)
+    for module in (generator, discriminator, features):
+        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def evaluate(average: nn.Module) -> dict[str, float]:
+        scores = score_repairs(cast(Repair, average.cpu()), held_out, features.cpu())
+        features.to(loop.device)
+        average.to(loop.device)
+        return {"score": -scores["features"], **scores}
+
+    loop = TrainingLoop(
+        config.loop,
+        {"generator": generator, "discriminator": discriminator},
+        {
+            "generator": torch.optim.Adam(generator.parameters(), config.generator_rate, (0.9, 0.99)),
+            "discriminator": torch.optim.Adam(
+                discriminator.parameters(), config.discriminator_rate, (0.5, 0.99)
+            ),
+        },
+        averaged="generator",
+        evaluate=evaluate,
+        settings=config,
+    )
+    features.to(loop.device)
+    for _, batch in zip(loop, batches(loop, damaged, turns, config), strict=False):
+        adversarial = loop.progress >= config.adversarial_after
+        with loop.autocast():
+            repaired = generator(
+                batch["image"].contiguous(memory_format=torch.channels_last), batch["holes"]
+            ).float()
+        # Beyond the photo nothing is known: both networks and both losses see black there.
+        restored = repaired[: config.batch] * batch["inside"]
+        turned = repaired[config.batch :]
+
+        losses = {}
+        losses["color"] = color_loss(
+            turned,
+            batch["image"][config.batch :],
+            batch["holes"][config.batch :] < 0.5,
+            restored,
+            batch["original"],
+        )
+        with torch.no_grad():
+            wanted = features(batch["original"][: config.feature_photos])
+        losses["features"] = perceptual_loss(features(restored[: config.feature_photos]), wanted)
+        total = config.color_weight * losses["color"] + config.feature_weight * losses["features"]
+        if adversarial:
+            discriminator.requires_grad_(False)
+            losses["generator"] = generator_adversarial_loss(
+                discriminator(turned) if len(turned) else [], discriminator(restored)
+            )
+            total = total + config.adversarial_weight * losses["generator"]
+        loop.update("generator", total)
+
+        if adversarial:
+            discriminator.requires_grad_(True)
+            losses["discriminator"] = discriminator_adversarial_loss(
+                discriminator(turned.detach()) if len(turned) else [],
+                discriminator(restored.detach()),
+                discriminator(batch["original"]),
+            )
+            loop.update("discriminator", losses["discriminator"])
+        loop.log({"total": total, **losses})
+    return cast(RefinementNet, loop.averaged)
+
+
+def batches(
+    loop: TrainingLoop, damaged: DamagedPhotos, turns: CoarseTurns | None, config: RefinementTrainingConfig
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of damaged photos followed by coarse turns; `original` and `inside` are those of the photos."""
+    if turns is None:
+        yield from loop.batches(damaged, config.batch)
+        return
+    pairs = zip(loop.batches(damaged, config.batch), loop.batches(turns, config.turn_batch), strict=False)
+    for photos, coarse in pairs:
+        joined = {name: torch.cat([photos[name], coarse[name]]) for name in ("image", "holes")}
+        yield {**photos, **joined}
