@@ -17,6 +17,8 @@ TURNS = (-15.0, 15.0)
 COLUMNS = 3 + len(SIDES) + len(TURNS)
 CELL = 200
 """Pixels of a panel's side."""
+MARGIN = 0.14
+"""Part of the head crop that is cut off at each side, where most photos show little."""
 
 Panel = tuple[str, UInt8[np.ndarray, "_ _ 3"]]
 
@@ -25,12 +27,18 @@ def portrait_row(model: Portrait3D, portrait: Portrait, name: str) -> list[Panel
     """The panels of one photo with their labels."""
     pixels = portrait.photo.pixels
     return [
-        (name, close_up(portrait, pixels)),
-        ("landmarks", draw_landmarks(portrait)),
-        ("parsing", close_up(portrait, tint_classes(pixels, portrait.parsing))),
+        (name, closer(close_up(portrait, pixels))),
+        ("landmarks", closer(draw_landmarks(portrait))),
+        ("parsing", closer(close_up(portrait, tint_classes(pixels, portrait.parsing)))),
         *((f"head {yaw:+.0f}°", side_view(portrait, yaw)) for yaw in SIDES),
-        *((f"yaw {yaw:+.0f}°", close_up(portrait, model.repose(portrait, yaw=yaw))) for yaw in TURNS),
+        *((f"yaw {yaw:+.0f}°", closer(close_up(portrait, model.repose(portrait, yaw=yaw)))) for yaw in TURNS),
     ]
+
+
+def closer(panel: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "T T 3"]:
+    """The middle of a close-up."""
+    cut = round(MARGIN * len(panel))
+    return panel[cut : len(panel) - cut, cut : len(panel) - cut]
 
 
 def portrait_sheets(
