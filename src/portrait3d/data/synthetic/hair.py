@@ -1,0 +1,345 @@
+"""Hair as sheets of strands that run over the skull and hang from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+
+from portrait3d.data.synthetic.scalp import CENTRE, COLUMNS, ROWS, WIDEST, ScalpMap, sample
+from portrait3d.data.synthetic.styles import HairStyle, Range
+from portrait3d.data.synthetic.torso import AXIS, Torso
+from portrait3d.geometry.mesh import vertex_normals
+from portrait3d.models.head_model import HeadModel
+
+ON_SKULL, HANGING = 32, 24
+"""Points of a strand on the skull and below it."""
+LONGEST_GAP = 16.0
+"""Strands further apart than this (mm) are no sheet: a parting, or the opening for the face."""
+BROW = -40.0
+"""y of the brows on the mean head, mm."""
+LEAVE = -28.0
+"""y at which hanging hair leaves the mean skull, mm."""
+
+
+@dataclass(frozen=True, slots=True)
+class HairMesh:
+    """A triangle mesh whose texture runs along its strands. Model frame, mm."""
+
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int64[np.ndarray, "F 3"]
+    strand: Float[np.ndarray, "V 2"]
+    """Position across the strands and along them, mm."""
+    rest: Float[np.ndarray, " V"]
+    """Length of the strand that is left, mm."""
+    depth: Float[np.ndarray, " V"]
+    """0 on the outside of the hair, 1 on the skull."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hair:
+    """One person's draw from a style."""
+
+    style: HairStyle
+    values: dict[str, float]
+    """A number from each range that the style gives."""
+    seed: int
+
+    @classmethod
+    def draw(cls, style: HairStyle, rng: np.random.Generator) -> "Hair":
+        """Choose within the style's ranges."""
+        values = {}
+        for name in HairStyle.__slots__:
+            given: Range | bool | None = getattr(style, name)
+            if isinstance(given, tuple):
+                values[name] = float(rng.uniform(*given))
+        if "part" in values and rng.random() < 0.5:
+            values["part"] *= -1
+        return cls(style, values, int(rng.integers(1 << 31)))
+
+    def get(self, name: str, default: float = 0.0) -> float:
+        """A number of the draw, or `default` where the style gives none."""
+        return self.values.get(name, default)
+
+    def inside(self, scalp: ScalpMap) -> Float[np.ndarray, "COLUMNS ROWS"]:
+        """Millimetres from the edge of this hair, > 0 where it grows."""
+        polar = np.linspace(0, WIDEST, ROWS)
+        azimuth = np.arange(COLUMNS) / COLUMNS * 2 * np.pi
+        front = np.clip(np.cos(azimuth), 0, 1)[:, None] ** 0.7
+        inside = scalp.inside - self.get("recede") * front
+        if self.get("crown"):
+            inside = np.minimum(inside, (polar - np.radians(self.get("crown"))) * 90)
+        return np.full_like(inside, -50.0) if self.style.bald else inside
+
+
+def grow(
+    hair: Hair, scalp: ScalpMap, vertices: Float[np.ndarray, "V 3"], torso: Torso, shares: Sequence[float]
+) -> list[HairMesh]:
+    """Sheets at shares of the hair's thickness (1 is the outside); none for the bald."""
+    if hair.style.bald:
+        return []
+    rng = np.random.default_rng(hair.seed)
+    skin = scalp.points(vertices)
+    normals = grid_normals(skin)
+    thickness = thickness_map(hair, scalp, rng)
+    start, azimuth, polar, falling = strand_paths(hair, scalp)
+    maps = np.concatenate([skin, normals, thickness[..., None], scalp.inside[..., None]], axis=-1)
+    skin_points, outward, depth, inside = np.split(sample(maps, azimuth, polar), [3, 6, 7], axis=-1)
+    if hair.style.fringe is not None:
+        depth = np.where((inside < 5) & ~falling[:, None, None], np.maximum(depth, 5.0), depth)
+    sheets = []
+    for share in shares:
+        again = np.random.default_rng(hair.seed + 1)
+        points = skin_points + outward * (share * depth)
+        if falling.any():
+            points = np.concatenate([points, hang(hair, points, falling, torso, again)], axis=1)
+        points = points + waves(hair, points, falling, again)
+        sheets.append(as_mesh(points, start, LONGEST_GAP if falling.any() else np.inf))
+    if hair.style.bun:
+        sheets[0] = merge([sheets[0], ball(hair, skin, normals)])
+    if hair.style.tail:
+        sheets[0] = merge([sheets[0], tail(hair, skin, normals, rng)])
+    return [
+        replace(sheet, depth=np.full(len(sheet.vertices), 1 - share))
+        for sheet, share in zip(sheets, shares, strict=True)
+    ]
+
+
+def thickness_map(hair: Hair, scalp: ScalpMap, rng: np.random.Generator) -> Float[np.ndarray, "COLUMNS ROWS"]:
+    """Thickness of the hair over the scalp map, mm."""
+    azimuth = np.arange(COLUMNS)[:, None] / COLUMNS * 2 * np.pi
+    polar = np.linspace(0, WIDEST, ROWS)[None]
+    down = np.clip(polar / np.radians(80), 0, 1)
+    front, back = np.clip(np.cos(azimuth), 0, 1), np.clip(-np.cos(azimuth), 0, 1)
+    around = hair.get("front") * front**1.5 + hair.get("back") * back**1.5
+    around = around + hair.get("side") * (1 - front**1.5 - back**1.5)
+    thickness = hair.get("top") * (1 - down) + around * down
+    ridge = (
+        np.exp(-(((polar - np.radians(52)) / 0.3) ** 2)) * np.exp(-((np.sin(azimuth) / 0.55) ** 2)) * front
+    )
+    thickness = thickness + hair.get("lift") * ridge
+    clumps = periodic_noise(rng, (7, 4)) + 0.5 * periodic_noise(rng, (25, 6))
+    clumps = clumps * np.clip(polar / np.radians(25), 0, 1)  # all strands meet at the crown
+    thickness = thickness * np.clip(1 + hair.get("clumps") * clumps, 0.4, 1.8)
+    edge = np.clip(hair.inside(scalp) / hair.get("taper", 1.0), 0, 1)
+    edge = edge * edge * (3 - 2 * edge)
+    if "hang" in hair.values:
+        edge = np.maximum(edge, (scalp.height > -70) * 1.0)
+    return hair.get("edge") + np.maximum(thickness - hair.get("edge"), 0) * edge
+
+
+def strand_paths(hair: Hair, scalp: ScalpMap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Azimuth at the root [N], azimuths and polar angles on the skull [N, K], and which strands hang [N]."""
+    count = COLUMNS
+    root = (np.arange(count) + 0.5) / count * 2 * np.pi - np.pi
+    share = np.linspace(0, 1, ON_SKULL)[None]
+    fringe = np.radians(hair.get("fringe_width")) if "fringe" in hair.values else 0.0
+    is_fringe = np.abs(root) < fringe
+    hanging = "hang" in hair.values
+    azimuth = np.repeat(root[:, None], ON_SKULL, axis=1)
+    if hanging:
+        part = np.radians(hair.get("part"))
+        swing = np.interp(share, [0, 0.35, 0.6, 0.85, 1], [0, 0.03, 0.25, 0.75, 1])
+        opening = np.radians(hair.get("opening"))
+        right = np.maximum(part, fringe) * (1 - swing) + opening * swing
+        left = np.minimum(part, -fringe) * (1 - swing) - opening * swing
+        on_right = (root > part)[:, None]
+        first = np.where(on_right, max(part, fringe), min(part, -fringe))
+        far = (root[:, None] - first) / (np.where(on_right, np.pi, -np.pi) - first)
+        moved = np.where(on_right, right + (np.pi - right) * far, left + (-np.pi - left) * far)
+        azimuth = np.where(is_fringe[:, None], azimuth, moved)
+    ends = {
+        "hairline": first_crossing(hair.inside(scalp) + 1.0),
+        "fringe": first_crossing(BROW - hair.get("fringe") - scalp.height),
+        "leave": first_crossing(LEAVE - scalp.height),
+    }
+    start = np.full(count, np.radians(hair.get("crown")))
+    end = np.where(
+        is_fringe[:, None],
+        sample_column(ends["fringe"], azimuth),
+        sample_column(ends["leave" if hanging else "hairline"], azimuth),
+    )
+    polar = start[:, None] + (end - start[:, None]).clip(1e-3) * share
+    return root, azimuth, polar, ~is_fringe & hanging
+
+
+def first_crossing(inside: Float[np.ndarray, "COLUMNS ROWS"]) -> Float[np.ndarray, " COLUMNS"]:
+    """The polar angle at which each column leaves the region for good on its way down."""
+    start = inside.shape[1] // 4
+    out = inside[:, start:] < 0
+    row = start + np.where(out.any(1), out.argmax(1), out.shape[1] - 1)
+    here, before = inside[np.arange(COLUMNS), row], inside[np.arange(COLUMNS), row - 1]
+    share = np.clip(before / np.maximum(before - here, 1e-6), 0, 1)
+    return (row - 1 + share) / (ROWS - 1) * WIDEST
+
+
+def sample_column(values: Float[np.ndarray, " COLUMNS"], azimuth: np.ndarray) -> np.ndarray:
+    """Linear interpolation of a value per azimuth, periodic."""
+    x = azimuth / (2 * np.pi) * COLUMNS
+    left = np.floor(x).astype(int)
+    return values[left % COLUMNS] * (1 - x + left) + values[(left + 1) % COLUMNS] * (x - left)
+
+
+def hang(
+    hair: Hair, points: np.ndarray, falling: np.ndarray, torso: Torso, rng: np.random.Generator
+) -> Float[np.ndarray, "N HANGING 3"]:
+    """The strands' way down from the skull; those that do not hang stay at their last point."""
+    last = points[:, -1]
+    offset = last[:, [0, 2]] - CENTRE[[0, 2]]
+    radius, angle = np.hypot(*offset.T), np.arctan2(offset[:, 0], -offset[:, 1])
+    count = len(points)
+    ragged = 1 + 0.04 * np.interp(np.arange(count) / count * 32, np.arange(33), rng.standard_normal(33))
+    length = np.maximum((hair.get("hang") - last[:, 1]) * ragged, 5) * falling
+    share = np.linspace(0, 1, HANGING + 1)[1:]
+    y = last[:, 1, None] + length[:, None] * share
+    low = np.clip((y - 60) / 90, 0, 1)
+    low = low * low * (3 - 2 * low)
+    # Below the chin hair falls before or behind the shoulders.
+    before = np.abs(angle) < np.radians(96)
+    target = np.sign(angle) * np.where(
+        before, np.abs(angle) - np.radians(14), np.maximum(np.abs(angle), np.radians(124))
+    )
+    angle = angle[:, None] + (target - angle)[:, None] * low
+    r = radius[:, None] + hair.get("flare") * np.clip((y - LEAVE) / 120, 0, 1) ** 1.3
+    r = r - 0.12 * np.clip(-np.cos(angle), 0, 1) * np.clip(y - 20, 0, 90)
+    hanging = np.stack([CENTRE[0] + r * np.sin(angle), y, CENTRE[2] - r * np.cos(angle)], axis=-1)
+    reach = torso.reach(hanging[..., 0], y + 8) + 6 * (y > 90)
+    surface = AXIS[1] + np.where(before[:, None], -reach, reach)
+    ahead, behind = np.minimum(hanging[..., 2], surface), np.maximum(hanging[..., 2], surface)
+    hanging[..., 2] = np.where(reach > 6, np.where(before[:, None], ahead, behind), hanging[..., 2])
+    return np.where(falling[:, None, None], hanging, last[:, None])
+
+
+def waves(hair: Hair, points: np.ndarray, falling: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Waves that grow along hanging strands, curls everywhere."""
+    count, length = points.shape[:2]
+    column, row = np.arange(count)[:, None], np.arange(length)[None]
+    moved = np.zeros_like(points)
+    if hair.get("wave"):
+        along = np.clip((row - 0.6 * ON_SKULL) / ON_SKULL, 0, 1) * falling[:, None]
+        phase = np.interp(
+            np.arange(count) / count * 24 % 24, np.arange(25), np.cumsum(rng.normal(0, 0.7, 25))
+        )
+        angle = row * rng.uniform(0.42, 0.6) + phase[:, None]
+        outward = points - np.array([0, 1, 0]) * points - CENTRE * [1, 0, 1]
+        outward = outward / np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
+        moved += outward * (hair.get("wave") * along * np.sin(angle))[..., None]
+        aside = np.stack([-outward[..., 2], 0 * along, outward[..., 0]], axis=-1)
+        moved += aside * (0.8 * hair.get("wave") * along * np.cos(angle))[..., None]
+    if hair.get("curl"):
+        for axis in range(3):
+            bumps = rng.uniform(0.25, 0.5) * column + rng.uniform(0.6, 1.0) * row
+            bumps = np.sin(bumps + rng.uniform(0, 6)) + np.sin(0.37 * column - 0.8 * row + rng.uniform(0, 6))
+            moved[..., axis] += 0.5 * hair.get("curl") * bumps * np.clip(row / 8, 0, 1)
+    return moved
+
+
+def as_mesh(points: Float[np.ndarray, "N K 3"], root: np.ndarray, longest_gap: float = np.inf) -> HairMesh:
+    """Quads between neighbouring strands that lie close, as triangles, outward."""
+    count, length = points.shape[:2]
+    index = np.arange(count * length).reshape(count, length)
+    following = np.roll(index, -1, axis=0)
+    gap = np.linalg.norm(points - np.roll(points, -1, axis=0), axis=-1)
+    step = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    close = (gap < longest_gap)[:, 1:] & (gap < longest_gap)[:, :-1] & (step + np.roll(step, -1, 0) > 1e-3)
+    a, b = index[:, :-1][close], following[:, :-1][close]
+    c, d = following[:, 1:][close], index[:, 1:][close]
+    faces = np.concatenate([np.stack([a, d, c], 1), np.stack([a, c, b], 1)])
+    along = np.concatenate([np.zeros((count, 1)), np.cumsum(step, axis=1)], axis=1)
+    across = np.repeat((root * 90)[:, None], length, axis=1)
+    rest = along[:, -1:] - along
+    strand = np.stack([across, along], axis=-1).reshape(-1, 2)
+    return HairMesh(points.reshape(-1, 3), faces, strand, rest.reshape(-1), np.zeros(count * length))
+
+
+def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> HairMesh:
+    """A bun on the skull."""
+    where = np.array(np.pi if hair.get("bun_polar") >= 0 else 0.0), np.abs(np.radians(hair.get("bun_polar")))
+    radius = hair.get("bun")
+    middle = sample(skin, *where) + sample(normals, *where) * (0.7 * radius + hair.get("top"))
+    around, down = np.linspace(0, 2 * np.pi, 41)[:, None], np.linspace(0.02, np.pi - 0.02, 22)[None]
+    lumps = (1 + 0.06 * np.sin(5 * around) * np.sin(down)) * radius
+    x, z = np.sin(around) * np.sin(down), -np.cos(around) * np.sin(down)
+    points = np.stack([x, -np.cos(down) + 0 * around, z], axis=-1)
+    return as_mesh(middle + points * lumps[..., None] * [1.1, 0.85, 1.0], around[:, 0] / 2)
+
+
+def tail(hair: Hair, skin: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> HairMesh:
+    """A pony tail: a tube from the back of the head that bends down."""
+    where = np.array(np.pi), np.radians(rng.uniform(25, 60))
+    start, outward = sample(skin, *where), sample(normals, *where)
+    share = np.linspace(0, 1, 40)[:, None]
+    drop = np.maximum(hair.get("tail") - start[1], 60)
+    middle = start + outward * (45 * (1 - np.exp(-4 * share))) + np.array([0, 1, 0]) * drop * share**1.6
+    middle[:, 0] += rng.normal(0, 12) * share[:, 0]
+    around = np.linspace(0, 2 * np.pi, 33)
+    radius = (
+        rng.uniform(18, 30) * np.clip(0.45 + 3 * share[:, 0], 0, 1) * np.sqrt(1 - 0.85 * share[:, 0] ** 3)
+    )
+    ring = np.stack([np.cos(around), 0 * around, np.sin(around)], axis=-1)[:, None] * radius[:, None]
+    return as_mesh(middle + ring, around / 3)
+
+
+def merge(meshes: list[HairMesh]) -> HairMesh:
+    """Several meshes as one."""
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
+    joined = {
+        name: np.concatenate([getattr(mesh, name) for mesh in meshes])
+        for name in ("vertices", "strand", "rest", "depth")
+    }
+    faces = np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)])
+    return HairMesh(faces=faces, **joined)
+
+
+def grid_normals(points: Float[np.ndarray, "COLUMNS ROWS 3"]) -> Float[np.ndarray, "COLUMNS ROWS 3"]:
+    """Smooth unit normals of the scalp map's surface, outward."""
+    around = np.roll(points, -2, axis=0) - np.roll(points, 2, axis=0)
+    down = np.gradient(points, axis=1)
+    normal = np.cross(down, around)
+    normal[:, :3] = normal[:, 3].mean(axis=0)
+    for _ in range(3):
+        normal = normal + np.roll(normal, 1, axis=0) + np.roll(normal, -1, axis=0)
+        padded = np.pad(normal, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        normal = normal + padded[:, 2:] + padded[:, :-2]
+        normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
+    return normal
+
+
+def periodic_noise(rng: np.random.Generator, cells: tuple[int, int]) -> Float[np.ndarray, "COLUMNS ROWS"]:
+    """Smooth noise over the scalp map with unit deviation: `cells` bumps around and down."""
+    coarse = rng.standard_normal((cells[0], cells[1] + 1))
+    x, y = np.arange(COLUMNS) / COLUMNS * cells[0], np.linspace(0, cells[1] - 1e-6, ROWS)
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    fx, fy = (3 * f * f - 2 * f**3 for f in (x - left, y - top))
+    right = (left + 1) % cells[0]
+    rows = coarse[left % cells[0]] * (1 - fx)[:, None] + coarse[right] * fx[:, None]
+    return (rows[:, top] * (1 - fy) + rows[:, top + 1] * fy) * 1.6
+
+
+def grow_beard(head: HeadModel, vertices: Float[np.ndarray, "V 3"], hair: Hair) -> HairMesh | None:
+    """The beard as a shell over the lower face; None for the shaven."""
+    if hair.style.beard is None:
+        return None
+    amount = beard_mask(head)
+    faces = head.skin_faces.numpy()
+    faces = faces[(amount[faces] > 0.02).all(axis=1)]
+    used, faces = np.unique(faces, return_inverse=True)
+    normals = vertex_normals(torch.from_numpy(vertices)[None], head.skin_faces)[0].numpy()
+    rng = np.random.default_rng(hair.seed + 1)
+    bumps = np.sin(vertices @ rng.normal(0, 0.15, (3, 6)) + rng.uniform(0, 6, 6)).mean(axis=1)
+    thickness = hair.get("beard") * amount * (1 + 0.4 * bumps)
+    points = vertices + normals * thickness[:, None] + np.array([0, 0.4, 0]) * thickness[:, None]
+    strand = np.column_stack([vertices[:, 0], vertices[:, 1]])[used]
+    return HairMesh(points[used], faces.reshape(-1, 3), strand, 12 * amount[used], np.full(len(used), 0.1))
+
+
+@lru_cache(maxsize=2)
+def beard_mask(head: HeadModel) -> Float[np.ndarray, " V"]:
+    """Where a beard grows, 0 to 1: cheeks below the ears, chin, upper lip."""
+    x, y, z = np.abs(head.mean[:, 0].numpy()), head.mean[:, 1].numpy(), head.mean[:, 2].numpy()
+    upper = np.interp(x, [0, 12, 26, 40, 55, 70], [31, 30, 42, 38, 22, 5])
+    amount = np.clip((y - upper) / 8, 0, 1) * np.clip((98 - y) / 14, 0, 1) * np.clip((38 - z) / 12, 0, 1)
+    amount = amount * (1 - head.lips_mask.numpy()) * (head.ears_mask.numpy() < 0.2)
+    return amount * (head.part_of_vertex.numpy() == 0)
