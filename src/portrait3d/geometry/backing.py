@@ -1,11 +1,11 @@
 """The head model as the closed surface behind the lifted sheet: thickened by the hair, kept out of sight."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from portrait3d.geometry.sheet import EARS, HEAD, NECK, nearest
-from portrait3d.geometry.skin import HEAD_CENTRE, FittedHead, flatten_ears, normals, view_cosine
+from portrait3d.geometry.skin import HEAD_CENTRE, FittedHead, flatten_ears, normals
 
 BINS = 72
 """Directions about the head's centre in which hair thickness is measured."""
@@ -69,7 +69,7 @@ def close_behind(
     """The head model's vertices, moved so that they close the head behind the sheet; crop camera, mm.
 
     The scalp grows to the outline of the hair, visible ears are flattened (the sheet has them), what sticks
-    out of the parsed head is pulled in, and everything that faces the camera goes behind the sheet. Vertices
+    out of the parsed head is pulled in, and everything before the sheet goes behind it. Vertices
     that carry the photo's face stay where they are.
     """
     inner = model.model_vertices
@@ -99,7 +99,7 @@ def close_behind(
 
     head = np.isin(labels, HEAD) & region
     vertices = pull_inside(vertices, ~photographed & (inner[:, 1] < 70), head | (labels == NECK), model.focal)
-    return push_behind(vertices, model.faces, ~photographed, sheet_depth, model.focal)
+    return push_behind(vertices, ~photographed, sheet_depth, model.focal)
 
 
 def sheet_ears(
@@ -146,12 +146,11 @@ def pull_inside(
 
 def push_behind(
     vertices: Float[np.ndarray, "V 3"],
-    faces: Int64[np.ndarray, "F 3"],
     movable: Bool[np.ndarray, " V"],
     sheet_depth: Float[np.ndarray, "H W"],
     focal: float,
 ) -> Float[np.ndarray, "V 3"]:
-    """Move what faces the camera along its ray to behind the sheet."""
+    """Move what lies before the sheet along its ray to behind it."""
     height, width = sheet_depth.shape
     own = np.where(np.isfinite(sheet_depth), sheet_depth, -np.inf)
     # The farthest of the pixels around, but not the far side of a step such as the one behind an ear.
@@ -159,6 +158,5 @@ def push_behind(
     depth = np.where(np.isfinite(own), np.minimum(around, own + STEP), around)
     pixels = focal * vertices[:, :2] / vertices[:, 2:] + np.array([width, height]) / 2
     column, row = np.floor(pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
-    front = view_cosine(vertices, normals(vertices, faces)) > 0
     wanted = np.maximum(vertices[:, 2], depth[row, column] + BEHIND)
-    return np.where((movable & front)[:, None], vertices / vertices[:, 2:] * wanted[:, None], vertices)
+    return np.where(movable[:, None], vertices / vertices[:, 2:] * wanted[:, None], vertices)

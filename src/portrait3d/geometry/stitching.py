@@ -29,7 +29,7 @@ from portrait3d.geometry.sheet import (
 from portrait3d.geometry.skin import FittedHead, closing_sheets, normals, view_cosine
 from portrait3d.geometry.texture import DISC, Atlas, roughness_of, spread, strands
 
-GRAZING = 0.15
+GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
 BALD = 0.02
 """Share of hair in the head below which the scalp is skin."""
@@ -111,23 +111,20 @@ def photographed(
     height, width = model.depth.shape
     pixels = model.pixels(model.vertices)
     at = pixels.T[::-1] - 0.5
-    face = parsing[list(SKIN)].sum(axis=0)
-    deep = ndimage.minimum_filter(face, 7) > 0.5
-    on_face, on_neck, inner = (
+    skin = parsing[[*SKIN, NECK]].sum(axis=0)
+    deep = ndimage.minimum_filter(skin, 7) > 0.5
+    on_skin, inner = (
         ndimage.map_coordinates(values, at, order=1, mode="constant") > 0.5
-        for values in (face, parsing[NECK], deep.astype(float))
+        for values in (skin, deep.astype(float))
     )
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
     row, column = np.floor(pixels.T[::-1]).astype(np.int64).clip(0, [[height - 1], [width - 1]])
     nearest = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = model.vertices[:, 2] - nearest[row, column]
     shown = np.where(inner, (cosine > -0.2) & (hidden < 6.0), (cosine > GRAZING) & (hidden < 2.0))
-    shown &= model.ears_mask < 0.05
-    is_face = model.face_mask > 0.3
-    skin, neck = shown & is_face & on_face, shown & ~is_face & on_neck
-    chosen = skin[faces].all(axis=1) | neck[faces].all(axis=1)
-    openings = faces[len(model.faces) :]
-    chosen[len(model.faces) :] = on_face[openings].all(axis=1)
+    shown &= on_skin & (model.ears_mask < 0.05)
+    chosen = shown[faces].all(axis=1)
+    chosen[len(model.faces) :] = on_skin[faces[len(model.faces) :]].all(axis=1)
     return chosen
 
 
@@ -221,15 +218,13 @@ def paint(
     plain = ~features(points)
     if plain.sum() < 20:
         plain[:] = True
-    disc = resample(
-        spread(points[plain], colours[row[plain], column[plain]], mirrored=True), (2 * DISC, 2 * DISC)
-    )
+    disc = resample(spread(points[plain], colours[row[plain], column[plain]]), (2 * DISC, 2 * DISC))
     visible_hair = np.isin(labels, (HAIR, HEADWEAR)) & inside
     column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
     chosen = visible_hair[row, column]
     if hairy.any() and chosen.any():
         points = model.to_model(sheet.vertices[chosen])
-        hair = spread(points, colours[row[chosen], column[chosen]], True, from_front=True)
+        hair = spread(points, colours[row[chosen], column[chosen]])
         rough = 1 + roughness_of(coarse, visible_hair) * strands(2 * DISC)
         hair = resample(hair, (2 * DISC, 2 * DISC)) * rough
         border = spread(model.to_model(backing), hairy[:, None].astype(float))

@@ -39,59 +39,14 @@ def disc_directions(size: int) -> Float[np.ndarray, "size size 3"]:
 
 
 def spread(
-    points: Float[np.ndarray, "N 3"],
-    values: Float[np.ndarray, "N C"],
-    mirrored: bool = False,
-    from_front: bool = False,
+    points: Float[np.ndarray, "N 3"], values: Float[np.ndarray, "N C"]
 ) -> Float[Tensor, "C DISC DISC"]:
-    """Values over a whole disc from those of some points (model frame, mm).
-
-    Gaps between the points close first. What else is not known comes, if wanted, from the mirror image at the
-    other side of the head, then from the front (the back of the head takes the hair of the temples and the
-    crown), and at last from what is nearest.
-    """
+    """Values over a whole disc from those of some points (model frame, mm), the nearest ones elsewhere."""
     cell = (disc_coordinates(points) * DISC).astype(np.int64).clip(0, DISC - 1)
     cell = torch.from_numpy(cell[:, 1] * DISC + cell[:, 0])
     weighted = torch.from_numpy(np.concatenate([values, np.ones((len(points), 1))], axis=1).T).float()
     total = torch.zeros(len(weighted), DISC * DISC).index_add_(1, cell, weighted).unflatten(1, (DISC, DISC))
-    hit = (total[-1] > 0).float()
-    value = push_pull(total[:-1] / total[-1].clamp_min(1.0), hit)
-    if not (mirrored or from_front):
-        return value
-    known = _closed(hit, 5)
-    if mirrored:
-        taken = known.flip(-1) * (1 - known)
-        value, known = value + (value.flip(-1) - value) * taken, known + taken
-    if from_front:
-        taken = _front_to_back(known[None])[0] * (1 - known)
-        value, known = value + (_front_to_back(value) - value) * taken, known + taken
-    # Soft seams between what came from different sides.
-    return push_pull(value, -_max_pool(-known, 2))
-
-
-def _max_pool(values: Float[Tensor, "H W"], radius: int) -> Float[Tensor, "H W"]:
-    return torch.nn.functional.max_pool2d(values[None, None], 2 * radius + 1, 1, radius)[0, 0]
-
-
-def _closed(mask: Float[Tensor, "H W"], radius: int) -> Float[Tensor, "H W"]:
-    """The mask with gaps of less than twice the radius filled."""
-    return -_max_pool(-_max_pool(mask, radius), radius)
-
-
-def _front_to_back(values: Float[Tensor, "C size size"]) -> Float[Tensor, "C size size"]:
-    """Mirror the disc between front and back, by sampling radius 1 - r; nothing comes to the front."""
-    size = values.shape[-1]
-    line = (torch.arange(size) + 0.5) * 2 / size - 1
-    v, u = torch.meshgrid(line, line, indexing="ij")
-    radius = torch.hypot(u, v).clamp_min(1e-6)
-    ratio = (1 - radius) / radius
-    grid = torch.stack([u * ratio, v * ratio], dim=-1)[None]
-    sampled = torch.nn.functional.grid_sample(values[None], grid, "nearest", "zeros", align_corners=False)[0]
-    return sampled * ((radius < 0.5) & (radius > 0.05))
-
-
-def _blur(values: Float[Tensor, "C H W"], radius: int) -> Float[Tensor, "C H W"]:
-    return torch.nn.functional.avg_pool2d(values[None], 2 * radius + 1, 1, radius, count_include_pad=True)[0]
+    return push_pull(total[:-1] / total[-1].clamp_min(1.0), (total[-1] > 0).float())
 
 
 @lru_cache(maxsize=2)

@@ -26,11 +26,15 @@ class Layer:
     alpha: Float[Tensor, "1 h w"]
 
 
-def cut_out(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h w"], sure: float = 0.95) -> Layer:
-    """Separate what a probability map shows from the rest of the picture, with a matte along its edge."""
+def cut_out(
+    picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h w"], inside: Float[Tensor, "h w"]
+) -> Layer:
+    """Separate what a probability map shows from the rest of the picture, with a matte along its edge.
+
+    `inside` is 1 where the picture's own colours may be kept.
+    """
     alpha = refine_matte(picture, probability)
-    inner = ((alpha - sure) / (1 - sure)).clamp(0, 1)
-    return Layer(push_pull(picture, inner), alpha[None])
+    return Layer(push_pull(picture, torch.minimum(inside, ((alpha - 0.9) / 0.1).clamp(0, 1))), alpha[None])
 
 
 def refine_matte(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
@@ -62,7 +66,8 @@ def _guided_coefficients(
     means = _box(torch.cat([guide, target, guide * target, products]), radius)
     mean, mean_target, mixed, second = means[:3], means[3:4], means[4:7], means[7:]
     covariance = torch.zeros(3, 3, *guide.shape[-2:])
-    for k, (i, j) in enumerate((i, j) for i in range(3) for j in range(i, 3)):
+    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
+    for k, (i, j) in enumerate(pairs):
         covariance[i, j] = covariance[j, i] = second[k] - mean[i] * mean[j]
     covariance = covariance.permute(2, 3, 0, 1) + SMOOTHNESS * torch.eye(3)
     slope = (mixed - mean * mean_target).permute(1, 2, 0)[..., None]

@@ -17,13 +17,15 @@ from portrait3d.reposing.drawing import Drawing, Window, draw
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.plate import fill_plate
-from portrait3d.reposing.surfaces import UNDER_CHIN, Surface, head_surfaces, neck_surface
+from portrait3d.reposing.surfaces import Surface, head_surfaces, neck_surface
 
 BODY = 7
 """Class of clothes and shoulders in the parsing."""
 HOLE_INNER, HOLE_OUTER = 2.5, 5.0
 """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
 which it is kept; stray hair and the light rims of bad edges lie between."""
+RIM = 1.0
+"""Width of the outline (pixels of the head crop) whose colours are taken from further inside."""
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
 SETTLED = 3.0
@@ -70,16 +72,18 @@ class Reposer:
         probabilities = portrait.head_parsing.head_probabilities
         maps = torch.stack([probabilities[list(HEAD)].sum(0), probabilities[NECK], probabilities[BODY]])
         hole = hole_weight(maps[0].numpy(), maps[1].numpy())
-        under_chin = ndimage.binary_dilation(labels == NECK, iterations=UNDER_CHIN) & np.isin(labels, HEAD)
-        extra = torch.from_numpy(np.stack([hole, under_chin])).float()
-        restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
-        head, neck, body, self.hole, behind_chin = restored
         self.rest = Turn(portrait.camera_from_model, portrait.pose)
-        self.front = cut_out(self.picture, head)
-        self.body = ((body - 0.5) * 3 + 0.5).clamp(0, 1)[None]
         self.front_surface, self.back_surface = head_surfaces(portrait, self.rest)
-        self.neck_surface = neck_surface(portrait, self.rest)
-        self.neck = neck_layer(self.picture, head, neck, behind_chin) if self.neck_surface else None
+        neck = neck_surface(portrait, self.rest)
+        self.neck_surface = neck[0] if neck else None
+        under_chin = neck[1] if neck else np.zeros(labels.shape, bool)
+        rim = np.clip(ndimage.distance_transform_edt(np.isin(labels, HEAD)) - RIM, 0, 1)
+        extra = torch.from_numpy(np.stack([hole, under_chin, rim])).float()
+        restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
+        head, throat, body, self.hole, behind_chin, inside = restored
+        self.front = cut_out(self.picture, head, inside)
+        self.body = ((body - 0.5) * 3 + 0.5).clamp(0, 1)[None]
+        self.neck = neck_layer(self.picture, head, throat, behind_chin) if neck else None
         filled = fill_plate(self.picture, (self.hole > 0).float(), body)
         self.plate = self.picture + (filled - self.picture) * self.hole
         self.texture = as_planes(portrait.head.texture)
@@ -195,7 +199,7 @@ def neck_layer(
     behind_chin: Float[Tensor, "h w"],
 ) -> Layer:
     """The neck's colours, continued behind the chin, where the head hides it in the photo."""
-    layer = cut_out(picture, neck)
+    layer = cut_out(picture, neck, ((neck - 0.9) / 0.1).clamp(0, 1))
     hidden = (behind_chin * head)[None].clamp(0, 1)
     return Layer(layer.colour, torch.maximum(layer.alpha, hidden))
 

@@ -16,8 +16,8 @@ FRINGE = 4
 """Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
 UNDER_CHIN = 14
 """Pixels of the head crop by which the neck goes on behind the head."""
-NECK_FROM, NECK_TO = 55.0, 130.0
-"""Heights (mm below the model's origin) between which the model tells the neck's depth."""
+NECK_FROM, BEHIND_JAW = 28.0, 15.0
+"""The model's neck begins this far below and behind its origin, mm."""
 SMALLEST_FRONT = 0.02
 """Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
 ATLAS_SPLIT = 2 / 3
@@ -144,24 +144,27 @@ def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Tur
     return Surface(points, follow, faces, photo, np.zeros(len(faces), bool))
 
 
-def neck_surface(portrait: Portrait, at_rest: Turn) -> Surface | None:
-    """The neck, continued behind the chin; None if the photo shows no neck."""
+def neck_surface(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Bool[np.ndarray, "S S"]] | None:
+    """The neck, continued behind the jaw, and where it is; None if the photo shows no neck."""
     labels = portrait.head_parsing.head_labels
     grid = CropGrid(portrait, labels)
     neck = labels == NECK
     if neck.sum() < 50:
         return None
     model = portrait.face.vertices.double().numpy()
-    height = ((model - at_rest.translation) @ at_rest.rotation)[:, 1]
-    model = model[(height > NECK_FROM) & (height < NECK_TO)]
+    inner = (model - at_rest.translation) @ at_rest.rotation
+    behind = (inner[:, 1] > NECK_FROM) & (inner[:, 2] > BEHIND_JAW) & (np.abs(inner[:, 0]) < 60)
+    behind |= (inner[:, 1] > 90) & (inner[:, 1] < 130)
     cells = grid.size // 4
-    column, row = np.floor(grid.project(model) / 4).astype(np.int64).clip(0, cells - 1).T
+    column, row = np.floor(grid.project(model[behind]) / 4).astype(np.int64).clip(0, cells - 1).T
     depth = np.full((cells, cells), np.inf)
-    np.minimum.at(depth, (row, column), model[:, 2])
-    _, source = nearest(np.isfinite(depth))
+    np.minimum.at(depth, (row, column), model[behind, 2])
+    filled = np.isfinite(depth)
+    _, source = nearest(filled)
     depth = ndimage.gaussian_filter(depth[source], 1.5)
     depth = ndimage.zoom(depth, 4, order=1, mode="nearest", grid_mode=True)
-    behind_head = ndimage.binary_dilation(neck, iterations=UNDER_CHIN) & np.isin(labels, HEAD)
-    region = ndimage.binary_dilation(neck | behind_head, iterations=2)
+    column_of_neck = ndimage.binary_closing(filled, iterations=3).repeat(4, 0).repeat(4, 1)
+    hidden = (ndimage.binary_dilation(neck, iterations=UNDER_CHIN) | column_of_neck) & np.isin(labels, HEAD)
+    region = ndimage.binary_dilation(neck | hidden, iterations=2)
     points, photo, faces, _ = grid.lift(region, depth)
-    return Surface(points, at_rest.following(points), faces, photo, np.zeros(len(faces), bool))
+    return Surface(points, at_rest.following(points), faces, photo, np.zeros(len(faces), bool)), hidden
