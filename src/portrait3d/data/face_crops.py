@@ -143,7 +143,7 @@ class FaceCrops:
 
         detected = torch.from_numpy(random.random(count) < 0.5)
         shift = torch.where(
-            detected[:, None], self.box_shift[rows] + normal(4, count, 2), normal(6, count, 2)
+            detected[:, None], self.box_shift[rows] + normal(4.0, count, 2), normal(6.0, count, 2)
         )
         scale = torch.where(detected, self.box_scale[rows].log(), 0.0)
         scale = (scale + normal(0.06, count)).exp()

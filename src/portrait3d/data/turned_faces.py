@@ -100,8 +100,7 @@ def see_from(
     vertices = head.vertices(coefficients_of_shape(shape))
     source, target = _screen(seen.apply(vertices)), _screen(moved.apply(vertices))
     shown = _shown(seen.apply(vertices), head.faces)
-    mirrored_shown = shown[:, head.mirror]
-    own_share = shown / (shown + 0.5 * mirrored_shown + 1e-3)
+    own_share = (shown + 1e-3) / (shown + 1e-3 + (1 - shown) * shown[:, head.mirror])
     attributes = torch.cat([source[..., :2], source[:, head.mirror, :2], own_share], dim=-1)
     fragments = rasterize(target, head.faces, STORED_SIZE, STORED_SIZE, cull_backfaces=False)
     spread = interpolate(attributes, head.faces, fragments)

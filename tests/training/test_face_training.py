@@ -1,0 +1,140 @@
+"""The face network learns, and a run that was stopped goes on as if it had not been."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from portrait3d.data.face_crops import FaceBatch
+from portrait3d.data.fits import project_points
+from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.turned_faces import centred_pose
+from portrait3d.evaluation.face import evaluate_face, normalised_error
+from portrait3d.geometry.pose import rotation_from_euler
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_net import FaceNet
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.mesh_points import MeshPoints
+from portrait3d.training.face import FaceLoss, FaceTrainingConfig, epoch_rows, face_optimizer
+from portrait3d.training.loop import LoopConfig
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return HeadModel.load()
+
+
+def config(**changes) -> FaceTrainingConfig:
+    return FaceTrainingConfig(loop=LoopConfig(out=Path("unused"), steps=1), data=Path("unused"), **changes)
+
+
+def batch_of_heads(head: HeadModel, count: int) -> FaceBatch:
+    """Random images with the labels of random heads in random poses."""
+    points = MeshPoints.from_head_model(head)
+    vector = torch.zeros(count, 233)
+    vector[:, :20] = torch.randn(count, 20)
+    vector[:, 144:150], vector[:, 224] = torch.randn(count, 6) * 0.5, 3.5
+    angles = (torch.rand(3, count) - 0.5) * torch.tensor([[0.8], [0.4], [0.2]])
+    slide = torch.zeros(7, 468, 2)
+    pose = centred_pose(points, vector[:, :144], rotation_from_euler(*angles), slide)
+    return FaceBatch(
+        images=torch.rand(count, 3, 64, 64),
+        points=project_points(points, vector[:, :144], pose, slide),
+        coefficients=FaceCoefficients.from_vector(vector),
+        has_appearance=torch.arange(count) % 2 == 0,
+        pose=pose,
+        extent=torch.full((count,), 140.0),
+    )
+
+
+def prepared_net(batch: FaceBatch) -> FaceNet:
+    net = FaceNet(working_size=64, width=0.25, dropout=0.0)
+    depth = batch.pose.translation[:, 2].log().mean().exp()
+    net.load_state_dict({"place_mean": torch.tensor([0.0, -25.0, float(depth)])}, strict=False)
+    return net
+
+
+def test_the_loss_falls_to_a_tenth_on_one_batch(head: HeadModel) -> None:
+    batch = batch_of_heads(head, 4)
+    net = prepared_net(batch)
+    loss = FaceLoss(config(), head, net)
+    optimizer = face_optimizer(net, config(rate=4e-3))
+    first = last = float("nan")
+    for step in range(60):
+        total = loss(net(batch.images), batch, progress=0.0)["total"]
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
+        optimizer.step()
+        first, last = (float(total.detach()) if step == 0 else first), float(total.detach())
+        if last < first / 10:
+            break
+    assert last < first / 10, f"{first:.2f} fell to {last:.2f} only"
+
+
+def test_every_term_is_near_zero_at_the_truth(head: HeadModel) -> None:
+    batch = batch_of_heads(head, 3)
+    net = prepared_net(batch)
+    output = net(batch.images)
+    truth = type(output)(batch.coefficients, batch.pose)
+    terms = FaceLoss(config(), head, net)(truth, batch, progress=0.0)
+    assert float(terms["total"]) < 0.2
+
+
+def test_faces_are_rendered_in_the_last_part_alone(head: HeadModel) -> None:
+    batch = batch_of_heads(head, 2)
+    net = prepared_net(batch)
+    loss = FaceLoss(config(photometric_from=0.5), head, net)
+    assert "photometric" not in loss(net(batch.images), batch, progress=0.4)
+    late = loss(net(batch.images), batch, progress=0.6)
+    late["photometric"].backward()
+    gradient = net.regressor.weight.grad
+    assert gradient is not None
+    assert gradient.isfinite().all()
+    assert gradient[144:233].abs().sum() > 0
+
+
+def test_every_epoch_shows_every_row_once() -> None:
+    rows = np.arange(12) * 10
+    steps = [epoch_rows(rows, step, 4, seed=3) for step in range(6)]
+    assert sorted(np.concatenate(steps[:3])) == rows.tolist()
+    assert sorted(np.concatenate(steps[3:])) == rows.tolist()
+    assert not np.array_equal(np.concatenate(steps[:3]), np.concatenate(steps[3:]))
+
+
+def test_the_error_is_a_percentage_of_the_landmarks_box() -> None:
+    truth = np.zeros((1, 68, 2), np.float32)
+    truth[0, 0] = (40, 90)
+    found = truth + np.array([3.0, 4.0], np.float32)
+    assert normalised_error(found, truth).tolist() == pytest.approx([100 * 5 / 60])
+
+
+def test_an_evaluation_sets_the_mean_face_beside_the_network(head: HeadModel, tmp_path: Path) -> None:
+    folder = tmp_path / "portraits"
+    (folder / "images").mkdir(parents=True)
+    points = MeshPoints.from_head_model(head)
+    shape = torch.randn(2, 144) * torch.tensor([1.0] * 80 + [0.0] * 64)
+    slide = torch.zeros(7, 468, 2)
+    pose = centred_pose(points, shape, torch.eye(3).expand(2, 3, 3), slide)
+    pixels = project_points(points, shape, pose, slide).numpy() * 0.8 + 5
+    rows = ["id,source,original,licence,width,height,person,split,yaw,pitch,roll"]
+    for k in range(2):
+        Image.fromarray(np.full((200, 200, 3), 120, np.uint8)).save(folder / "images" / f"p{k}.jpg")
+        rows.append(f"p{k},here,p{k},cc0,200,200,person{k},val,0,0,0")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    box = np.tile(np.array([50, 30, 140, 140, 1], np.float32), (2, 1))
+    table = {"points": np.pad(pixels - 0.5, ((0, 0), (0, 0), (0, 1))), "box": box}
+    np.savez(folder / "landmarks.npz", ids=np.array(["p0", "p1"]), mesh_index=np.arange(468), **table)
+
+    net = FaceNet(working_size=64, width=0.25)
+    scores = evaluate_face(net, tmp_path, sheet=tmp_path / "sheet.png")
+    assert [(row.folder, row.photos) for row in scores] == [("all", 2), ("portraits", 2)]
+    everything = scores[0]
+    assert everything.fit_nme < 0.5 < everything.baseline_nme < everything.nme
+    assert everything.baseline_shape > 1
+    assert Image.open(tmp_path / "sheet.png").width == 8 * 224
+    assert len(PhotoFolder(tmp_path, split="val")) == 2
+    assert json.dumps(everything.nme)
