@@ -1,0 +1,70 @@
+"""Synthetic pairs in the form that the depth network's training reads."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from portrait3d.data.depth_views import DepthViews
+from portrait3d.data.model_views import FittedHead
+from portrait3d.data.synthetic import (
+    STYLES_TRAIN,
+    STYLES_VALIDATION,
+    HairStyle,
+    SyntheticHeads,
+    SyntheticView,
+    head_camera,
+)
+from portrait3d.data.turning import HeadView
+from portrait3d.models.depth_net import HEAD_LABELS
+
+logger = logging.getLogger(__name__)
+
+SEEDS = {"train": 1, "val": 2}
+STYLES: Mapping[str, Mapping[str, HairStyle]] = {"train": STYLES_TRAIN, "val": STYLES_VALIDATION}
+
+
+def head_view(view: SyntheticView) -> HeadView:
+    """A synthetic view with its exact depth as supervision."""
+    size = view.image.shape[-1]
+    labels = view.labels.numpy()
+    depth = view.depth.double().numpy()
+    region = np.isin(labels, HEAD_LABELS) & np.isfinite(depth)
+    head = FittedHead(
+        vertices=np.zeros((0, 3)),
+        rotation=view.camera_from_model.rotation.double().numpy(),
+        translation=view.camera_from_model.translation.double().numpy(),
+        focal=float(head_camera(size).focal),
+        size=size,
+    )
+    return HeadView(
+        image=(view.image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy(),
+        labels=labels,
+        region=region,
+        face_depth=view.face_depth.double().numpy(),
+        depth=np.where(region, depth, np.inf),
+        trust=region.astype(np.float64),
+        head=head,
+    )
+
+
+def prepare_synthetic(folder: Path, split: str, pairs: int, shard: int = 48, seed: int = 0) -> Iterator[Path]:
+    """Write `pairs` synthetic pairs of a split in files of `shard`; yields each file as it is done.
+
+    Hair styles and identities of the two splits differ. Existing files are kept.
+    """
+    heads = SyntheticHeads(seed=10 * seed + SEEDS[split], styles=STYLES[split])
+    for start in range(0, pairs, shard):
+        path = folder / f"synthetic-{start:05d}.npz"
+        if not path.is_file():
+            names, views = [], []
+            for index in range(start, min(start + shard, pairs)):
+                pair = heads.pair(index)
+                names += [f"{pair.style} {index} first", f"{pair.style} {index} second"]
+                views += [head_view(pair.first), head_view(pair.second)]
+            count = len(views)
+            DepthViews.collect(names, views, zip(range(0, count, 2), range(1, count, 2), strict=True)).save(
+                path
+            )
+        yield path
