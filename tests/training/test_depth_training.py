@@ -1,0 +1,108 @@
+"""Training the depth network on synthetic heads."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from portrait3d.data.depth_samples import DepthAugmentation, DepthPairs
+from portrait3d.data.depth_views import DepthViews
+from portrait3d.data.synthetic import SyntheticHeads
+from portrait3d.data.synthetic_views import head_view
+from portrait3d.models.depth_net import DepthNet
+from portrait3d.training.depth import DepthTrainingConfig, comparable, depth_losses, train_depth
+from portrait3d.training.loop import LoopConfig
+
+
+@pytest.fixture(scope="module")
+def views() -> DepthViews:
+    heads = SyntheticHeads(seed=5, size=64)
+    pairs = [heads.pair(index) for index in range(2)]
+    drawn = [head_view(view) for pair in pairs for view in (pair.first, pair.second)]
+    return DepthViews.collect(list("abcd"), drawn, [(0, 1), (2, 3)])
+
+
+def settings(out: Path, steps: int = 4) -> DepthTrainingConfig:
+    return DepthTrainingConfig(
+        data=out,
+        loop=LoopConfig(out=out, steps=steps, warmup_steps=1, log_steps=1),
+        prepared=out / "prepared",
+        width=0.125,
+        batch=2,
+        shares={"synthetic": 1.0},
+        photometric={"synthetic": 1.0},
+        augmentation=DepthAugmentation(window=(64, 64), shift=0),
+    )
+
+
+def batch_of(views: DepthViews, config: DepthTrainingConfig) -> dict[str, torch.Tensor]:
+    pairs = DepthPairs({"synthetic": views}, config.shares, config.photometric, config.augmentation)
+    items = [pairs[k] for k in range(2)]
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def test_every_equation_of_the_stage_takes_part(views: DepthViews, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    terms = depth_losses(DepthNet(0.125), batch_of(views, config), config)
+    wanted = {"supervised", "face", "order", "rest_smoothness", "head_smoothness", "color", "gradient"}
+    assert set(terms) == wanted | {"total"}
+    assert all(value.isfinite() for value in terms.values())
+    total = sum(getattr(config.weights, name) * terms[name] for name in wanted)
+    torch.testing.assert_close(terms["total"], torch.as_tensor(total))
+
+
+def test_the_loss_falls_on_one_batch(views: DepthViews, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = settings(tmp_path)
+    net, batch = DepthNet(0.125), batch_of(views, config)
+    batch["photometric"] = torch.zeros(2, dtype=torch.bool)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    history = []
+    for _ in range(15):
+        terms = depth_losses(net, batch, config)
+        optimizer.zero_grad()
+        terms["total"].backward()
+        optimizer.step()
+        history.append(float(terms["supervised"].detach()))
+    assert min(history[-5:]) < history[0] / 3
+
+
+def test_pictures_of_pairs_without_truth_train_the_depth(views: DepthViews, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    batch = batch_of(views, config)
+    batch["trust"] = torch.zeros_like(batch["trust"])
+    net = DepthNet(0.125)
+    terms = depth_losses(net, batch, config)
+    assert terms["supervised"].item() == 0.0
+    (terms["color"] + terms["gradient"]).backward()
+    assert max(float(p.grad.abs().max()) for p in net.parameters() if p.grad is not None) > 0
+
+
+def test_pictures_that_are_not_compared_cost_nothing(views: DepthViews, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    batch = batch_of(views, config)
+    batch["photometric"] = torch.zeros(2, dtype=torch.bool)
+    assert "color" not in depth_losses(DepthNet(0.125), batch, config)
+
+
+def test_what_is_hidden_in_the_other_view_does_not_pull() -> None:
+    own = torch.full((1, 1, 1, 4), 1000.0)
+    moved = torch.tensor([[[[995.0, 1008.0, 1050.0, 1000.0]]]])
+    visible = torch.tensor([[[[True, True, True, False]]]])
+    region = torch.ones(1, 1, 1, 4, dtype=torch.bool)
+    seen = comparable(moved, visible, own, region, hidden_behind=12.0)
+    assert seen.flatten().tolist() == [True, True, False, False]
+    assert not comparable(moved, visible, own, ~region, hidden_behind=12.0).any()
+
+
+def test_a_run_writes_its_weights_and_goes_on(views: DepthViews, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        views.save(tmp_path / "prepared" / split / "synthetic-00000.npz")
+    config = settings(tmp_path, steps=2)
+    train_depth(config)
+    assert (tmp_path / "best.safetensors").is_file()
+    longer = replace(config, loop=replace(config.loop, steps=3))
+    net = train_depth(longer)
+    assert np.isfinite([float(p.abs().max()) for p in net.parameters()]).all()
