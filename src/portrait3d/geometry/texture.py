@@ -103,6 +103,6 @@ def roughness_of(picture: Float[Tensor, "3 H W"], hair: Bool[np.ndarray, "H W"])
     if hair.sum() < 100:
         return 0.0
     grey = picture.mean(0, keepdim=True)
-    detail = (grey - _blur(grey, 3))[0].numpy()[hair]
+    detail = (grey - torch.nn.functional.avg_pool2d(grey, 7, 1, 3))[0].numpy()[hair]
     contrast = detail.std() / max(float(grey[0].numpy()[hair].mean()), 0.05)
     return float(np.clip(0.5 * contrast, 0.0, 0.12))
