@@ -89,7 +89,7 @@ def update(asset: Path, arrays: dict[str, np.ndarray]) -> None:
         with np.load(asset, allow_pickle=False) as old:
             arrays = {**old, **arrays}
     asset.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(asset, **arrays)
+    np.savez_compressed(asset, **arrays)  # pyright: ignore[reportArgumentType]
     print(f"{asset}: {asset.stat().st_size / 1e6:.2f} MB")
 
 

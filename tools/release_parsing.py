@@ -76,7 +76,7 @@ def table_of(scores: Sequence[ParsingScores]) -> str:
 
 def main() -> None:
     """Write the asset."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=bundled("parsing"))

@@ -62,7 +62,7 @@ def test_generator_and_discriminator_pull_scores_of_repairs_apart() -> None:
     generator_adversarial_loss([], [score]).backward()
     assert score.grad is not None
     up = score.grad.clone()
-    score.grad = None
+    score.grad = torch.zeros_like(score)
     discriminator_adversarial_loss([], [score], [torch.ones(1, 1, 2, 2)]).backward()
     assert bool((up < 0).all())
     assert bool((score.grad > 0).all())

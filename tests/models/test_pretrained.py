@@ -34,6 +34,7 @@ def change(directory: Path, **tensors: torch.Tensor | None) -> None:
 
 def test_a_network_comes_back_as_it_was_up_to_half_precision(tmp_path: Path) -> None:
     net = Small(5)
+    assert net.norm.running_var is not None
     net.norm.running_var.fill_(1e-9)  # which half precision can't hold
     save_network(net, tmp_path, "# Card\n")
     again = load_network(Small, tmp_path)

@@ -5,6 +5,7 @@ import logging
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_an_animation_gives_its_first_frame_and_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     frames = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
-    settings = {"lossless": True} if name.endswith("webp") else {}
+    settings: dict[str, Any] = {"lossless": True} if name.endswith("webp") else {}
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100, **settings)
     with caplog.at_level(logging.WARNING):
         decoded = decode_photo(tmp_path / name).pixels

@@ -100,7 +100,9 @@ def macro_weights(macros: list[str], rng: np.random.Generator) -> dict[str, floa
         "height": rng.normal(0.5, 0.15),
         "proportions": rng.normal(0.5, 0.25),
     }
-    anchors = dict(zip(("african", "asian", "caucasian"), rng.dirichlet([0.5] * 3), strict=True))
+    anchors: dict[str, float] = dict(
+        zip(("african", "asian", "caucasian"), rng.dirichlet([0.5] * 3), strict=True)
+    )
     for axis, value in values.items():
         position = np.clip(value, 0, 1) * (len(AXES[axis]) - 1)
         anchors |= {name: max(0.0, 1 - abs(position - i)) for i, name in enumerate(AXES[axis])}

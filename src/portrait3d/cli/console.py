@@ -25,8 +25,9 @@ EXPECTED = (InvalidImageError, NoFaceError, OSError, ValueError, FloatingPointEr
 TRACEBACK = "PORTRAIT3D_TRACEBACK"
 """Environment variable that makes a failure show its traceback."""
 
-USAGE = (typer.BadParameter.__mro__[1],)
-"""What typer itself reports, with exit code 2."""
+# BadParameter's base is the class of all usage errors, whichever package typer takes it from.
+NOT_FAILURES: tuple[type[Exception], ...] = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[1])  # pyright: ignore[reportAssignmentType]
+"""What typer itself deals with; usage errors exit with 2."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 """The option that every command has."""
@@ -48,7 +49,7 @@ class ReportingGroup(TyperGroup):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, *USAGE):
+        except NOT_FAILURES:
             raise
         except Exception as error:
             if os.environ.get(TRACEBACK):

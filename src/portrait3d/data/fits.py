@@ -115,7 +115,7 @@ def fit_points(
     """Shape and pose whose projections best explain points of the face crop (pixels of 224)."""
     batch, count = target.shape[:2]
     target = target - FACE_SIZE / 2
-    shape = target.new_zeros(batch, SHAPES) if shape is None else shape.clone()
+    found = target.new_zeros(batch, SHAPES) if shape is None else shape.clone()
     pose = frontal_pose(model, target)
     extent = (target.amax(1) - target.amin(1)).amax(1)
     sigma = (config.noise * extent / 2 * (count / 68) ** 0.5)[:, None, None]
@@ -124,7 +124,7 @@ def fit_points(
     prior[IDENTITIES:] = config.expression_sigma**-2.0
     basis = model.basis.permute(1, 2, 0).contiguous()
     for iteration in range(config.iterations):
-        turned = model(shape) @ pose.rotation.transpose(1, 2)
+        turned = model(found) @ pose.rotation.transpose(1, 2)
         moved = turned + pose.translation[:, None]
         scale = FACE_FOCAL / moved[..., 2:]
         expected = scale * moved[..., :2]
@@ -143,15 +143,15 @@ def fit_points(
         hessian = jacobian.transpose(1, 2) @ jacobian
         gradient = (jacobian.transpose(1, 2) @ (residual * root).flatten(1)[..., None])[..., 0]
         if iteration >= config.pose_iterations:
-            _add_prior(hessian, gradient, shape, prior)
+            _add_prior(hessian, gradient, found, prior)
         hessian.diagonal(dim1=1, dim2=2).mul_(1 + 1e-7)
         step = torch.linalg.solve(hessian, gradient)
         if iteration >= config.pose_iterations:
-            shape = shape + step[:, :SHAPES]
-            shape[:, BOUNDED] = shape[:, BOUNDED].clamp(LEAST, MOST)
+            found = found + step[:, :SHAPES]
+            found[:, BOUNDED] = found[:, BOUNDED].clamp(LEAST, MOST)
         turn, shift = step[:, -6:-3], step[:, -3:]
         pose = Pose(rotation_from_axis_angle(turn) @ pose.rotation, pose.translation + shift)
-    return shape, pose
+    return found, pose
 
 
 def frontal_pose(model: MeshPoints, target: Float[Tensor, "B P 2"]) -> Pose:

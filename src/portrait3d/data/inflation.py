@@ -287,7 +287,7 @@ def add_smoothness(
     region = problem.region
     for pair, triple in zip(neighbours(2), neighbours(3), strict=True):
         first, second = pair
-        weight = np.ones(expected[first].shape)
+        weight: np.ndarray = np.ones(expected[first].shape)
         fringe = (covered[first] & seen[second]) | (covered[second] & seen[first])
         weight[fringe] = config.seam
         weight[np.abs(expected[first] - expected[second]) > 25] = 0.01

@@ -59,6 +59,11 @@ class HeadModel(nn.Module):
     albedo_parity: Float[Tensor, "80"]
     expression_mirror: Int64[Tensor, "64"]
     """The expression on the other side."""
+    landmark_vertices: Int64[Tensor, "68 3"]
+    """Corners of the triangles that the landmarks lie in, and their barycentric weights."""
+    landmark_weights: Float[Tensor, "68 3"]
+    mesh_point_vertices: Int64[Tensor, "468 3"]
+    mesh_point_weights: Float[Tensor, "468 3"]
     part_of_vertex: Int64[Tensor, " V"]
     """Position in `part_names` of the first part that a vertex belongs to: the skin at cavities' rims."""
 

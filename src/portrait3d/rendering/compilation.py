@@ -19,11 +19,12 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """
     # A type checker's import hook may have wrapped the function; numba needs the loop itself.
     loop = inspect.unwrap(function)
+    jit: Any = numba.njit
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
     try:
-        return numba.njit(loop, cache=True, **options)
+        return jit(loop, cache=True, **options)
     except (
         RuntimeError
     ) as error:  # raised where neither the package's folder nor the user's cache is writable
         logger.debug("No cache for %s: %s", loop.__name__, error)
-        return numba.njit(loop, cache=False, **options)
+        return jit(loop, cache=False, **options)
