@@ -22,6 +22,8 @@ HEAD = tuple(
     for name in ("face", "hair", "left ear", "right ear", "inner mouth", "headwear")
 )
 
+OUTSIDE = 255
+"""Label of crop pixels beyond the photo, of whose colours nothing is made."""
 IDENTITY = ((1.0, 0.0), (0.0, 1.0))
 
 Mask = Bool[Tensor, "H W"]
@@ -91,15 +93,16 @@ def damage_photo(
 
 def fill_roughly(image: Image, holes: Mask, labels: UInt8[np.ndarray, "H W"], *, layered: bool) -> Image:
     """Fill holes smoothly; when layered, head, body and background each from their own colours."""
-    known = ~holes
+    outside = torch.from_numpy(labels == OUTSIDE)
+    known = ~holes & ~outside
     filled = push_pull(image, known.float())
     if not layered:
-        return filled
+        return torch.where(outside, image, filled)
     head, body = (torch.from_numpy(np.isin(labels, classes)) for classes in (HEAD, (NECK, BODY)))
-    for layer in (head, body, ~head & ~body):
+    for layer in (head, body, ~head & ~body & ~outside):
         if bool((layer & known).any()) and bool((layer & holes).any()):
             filled = torch.where(layer, push_pull(image, (layer & known).float()), filled)
-    return filled
+    return torch.where(outside, image, filled)
 
 
 @dataclass(frozen=True, slots=True)

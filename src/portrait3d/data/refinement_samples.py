@@ -12,13 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from portrait3d.data.corruption import HEAD, Damage, damage_photo
+from portrait3d.data.corruption import HEAD, OUTSIDE, Damage, damage_photo
 from portrait3d.data.parsing_samples import cut_image, store_photo
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.preprocessing.alignment import HEAD_SIZE, Crop
-
-OUTSIDE = 255
-"""Label of crop pixels beyond the photo."""
 
 
 class DamagedPhotos(Dataset):

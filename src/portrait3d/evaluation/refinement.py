@@ -46,26 +46,27 @@ def score_repairs(
 
     `psnr` (dB) is taken over the holes of each picture; `features` is the distance of Eq. 13 between the
     original and the original with repaired holes, as a part of that of the rough fill (less is better);
-    `seams` is the remaining part of the l1 difference outside holes, of which the damage makes 1.
+    `seams` is the part of the damage outside holes that remains, l1 over all pictures.
     """
-    found: dict[str, list[float]] = {"psnr": [], "features": [], "seams": []}
+    psnr, distances, seams = [], [], []
     for sample in samples:
         image, holes, original, inside = (
             sample[name][None] for name in ("image", "holes", "original", "inside")
         )
         repaired = repair(image, holes).clamp(0, 1)
         error = (repaired - original).square().mean(1, keepdim=True)
-        found["psnr"].append(-10 * float(torch.log10((error * holes).sum() / holes.sum() + 1e-8)))
-        target = features(original)
-        distance = [
-            float(perceptual_loss(features(torch.where(holes > 0.5, picture, original)), target))
-            for picture in (repaired, image)
-        ]
-        found["features"].append(distance[0] / max(distance[1], 1e-6))
+        psnr.append(-10 * float(torch.log10((error * holes).sum() / holes.sum() + 1e-8)))
+        pasted = torch.cat([torch.where(holes > 0.5, picture, original) for picture in (repaired, image)])
+        wanted, found = features(original), features(pasted)
+        distances.append([float(perceptual_loss([f[k : k + 1] for f in found], wanted)) for k in (0, 1)])
         known = (1 - holes) * inside
-        rest, damage = ((picture - original).abs().mul(known).sum() for picture in (repaired, image))
-        found["seams"].append(float(rest / damage.clamp_min(1e-6)))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+        seams.append([float(((picture - original).abs() * known).sum()) for picture in (repaired, image)])
+    distance, seam = np.sum(distances, axis=0), np.sum(seams, axis=0)
+    return {
+        "psnr": float(np.mean(psnr)),
+        "features": float(distance[0] / distance[1]),
+        "seams": float(seam[0] / seam[1]),
+    }
 
 
 def held_out_damage(photos: Sequence[LabelledPhoto], count: int) -> list[dict[str, Tensor]]:

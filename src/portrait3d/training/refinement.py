@@ -41,9 +41,9 @@ class RefinementTrainingConfig:
     """Damaged photos in a batch."""
     turn_batch: int = 2
     """Coarse turns in a batch, where there are any."""
-    generator_rate: float = 8e-4
+    generator_rate: float = 2e-3
     discriminator_rate: float = 2e-4
-    filters: int = 24
+    filters: int = 16
     """Channels of the discriminators' first layers; 64 in pix2pixHD."""
     color_weight: float = 10.0
     """Of Eq. 10."""
@@ -51,11 +51,11 @@ class RefinementTrainingConfig:
     """Of Eq. 13."""
     adversarial_weight: float = 0.05
     """Of Eq. 11."""
-    adversarial_after: float = 0.5
+    adversarial_after: float = 0.6
     """Part of the training after which the discriminator joins in."""
     feature_levels: int = 3
     """Levels of EfficientNet-Lite0's features, of four."""
-    feature_photos: int = 4
+    feature_photos: int = 3
     """Photos of each batch whose features are compared, which cost as much as everything else."""
     vgg: Path | None = None
     """VGG-19 weights (safetensors) for the features of the paper; EfficientNet-Lite0 without."""
