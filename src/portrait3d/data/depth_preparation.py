@@ -10,6 +10,7 @@ from portrait3d.data.fits import load_or_fit
 from portrait3d.data.model_views import SkinModel
 from portrait3d.data.pairs import HAIR, prepare_clips, prepare_portraits
 from portrait3d.data.photos import LabelledPhoto, PhotoFolder
+from portrait3d.data.synthetic_views import prepare_synthetic
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
 
@@ -24,9 +25,10 @@ def prepare_depth_views(
     portraits: int = 900,
     long_haired: int = 300,
     validation: int = 48,
+    synthetic: int = 900,
     seed: int = 0,
 ) -> None:
-    """Fit, inflate and turn portraits, and fit the clips' frames; what `out` holds already is kept.
+    """Draw synthetic heads, fit, inflate and turn portraits, fit the clips' frames; what is there is kept.
 
     Args:
         data: The folder that `portrait3d.data.photos` describes.
@@ -35,6 +37,7 @@ def prepare_depth_views(
         portraits: How many training photos of the open folders to take, long hair first, then at random.
         long_haired: How many research photos to take, of those with long hair.
         validation: How many validation photos to take.
+        synthetic: How many pairs of synthetic heads to draw for training; 24 for validation.
         seed: Chooses photos and turns.
     """
     model = HeadModel.load()
@@ -44,6 +47,9 @@ def prepare_depth_views(
     clips = [photo for photo in folder if photo.clip is not None]
     logger.info("%d photos, %d of them frames of clips.", len(folder), len(clips))
 
+    for split, pairs in (("val", 24), ("train", synthetic)):
+        for path in prepare_synthetic(out / split, split, pairs, seed=seed):
+            logger.info("%s is ready.", path.name)
     stills = [photo for photo in folder if photo.clip is None]
     checked = [photo for photo in stills if photo.split == "val"]
     checked = [checked[k] for k in np.random.default_rng(seed).permutation(len(checked))[:validation]]
