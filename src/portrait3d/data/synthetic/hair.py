@@ -256,7 +256,8 @@ def as_mesh(points: Float[np.ndarray, "N K 3"], root: np.ndarray, longest_gap: f
 
 def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> HairMesh:
     """A bun on the skull."""
-    where = np.array(np.pi if hair.get("bun_polar") >= 0 else 0.0), np.abs(np.radians(hair.get("bun_polar")))
+    polar = np.radians(hair.get("bun_polar"))
+    where = np.array(np.pi if polar >= 0 else 0.0), np.array(abs(polar))
     radius = hair.get("bun")
     middle = sample(skin, *where) + sample(normals, *where) * (0.7 * radius + hair.get("top"))
     around, down = np.linspace(0, 2 * np.pi, 41)[:, None], np.linspace(0.02, np.pi - 0.02, 22)[None]
@@ -268,7 +269,7 @@ def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> HairMesh:
 
 def tail(hair: Hair, skin: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> HairMesh:
     """A pony tail: a tube from the back of the head that bends down."""
-    where = np.array(np.pi), np.radians(rng.uniform(25, 60))
+    where = np.array(np.pi), np.array(np.radians(rng.uniform(25, 60)))
     start, outward = sample(skin, *where), sample(normals, *where)
     share = np.linspace(0, 1, 40)[:, None]
     drop = np.maximum(hair.get("tail") - start[1], 60)

@@ -198,7 +198,7 @@ def place(
     camera: Camera,
     rng: np.random.Generator,
 ) -> Pose:
-    """The head's pose in the head crop: where the landmarks' box has the crop's scale, give or take a little."""
+    """The pose at which the landmarks' box has the head crop's scale, give or take a little."""
     marks = head.landmarks(head.vertices(coefficients))[0]
     center = torch.tensor(HEAD_CENTER)
     wanted = camera.height / (FACE_MARGIN * HEAD_ZOOM) * float(np.exp(rng.normal(0, 0.05)))

@@ -20,7 +20,7 @@ def directional(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "9"]:
 
 
 def draw_light(rng: np.random.Generator) -> Float[np.ndarray, "3 9"]:
-    """Weights for the red, green and blue channel: ambient light, a key lamp and perhaps a fill or rim lamp."""
+    """Weights for red, green and blue: ambient light, a key lamp and perhaps a fill or rim lamp."""
     light = np.zeros((3, 9))
     ambient = rng.uniform(0.3, 0.75)
     light[:, 0] = ambient * np.sqrt(4 * np.pi) * tint(rng, 0.04)

@@ -37,9 +37,9 @@ class ScalpMap:
     WIDEST k / (ROWS - 1).
     """
 
-    corners: Int64[np.ndarray, "COLUMNS ROWS 6"]
+    corners: Int64[np.ndarray, "COLUMNS ROWS 7"]
     """Vertices of the head model."""
-    weights: Float[np.ndarray, "COLUMNS ROWS 6"]
+    weights: Float[np.ndarray, "COLUMNS ROWS 7"]
     height: Float[np.ndarray, "COLUMNS ROWS"]
     """y on the mean head, mm."""
     inside: Float[np.ndarray, "COLUMNS ROWS"]
@@ -74,12 +74,11 @@ def map_scalp(head: HeadModel) -> ScalpMap:
     crown = np.linalg.norm(mean - (CENTRE + radius.max() * crown_axis()), axis=1).argmin()
     first = int(np.ceil(np.radians(9) / WIDEST * (ROWS - 1)))
     share = np.arange(first)[None, :, None] / first
-    corners[:, :first] = np.concatenate(
-        [corners[:, first : first + 1, :3], np.full((COLUMNS, 1, 3), crown)], -1
-    )
-    weights[:, :first] = np.concatenate(
-        [weights[:, first : first + 1, :3] * share, (1 - share) / 3 + 0 * weights[:, :1, :3]], -1
-    )
+    corners[:, :first], weights[:, :first] = corners[:, first, None], weights[:, first, None] * share
+    to_crown = np.zeros((COLUMNS, ROWS, 1))
+    to_crown[:, :first] = 1 - share
+    corners = np.concatenate([corners, np.full_like(corners[..., :1], crown)], axis=-1)
+    weights = np.concatenate([weights, to_crown], axis=-1)
     points = (mean[corners] * weights[..., None]).sum(2)
     around_vertical = np.degrees(np.abs(np.arctan2(points[..., 0], CENTRE[2] - points[..., 2])))
     inside = np.interp(around_vertical, *HAIRLINE.T) - points[..., 1]
@@ -103,7 +102,7 @@ def to_polar(points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, np.ndarray, 
 def bridge_holes(
     corners: np.ndarray, weights: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Six corners a point: its own three twice, or those of the nearest known points on both sides of a hole."""
+    """Six corners a point: its own three twice, or those of the known points on both sides of a hole."""
     columns, rows = known.shape
     before, after = np.zeros((columns, rows), int), np.zeros((columns, rows), int)
     share = np.zeros((columns, rows))

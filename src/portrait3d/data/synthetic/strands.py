@@ -39,9 +39,9 @@ class HairLook:
         color = first + rng.uniform(0, 0.3) * (second - first) + rng.normal(0, 0.01, 3)
         return cls(
             color=np.clip(color, 0.02, 0.95),
-            contrast=rng.uniform(0.12, 0.4),
+            contrast=rng.uniform(0.1, 0.3),
             shine=rng.uniform(0.0, 0.35),
-            width=rng.uniform(0.7, 2.2),
+            width=rng.uniform(0.5, 1.2),
             fray=rng.uniform(2, 9),
             shift=rng.uniform(0, TILE, 2),
         )
