@@ -1,0 +1,24 @@
+"""The web page around a head."""
+
+import base64
+import re
+
+from portrait3d.export.meshes import encode_glb
+from portrait3d.export.viewer import viewer_page
+from portrait3d.geometry.mesh import HeadMesh
+
+
+def test_the_page_holds_the_head_and_needs_no_network(head: HeadMesh) -> None:
+    glb = encode_glb(head)
+    page = viewer_page(glb, "a photo").decode()
+    assert "<title>a photo</title>" in page
+    assert not re.search(r"https?:|//cdn|\bsrc=|@import|url\(|fetch\(|XMLHttpRequest|import\(", page)
+    assert "default-src 'none'" in page
+    (inside,) = re.findall(r'<script id="glb" type="text/plain">([^<]*)</script>', page)
+    assert base64.b64decode(inside) == glb
+    assert "{{" not in page
+
+
+def test_a_title_cannot_break_out_of_the_page(head: HeadMesh) -> None:
+    page = viewer_page(encode_glb(head), "</title><script>alert(1)</script>").decode()
+    assert "<script>alert" not in page
