@@ -165,7 +165,9 @@ def shadow_of_hair(image: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "
     """Darken skin and clothes close to hair that stands before them."""
     hair = (labels == HAIR).astype(np.float32)
     scale = len(labels) / 256
-    near = ndimage.gaussian_filter(np.roll(hair, int(3 * scale), axis=0), 5 * scale)
+    near = np.roll(hair, int(3 * scale), axis=0)
+    for _ in range(2):
+        near = ndimage.uniform_filter(near, 2 * int(5 * scale) + 1)
     dark = np.where((labels > 0) & (labels != HAIR), 1 - 0.45 * near, 1.0)
     return image * dark
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from scipy import ndimage
 
 from portrait3d.data.synthetic.scalp import CENTRE, COLUMNS, ROWS, WIDEST, ScalpMap, sample
 from portrait3d.data.synthetic.styles import HairStyle, Range
@@ -151,7 +152,7 @@ def strand_paths(hair: Hair, scalp: ScalpMap) -> tuple[np.ndarray, np.ndarray, n
         moved = np.where(on_right, right + (np.pi - right) * far, left + (-np.pi - left) * far)
         azimuth = np.where(is_fringe[:, None], azimuth, moved)
     ends = {
-        "hairline": first_crossing(hair.inside(scalp) + 1.0),
+        "hairline": smooth_around(first_crossing(hair.inside(scalp) + 1.0), hair.get("side") / 6),
         "fringe": first_crossing(BROW - hair.get("fringe") - scalp.height),
         "leave": first_crossing(LEAVE - scalp.height),
     }
@@ -173,6 +174,11 @@ def first_crossing(inside: Float[np.ndarray, "COLUMNS ROWS"]) -> Float[np.ndarra
     here, before = inside[np.arange(COLUMNS), row], inside[np.arange(COLUMNS), row - 1]
     share = np.clip(before / np.maximum(before - here, 1e-6), 0, 1)
     return (row - 1 + share) / (ROWS - 1) * WIDEST
+
+
+def smooth_around(values: Float[np.ndarray, " COLUMNS"], sigma: float) -> Float[np.ndarray, " COLUMNS"]:
+    """A value per azimuth, blurred by `sigma` columns: thick hair has no sharp corners at the ears."""
+    return ndimage.gaussian_filter1d(values, max(sigma, 0.5), mode="wrap")
 
 
 def sample_column(values: Float[np.ndarray, " COLUMNS"], azimuth: np.ndarray) -> np.ndarray:

@@ -84,9 +84,9 @@ def build_solid(
     body, faces, below = torso.mesh()
     tone = albedo[(labels == NECK) & (head.part_of_vertex.numpy() == 0)].mean(axis=0)
     colors = np.where((below > 0)[:, None], clothes.colors(body, below), tone)
-    shade = 1 - 0.45 * np.clip((vertices[:, 1] - 58) / 30, 0, 1) * np.clip((labels == NECK) * 1.0, 0, 1)
+    shade = 1 - 0.28 * np.clip((vertices[:, 1] - 58) / 30, 0, 1) * np.clip((labels == NECK) * 1.0, 0, 1)
     shade = np.where(labels == INNER_MOUTH, 0.6, shade)
-    neck = np.where(below > 0, 1, 0.6 + 0.4 * np.clip((body[:, 1] - 90) / 40, 0, 1))
+    neck = np.where(below > 0, 1, 0.72 + 0.28 * np.clip((body[:, 1] - 90) / 40, 0, 1))
     return Solid(
         vertices=np.concatenate([vertices, body]),
         faces=np.concatenate([head.faces.numpy(), faces + len(vertices)]),
