@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from portrait3d.data.face_crops import FaceBatch
@@ -32,7 +33,7 @@ def config(**changes) -> FaceTrainingConfig:
 
 
 def batch_of_heads(head: HeadModel, count: int) -> FaceBatch:
-    """Random images with the labels of random heads in random poses."""
+    """Blurred noise with the labels of random heads in random poses."""
     points = MeshPoints.from_head_model(head)
     vector = torch.zeros(count, 233)
     vector[:, :20] = torch.randn(count, 20)
@@ -41,7 +42,7 @@ def batch_of_heads(head: HeadModel, count: int) -> FaceBatch:
     slide = torch.zeros(7, 468, 2)
     pose = centred_pose(points, vector[:, :144], rotation_from_euler(*angles), slide)
     return FaceBatch(
-        images=torch.rand(count, 3, 64, 64),
+        images=F.interpolate(torch.rand(count, 3, 4, 4), (64, 64), mode="bilinear"),
         points=project_points(points, vector[:, :144], pose, slide),
         coefficients=FaceCoefficients.from_vector(vector),
         has_appearance=torch.arange(count) % 2 == 0,
@@ -53,26 +54,28 @@ def batch_of_heads(head: HeadModel, count: int) -> FaceBatch:
 def prepared_net(batch: FaceBatch) -> FaceNet:
     net = FaceNet(working_size=64, width=0.25, dropout=0.0)
     depth = batch.pose.translation[:, 2].log().mean().exp()
-    net.load_state_dict({"place_mean": torch.tensor([0.0, -25.0, float(depth)])}, strict=False)
+    place, light = torch.tensor([0.0, -25.0, float(depth)]), FaceCoefficients.neutral().lighting[0]
+    net.load_state_dict({"place_mean": place, "lighting_mean": light}, strict=False)
     return net
 
 
 def test_the_loss_falls_to_a_tenth_on_one_batch(head: HeadModel) -> None:
-    batch = batch_of_heads(head, 4)
+    batch = batch_of_heads(head, 2)
     net = prepared_net(batch)
     loss = FaceLoss(config(), head, net)
-    optimizer = face_optimizer(net, config(rate=4e-3))
-    first = last = float("nan")
-    for step in range(60):
+    rate, steps = 2e-3, 50
+    optimizer = face_optimizer(net, config(rate=rate))
+    totals = []
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, 2 * (1 - step / steps))
         total = loss(net(batch.images), batch, progress=0.0)["total"]
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
         optimizer.step()
-        first, last = (float(total.detach()) if step == 0 else first), float(total.detach())
-        if last < first / 10:
-            break
-    assert last < first / 10, f"{first:.2f} fell to {last:.2f} only"
+        totals.append(float(total.detach()))
+    assert totals[-1] < totals[0] / 10
 
 
 def test_every_term_is_near_zero_at_the_truth(head: HeadModel) -> None:
@@ -135,6 +138,7 @@ def test_an_evaluation_sets_the_mean_face_beside_the_network(head: HeadModel, tm
     everything = scores[0]
     assert everything.fit_nme < 0.5 < everything.baseline_nme < everything.nme
     assert everything.baseline_shape > 1
-    assert Image.open(tmp_path / "sheet.png").width == 8 * 224
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == 8 * 224
     assert len(PhotoFolder(tmp_path, split="val")) == 2
     assert json.dumps(everything.nme)
