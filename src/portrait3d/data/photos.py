@@ -40,9 +40,9 @@ LANDMARKS_OF_MESH = np.array([
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelledPhoto:
-    """One photo of one person with its labels; pixels are read when asked for."""
+    """One photo of one person with its labels; pixels are read when asked for, and it equals only itself."""
 
     name: str
     folder: str
