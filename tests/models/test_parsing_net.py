@@ -113,3 +113,23 @@ def test_beyond_the_head_crop_everything_is_background() -> None:
     labels = parse_head(PaintedNet(0.25, (8,) * 5).eval(), pixels, crop, mirrored=False).labels
     assert (labels[101:199, 101:199] == 1).all()
     assert labels.sum() == 100 * 100
+
+
+class BlackIsHair(ParsingNet):
+    """Finds face where the crop is red and hair where it is black."""
+
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(crop), 9, *crop.shape[-2:])
+        logits[:, 1] = 40 * (crop[:, 0] - 0.5)
+        logits[:, 2] = -logits[:, 1]
+        return logits
+
+
+def test_where_the_crop_leaves_the_photo_is_background() -> None:
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    pixels[30:70, 30:70, 0] = 255
+    crop = Crop((50.0, 50.0), 200.0, 0.0, 256)
+    parsing = parse_head(BlackIsHair(0.25, (8,) * 5).eval(), pixels, crop, mirrored=False)
+    assert (parsing.head_labels[64:192, 64:192] > 0).all()
+    assert (parsing.head_labels > 0).sum() == 128 * 128
+    assert (parsing.labels > 0).all()

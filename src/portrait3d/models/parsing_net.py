@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -103,17 +103,21 @@ def parse_head(
 
     Probabilities go back to the photo, not labels, so that contours stay smooth there. Face, hair, ears and
     headwear that don't hang together with the face in the crop's middle are another person's, or wrong, and
-    become background, neck or body.
+    become background, neck or body. So does everything where the crop leaves the photo.
     """
     device = next(net.parameters()).device
     image = crop.extract(pixels)[None].to(device, memory_format=torch.channels_last)
-    probabilities = keep_one_head(net.parse(image, mirrored=mirrored)[0].cpu())
     height, width = pixels.shape[:2]
+    inside = crop.extract_labels(np.ones((height, width), np.uint8)) > 0
+    # One pixel more, so that nothing fades to background at the photo's own border.
+    parsed = _only_within(net.parse(image, mirrored=mirrored)[0].cpu(), ndimage.binary_dilation(inside))
+    probabilities = keep_one_head(parsed)
     labels = np.zeros((height, width), np.uint8)
     for top in range(0, height, BAND):
         rows = min(BAND, height - top)
         shifted = crop.recentred((crop.centre[0], crop.centre[1] - top))
         labels[top : top + rows] = shifted.restore(probabilities, rows, width).argmax(0).numpy()
+    probabilities = _only_within(probabilities, inside)
     return HeadParsing(labels, probabilities.argmax(0).numpy().astype(np.uint8), probabilities)
 
 
@@ -136,6 +140,15 @@ def keep_one_head(probabilities: Float[Tensor, "9 H W"]) -> Float[Tensor, "9 H W
     # The background's share also makes up for classes that leave nothing at all.
     probabilities[0] += 1e-6
     return probabilities / probabilities.sum(0)
+
+
+def _only_within(
+    probabilities: Float[Tensor, "9 H W"], inside: Bool[np.ndarray, "H W"]
+) -> Float[Tensor, "9 H W"]:
+    """Certain background outside a mask."""
+    background = torch.zeros_like(probabilities)
+    background[0] = 1
+    return torch.where(torch.from_numpy(inside), probabilities, background)
 
 
 def _separable(given: int, wanted: int) -> nn.Sequential:
