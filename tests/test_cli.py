@@ -106,7 +106,8 @@ def test_repose_writes_a_picture_as_large_as_the_photo(tmp_path: Path, photo: Pa
     done = portrait3d("repose", photo, "--yaw", "15", "--pitch", "-5", "-o", tmp_path / "out.png", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["target"] == {"yaw": 15.0, "pitch": -5.0, "roll": None}
-    assert Image.open(tmp_path / "out.png").size == Image.open(photo).size
+    with Image.open(tmp_path / "out.png") as turned, Image.open(photo) as original:
+        assert turned.size == original.size
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
