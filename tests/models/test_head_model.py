@@ -11,7 +11,8 @@ from portrait3d.models.head_model import HeadModel
 # fmt: off
 PAIRED = [
     "browDown", "browOuterUp", "cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut",
-    "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile",
+    "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress",
+    "mouthSmile",
     "mouthStretch", "mouthUpperUp", "noseSneer",
 ]
 SINGLE = [

@@ -151,9 +151,7 @@ class BasicBlock(nn.Module):
 
     def __init__(self, given: int, wanted: int, stride: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(given, wanted, 3, stride, 1, bias=False), nn.BatchNorm2d(wanted)
-        )
+        self.first = nn.Sequential(nn.Conv2d(given, wanted, 3, stride, 1, bias=False), nn.BatchNorm2d(wanted))
         self.second = nn.Sequential(nn.Conv2d(wanted, wanted, 3, 1, 1, bias=False), nn.BatchNorm2d(wanted))
         self.shortcut = nn.Sequential()
         if stride != 1 or given != wanted:

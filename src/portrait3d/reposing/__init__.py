@@ -1,4 +1,4 @@
-"""The photo with the head turned: move the stitched head, draw it at the photo's resolution, keep the rest."""
+"""The photo with the head turned: move the stitched head, draw it at full resolution, keep the rest."""
 
 from portrait3d.reposing.reposer import CoarseTurn, Reposer
 

@@ -10,7 +10,7 @@ from portrait3d.portrait import HeadAngles
 PIVOT = np.array([0.0, 50.0, 46.0])
 """Where heads turn, in the model's frame (mm): 50 below and 46 behind its origin explains real clips best."""
 JAW, BEND = 62.0, 90.0
-"""Height (mm below the model's origin) at which neck and hanging hair begin to lag, and over which they do."""
+"""Height (mm below the model's origin) where neck and hanging hair begin to lag, and over which they do."""
 
 
 class Turn:
