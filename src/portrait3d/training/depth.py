@@ -29,7 +29,7 @@ HAIR_LABELS = (2, 8)
 class DepthWeights:
     """Weights of the losses; depths are in mm, colours in [0, 1]."""
 
-    supervised: float = 1.0
+    supervised: float = 1.5
     """Known depth, times its trust."""
     face: float = 1.0
     """Eq. 7."""
@@ -39,9 +39,9 @@ class DepthWeights:
     """Eq. 6."""
     head_smoothness: float = 0.3
     """Eq. 8."""
-    color: float = 30.0
+    color: float = 15.0
     """Eq. 4, both directions."""
-    gradient: float = 30.0
+    gradient: float = 15.0
     """Eq. 5, both directions."""
 
 
@@ -58,9 +58,9 @@ class DepthTrainingConfig:
     """Use research-only photos too, which makes the weights non-commercial research only."""
     width: float = 0.5
     """Factor on the network's channel counts; 1 is the paper's size."""
-    batch: int = 8
+    batch: int = 4
     """Pairs in a batch."""
-    rate: float = 1e-3
+    rate: float = 8e-4
     weight_decay: float = 0.01
     shares: Mapping[str, float] = field(
         default_factory=lambda: {"portraits": 0.45, "clips": 0.15, "synthetic": 0.4}
