@@ -70,7 +70,7 @@ def test_a_sample_is_the_original_but_for_damage_and_black_beyond_the_photo(phot
         assert float((sample["original"] * outside).abs().sum()) == 0
         assert float((sample["holes"] * outside).sum()) == 0
         same = ((sample["image"] - sample["original"]).abs().amax(0) < 1e-3).float().mean()
-        assert float(same) > 0.5
+        assert float(same) > 0.3
         assert float(sample["holes"].sum()) > 0
 
 

@@ -36,6 +36,8 @@ class Damage:
 
     turn: float = 22.0
     """Largest distance between the outlines of the old head and the new one."""
+    ring: int = 6
+    """Largest width of the ring around the head whose colours are mixed with the head's and given up."""
     side: float = 12.0
     """Largest width of the newly seen side of the head that the photo doesn't show."""
     crack: float = 3.0
@@ -72,6 +74,7 @@ def damage_photo(
     head = torch.from_numpy(np.isin(labels, HEAD))
     turn = HeadTurn.draw(head, random, damage)
     holes = turn.uncovered(head, random)
+    holes |= _dilated(head, int(random.integers(0, damage.ring + 1))) & ~head
     if random.random() < 0.7:
         holes |= turn.unseen(head, random)
     if random.random() < 0.7:
@@ -79,11 +82,11 @@ def damage_photo(
     if random.random() < 0.5:
         holes |= blobs(labels, random)
     image = original
-    if random.random() < 0.6:
+    if random.random() < 0.4:
         image = stretch(image, head, turn, random, damage)
-    if random.random() < 0.6:
+    if random.random() < 0.4:
         image = jag(image, labels, random, damage)
-    if random.random() < 0.5:
+    if random.random() < 0.3:
         image = tint(image, head, random, damage)
     if random.random() < 0.6:
         image = halo(image, head, holes, labels, random)

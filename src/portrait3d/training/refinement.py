@@ -1,11 +1,12 @@
 """Training of the refinement network: `portrait3d train refinement --data DIR --minutes M --out DIR`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from portrait3d.data.photos import PhotoFolder
@@ -41,17 +42,17 @@ class RefinementTrainingConfig:
     """Damaged photos in a batch."""
     turn_batch: int = 2
     """Coarse turns in a batch, where there are any."""
-    generator_rate: float = 2e-3
-    discriminator_rate: float = 2e-4
+    generator_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
     filters: int = 16
     """Channels of the discriminators' first layers; 64 in pix2pixHD."""
-    color_weight: float = 10.0
+    color_weight: float = 4.0
     """Of Eq. 10."""
     feature_weight: float = 1.0
     """Of Eq. 13."""
-    adversarial_weight: float = 0.05
+    adversarial_weight: float = 0.1
     """Of Eq. 11."""
-    adversarial_after: float = 0.6
+    adversarial_after: float = 0.3
     """Part of the training after which the discriminator joins in."""
     feature_levels: int = 3
     """Levels of EfficientNet-Lite0's features, of four."""
@@ -97,44 +98,65 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     features.to(loop.device)
     for _, batch in zip(loop, batches(loop, damaged, turns, config), strict=False):
         adversarial = loop.progress >= config.adversarial_after
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
         with loop.autocast():
-            repaired = generator(
-                batch["image"].contiguous(memory_format=torch.channels_last), batch["holes"]
-            ).float()
-        # Beyond the photo nothing is known: both networks and both losses see black there.
-        restored = repaired[: config.batch] * batch["inside"]
-        turned = repaired[config.batch :]
+            repaired = generator(image, batch["holes"]).float()
 
-        losses = {}
-        losses["color"] = color_loss(
-            turned,
-            batch["image"][config.batch :],
-            batch["holes"][config.batch :] < 0.5,
-            restored,
-            batch["original"],
-        )
-        with torch.no_grad():
-            wanted = features(batch["original"][: config.feature_photos])
-        losses["features"] = perceptual_loss(features(restored[: config.feature_photos]), wanted)
-        total = config.color_weight * losses["color"] + config.feature_weight * losses["features"]
-        if adversarial:
-            discriminator.requires_grad_(False)
-            losses["generator"] = generator_adversarial_loss(
-                discriminator(turned) if len(turned) else [], discriminator(restored)
-            )
-            total = total + config.adversarial_weight * losses["generator"]
-        loop.update("generator", total)
+        discriminator.requires_grad_(False)
+        losses = generator_losses(repaired, batch, features, discriminator if adversarial else None, config)
+        loop.update("generator", losses["total"])
 
         if adversarial:
             discriminator.requires_grad_(True)
-            losses["discriminator"] = discriminator_adversarial_loss(
-                discriminator(turned.detach()) if len(turned) else [],
-                discriminator(restored.detach()),
-                discriminator(batch["original"]),
-            )
+            losses["discriminator"] = discriminator_loss(repaired.detach(), batch, discriminator)
             loop.update("discriminator", losses["discriminator"])
-        loop.log({"total": total, **losses})
+        loop.log(losses)
     return cast(RefinementNet, loop.averaged)
+
+
+def generator_losses(
+    repaired: Float[Tensor, "B 3 S S"],
+    batch: Mapping[str, Tensor],
+    features: nn.Module,
+    discriminator: nn.Module | None,
+    config: RefinementTrainingConfig,
+) -> dict[str, Float[Tensor, ""]]:
+    """The total of the generator's step and its parts; adversarial with a discriminator."""
+    original = batch["original"]
+    restored, turned = restored_and_turned(repaired, batch)
+    coarse, known = batch["image"][len(original) :], batch["holes"][len(original) :] < 0.5
+    compared = slice(config.feature_photos)
+    with torch.no_grad():
+        wanted = features(original[compared])
+    losses = {
+        "color": color_loss(turned, coarse, known, restored, original),
+        "features": perceptual_loss(features(restored[compared]), wanted),
+    }
+    total = config.color_weight * losses["color"] + config.feature_weight * losses["features"]
+    if discriminator is not None:
+        turned_scores = discriminator(turned) if len(turned) else []
+        losses["adversarial"] = generator_adversarial_loss(turned_scores, discriminator(restored))
+        total = total + config.adversarial_weight * losses["adversarial"]
+    return {"total": total, **losses}
+
+
+def discriminator_loss(
+    repaired: Float[Tensor, "B 3 S S"], batch: Mapping[str, Tensor], discriminator: nn.Module
+) -> Float[Tensor, ""]:
+    """The loss of the discriminator's step; `repaired` carries no gradient."""
+    restored, turned = restored_and_turned(repaired, batch)
+    turned_scores = discriminator(turned) if len(turned) else []
+    return discriminator_adversarial_loss(
+        turned_scores, discriminator(restored), discriminator(batch["original"])
+    )
+
+
+def restored_and_turned(
+    repaired: Float[Tensor, "B 3 S S"], batch: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, "R 3 S S"], Float[Tensor, "J 3 S S"]]:
+    """Split a batch into G(R) and G(J); beyond the photo, where nothing is known, G(R) is black like R^."""
+    photos = len(batch["original"])
+    return repaired[:photos] * batch["inside"], repaired[photos:]
 
 
 def batches(
