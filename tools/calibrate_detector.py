@@ -1,6 +1,6 @@
 """Fit the constants that place the face crop on a detection (portrait3d.preprocessing.alignment).
 
-python tools/calibrate_detector.py DATA [--every 2]
+python tools/calibrate_detector.py DATA [--every 3]
 
 DATA is a folder of labelled photos (docs/architecture.md); only its training split is used.
 """
@@ -20,7 +20,7 @@ def main() -> None:
     """Detect, compare with the landmarks, print the constants."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--every", type=int, default=2, help="use every n-th photo")
+    parser.add_argument("--every", type=int, default=3, help="use every n-th photo")
     arguments = parser.parse_args()
     detector = FaceDetector()
     found, crops = [], []

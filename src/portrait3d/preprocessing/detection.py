@@ -49,8 +49,11 @@ class FaceDetector:
 
     threshold: float = 0.5
     """Scores below this are no faces."""
-    sides: tuple[int, ...] = (640, 320, 1280)
-    """Long sides, in pixels, that a photo is resized to, one after the other until a face is found."""
+    sides: tuple[int, ...] = (480, 960, 240)
+    """Long sides, in pixels, that a photo is resized to, one after the other until a face is found.
+
+    On portraits, 480 gives higher scores and steadier boxes than CenterFace's usual 640 or more.
+    """
     threads: int = field(default=2, repr=False)
     """Threads that the network runs on."""
 
