@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=bundled("parsing"))
+    parser.add_argument("--limit", type=int, help="score only so many photos")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     record = json.loads((arguments.run / "config.json").read_text())
@@ -94,7 +95,7 @@ def main() -> None:
     facts = {"commit": record["commit"], "step": step}
     save_network(net, arguments.out, "", **facts)
     net = load_network(ParsingNet, arguments.out)
-    scores = evaluate_parsing(net, arguments.data, research=settings["research"])
+    scores = evaluate_parsing(net, arguments.data, research=settings["research"], limit=arguments.limit)
     photos = PhotoFolder(arguments.data, research=settings["research"], split="train", parsed=True)
     counts = {photo.folder: 0 for photo in photos}
     for photo in photos:
