@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 
+from portrait3d.models.face_depth import HEAD_CENTER
 from portrait3d.models.head_model import HeadModel
 from portrait3d.rendering.rasterizer import rasterize
 
-HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
+HEAD_CENTRE = np.array(HEAD_CENTER)
 """Centre of the head in the model frame, mm."""
 HAIRLESS_BELOW, HAIR_FADE = 70.0, 30.0
 """Height in the model frame (mm, y down) below which the skin carries no hair, and the fade above it."""

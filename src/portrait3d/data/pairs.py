@@ -17,13 +17,12 @@ from portrait3d.data.model_views import FittedHead, SkinModel, render_model_view
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.photos import ClipPair, LabelledPhoto
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
+from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.mesh_points import IDENTITIES, OUTLINE, MeshPoints
 from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
 
 logger = logging.getLogger(__name__)
 
-HEAD_LABELS = (1, 2, 3, 4, 5, 8)
-"""Face, hair, ears, inner mouth and headwear: the region whose depth is wanted."""
 HAIR, HEADWEAR = 2, 8
 OUTSIDE = 255
 
