@@ -122,7 +122,7 @@ def draw_layer(
     index = fragments.face_index[0].numpy()
     seen = index >= 0
     weights, corners = fragments.barycentric[0].numpy()[seen], layer.faces[index[seen]]
-    values = (layer.attributes[corners] * weights[..., None]).sum(axis=1).T
+    values = np.einsum("nkc,nk->cn", layer.attributes[corners], weights)
     z = fragments.depth[0].numpy().copy()
     label = np.zeros(index.shape, np.uint8)
     label[seen] = layer.labels[corners[np.arange(len(corners)), weights.argmax(axis=1)]]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64, UInt8
 
 from portrait3d.data.synthetic.torso import Torso
@@ -112,8 +111,3 @@ def twist(points: Float[np.ndarray, "N 3"], angle: float) -> Float[np.ndarray, "
     cos, sin = np.cos(-angle * share), np.sin(-angle * share)
     x, z = points[:, 0], points[:, 2] - 66.0
     return np.column_stack([cos * x + sin * z, points[:, 1], -sin * x + cos * z + 66.0])
-
-
-def numpy_of(tensor: torch.Tensor) -> np.ndarray:
-    """The first sample of a batch as float64."""
-    return tensor[0].double().numpy()
