@@ -6,10 +6,9 @@ python tools/draw_readme_pictures.py
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from skimage.data import astronaut
 
-from portrait3d import Portrait3D
+from portrait3d import Portrait, Portrait3D
 from portrait3d.export import save_image
 from portrait3d.export.overview import overview, side_view
 from portrait3d.export.sheets import contact_sheet
@@ -25,8 +24,9 @@ def main() -> None:
     pictures = {yaw: model.repose(portrait, yaw=yaw) for yaw in (-20.0, 20.0)}
     save_image(overview(portrait, pictures), IMAGES / "overview.jpg")
 
-    turned = [shrink(model.repose(portrait, yaw=yaw)) for yaw in YAWS]
-    save_image(contact_sheet(turned, len(YAWS), [f"yaw {yaw:+.0f}°" for yaw in YAWS]), IMAGES / "turned.jpg")
+    turned = [near_head(portrait, model.repose(portrait, yaw=yaw)) for yaw in YAWS]
+    labels = [f"yaw {yaw:+.0f}°" for yaw in YAWS]
+    save_image(contact_sheet(turned, len(YAWS), labels, cell=(320, 320)), IMAGES / "turned.jpg")
 
     sides = [
         np.concatenate([side_view(portrait, yaw), side_view(portrait, yaw, "clay")]) for yaw in (*YAWS, 60.0)
@@ -34,11 +34,12 @@ def main() -> None:
     save_image(contact_sheet(sides, len(sides), cell=(200, 400)), IMAGES / "head.jpg")
 
 
-def shrink(pixels: np.ndarray) -> np.ndarray:
-    """A photo at most 320 pixels wide."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((320, 320), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+def near_head(portrait: Portrait, pixels: np.ndarray) -> np.ndarray:
+    """The part of a photo around the head, as large as the photo has it."""
+    x, y = portrait.head_crop.centre
+    reach = 0.42 * portrait.head_crop.side
+    top, left = (max(0, round(middle - reach)) for middle in (y, x))
+    return pixels[top : round(y + reach), left : round(x + reach)]
 
 
 if __name__ == "__main__":
