@@ -14,8 +14,8 @@ EARS, SKIN, HEAD = (3, 4), (1, 5), (1, 2, 3, 4, 5, 8)
 
 SPIKE = 6.0
 """A pixel this far (mm) from the median of its neighbourhood is a spike."""
-JUMP, EAR_JUMP = 14.0, 6.0
-"""Triangles that span more depth (mm) are cut; ears are cut from what is not ear sooner."""
+JUMP, SKIN_JUMP = 25.0, 40.0
+"""Triangles that span more depth (mm) are cut, those of the steep cheek and chin later."""
 OVERLAP = 2
 """Pixels by which the sheet continues over the face model, at the model's own depth."""
 SNAP = 6.0
@@ -94,8 +94,8 @@ def triangulate(
 ) -> Int64[np.ndarray, "F 3"]:
     """Triangles over the pixels of a region, as flat pixel indices, facing the camera.
 
-    Quads are split along the diagonal of the smaller depth difference; triangles across a depth jump, as
-    between ear and cheek, are left out.
+    Quads are split along the diagonal of the smaller depth difference; triangles across a depth jump are
+    left out.
     """
     height, width = depth.shape
     index = np.arange(height * width).reshape(height, width)
@@ -115,9 +115,8 @@ def triangulate(
         triangles.append(np.stack([corner[k][chosen] for k in corners], axis=1))
     faces = np.concatenate(triangles)
     span = np.ptp(depth.ravel()[faces], axis=1)
-    ear = np.isin(labels, EARS).ravel()[faces]
-    limit = np.where(ear.any(axis=1) & ~ear.all(axis=1), EAR_JUMP, JUMP)
-    return faces[span < limit]
+    skin = np.isin(labels, SKIN).ravel()[faces].all(axis=1)
+    return faces[span < np.where(skin, SKIN_JUMP, JUMP)]
 
 
 def drop_small_pieces(faces: Int64[np.ndarray, "F 3"], size: int) -> Int64[np.ndarray, "F 3"]:
@@ -181,6 +180,32 @@ def lift(
         label=labels[row, column],
         rim=rim,
         depth=shown,
+    )
+
+
+def lift_ears(
+    depth: Float[np.ndarray, "H W"],
+    ears: Bool[np.ndarray, "H W"],
+    region: Bool[np.ndarray, "H W"],
+    labels: UInt8[np.ndarray, "H W"],
+    coverage: Float[np.ndarray, "H W"],
+    focal: float,
+) -> Sheet:
+    """The ears, loose from cheek and hair, and a pixel larger so that no gap is seen from the front."""
+    _, source = nearest(ears)
+    wider = ndimage.binary_dilation(ears, np.ones((3, 3), bool)) & region
+    return lift(depth[source], wider, labels[source], coverage, focal)
+
+
+def beside(one: Sheet, other: Sheet) -> Sheet:
+    """Two sheets as one, unconnected; where both have a pixel, the nearer depth is its depth."""
+    return Sheet(
+        vertices=np.concatenate([one.vertices, other.vertices]),
+        pixels=np.concatenate([one.pixels, other.pixels]),
+        faces=np.concatenate([one.faces, other.faces + len(one.vertices)]),
+        label=np.concatenate([one.label, other.label]),
+        rim=np.concatenate([one.rim, other.rim]),
+        depth=np.minimum(one.depth, other.depth),
     )
 
 

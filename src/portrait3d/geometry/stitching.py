@@ -20,9 +20,11 @@ from portrait3d.geometry.sheet import (
     OVERLAP,
     SKIN,
     Sheet,
+    beside,
     hair_back,
     head_region,
     lift,
+    lift_ears,
     settle_depth,
     skirt,
 )
@@ -31,8 +33,10 @@ from portrait3d.geometry.texture import DISC, Atlas, roughness_of, spread, stran
 
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+RIM = 1.5
+"""Width of the outline (pixels of the crop) whose colours are taken from further inside."""
 BALD = 0.02
-"""Share of hair in the head below which the scalp is skin."""
+"""Share of hair in the head, its rim left out, below which the scalp is skin."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +80,10 @@ def stitch(
     covered = covered_pixels(model, seen[: len(model.faces)], labels) & region
     settled = settle_depth(depth.depth.double().numpy(), region, labels, model.depth, covered)
     inner = ndimage.binary_erosion(covered, iterations=OVERLAP)
-    sheet = lift(settled, region & ~inner, labels, coverage, model.focal)
+    ears = np.isin(labels, EARS) & region
+    sheet = lift(settled, region & ~inner & ~ears, labels, coverage, model.focal)
+    if ears.any():
+        sheet = beside(sheet, lift_ears(settled, ears, region, labels, coverage, model.focal))
 
     held = np.zeros(len(model.vertices), bool)
     held[faces[seen]] = True
@@ -121,7 +128,7 @@ def photographed(
     row, column = np.floor(pixels.T[::-1]).astype(np.int64).clip(0, [[height - 1], [width - 1]])
     nearest = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = model.vertices[:, 2] - nearest[row, column]
-    shown = np.where(inner, (cosine > -0.2) & (hidden < 6.0), (cosine > GRAZING) & (hidden < 2.0))
+    shown = np.where(inner, (cosine > -0.7) & (hidden < 12.0), (cosine > GRAZING) & (hidden < 2.0))
     shown &= on_skin & (model.ears_mask < 0.05)
     chosen = shown[faces].all(axis=1)
     chosen[len(model.faces) :] = on_skin[faces[len(model.faces) :]].all(axis=1)
@@ -147,7 +154,7 @@ def under_hair(
 ) -> Bool[np.ndarray, " V"]:
     """Vertices of the backing that take the hair's colour: the scalp, and what hair beside the face hides."""
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    if hair.sum() < BALD * region.sum():
+    if ndimage.binary_erosion(hair, iterations=2).sum() < BALD * region.sum():
         return np.zeros(len(vertices), bool)
     height, width = labels.shape
     column, row = np.floor(model.pixels(vertices)).astype(np.int64).clip(0, [width - 1, height - 1]).T
@@ -206,7 +213,8 @@ def paint(
     fine = as_planes(picture)
     coarse = resample(fine, (height, width))
     # Colours mix with the background's at the rim: take them from further inside. The neck keeps its own.
-    trusted = ((resample(torch.from_numpy(coverage).float()[None], whole)[0] - 0.8) / 0.15).clamp(0, 1)
+    depth_inside = ndimage.distance_transform_edt(coverage > 0.5)
+    trusted = resample(torch.from_numpy(np.clip(depth_inside - RIM, 0, 1)).float()[None], whole)[0]
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]
     photo = push_pull(fine, torch.maximum(trusted, resample(neck, whole)[0]))
 

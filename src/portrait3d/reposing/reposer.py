@@ -1,19 +1,20 @@
 """Turning the head of one portrait: coarse turn by geometry, then the refined picture put back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.filling import as_planes, push_pull
 from portrait3d.geometry.sheet import HEAD, NECK
 from portrait3d.portrait import HeadAngles, Portrait
-from portrait3d.reposing.drawing import Drawing, Window, draw
+from portrait3d.reposing.drawing import Drawing, Window, draw, sample
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.plate import fill_plate
@@ -24,12 +25,14 @@ BODY = 7
 HOLE_INNER, HOLE_OUTER = 2.5, 5.0
 """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
 which it is kept; stray hair and the light rims of bad edges lie between."""
-RIM = 1.0
+RIM = 2.0
 """Width of the outline (pixels of the head crop) whose colours are taken from further inside."""
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
 SETTLED = 3.0
 """Up to this turn (degrees) the details that the layers lose are blended back."""
+LARGEST = 1600
+"""Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
 LAYER_GAP = 3.0
 """The photographed front hides what is behind it even if that pokes out by this much, mm."""
 
@@ -63,6 +66,7 @@ class Reposer:
 
     def __init__(self, portrait: Portrait) -> None:
         self.portrait = portrait
+        portrait = self.drawn = reduced(portrait, LARGEST / max(crop_window(portrait).shape))
         crop, pixels = portrait.head_crop, portrait.photo.pixels
         height, width = pixels.shape[:2]
         self.window = crop_window(portrait)
@@ -120,8 +124,30 @@ class Reposer:
             refined = refined + push_pull(turn.image - refined, known[0])
             fine = self._from_crop(refined)
             picture = picture + (fine - picture) * turn.unknown
-        window = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        pixels[self.window.rows, self.window.columns] = window
+        if self.drawn is self.portrait:
+            pixels[self.window.rows, self.window.columns] = as_bytes(picture)
+            return pixels
+        return self._enlarge(picture, pixels)
+
+    def _enlarge(
+        self, picture: Float[Tensor, "3 h w"], pixels: UInt8[np.ndarray, "H W 3"]
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """Put a picture that was drawn smaller into a copy of the photo, only where it differs from it."""
+        window = crop_window(self.portrait)
+        changed = ((picture - self.picture).abs().amax(0) > 0.5 / 255).float().numpy()
+        changed = torch.from_numpy(ndimage.grey_dilation(changed, (5, 5)))
+        # The reduced window begins on a whole pixel of its own: go by the photo's coordinates.
+        ratio = self.drawn.photo.pixels.shape[1] / pixels.shape[1]
+        rows = torch.arange(window.top, window.bottom) + 0.5
+        columns = torch.arange(window.left, window.right) + 0.5
+        y, x = torch.meshgrid(
+            rows * ratio - self.window.top, columns * ratio - self.window.left, indexing="ij"
+        )
+        fine = sample(torch.cat([picture, blur(changed[None], 2)]), torch.stack([x, y]))
+        weight = fine[3:]
+        own = as_planes(pixels[window.rows, window.columns])
+        mixed = as_bytes(own + (fine[:3] - own) * weight)
+        pixels[window.rows, window.columns] = mixed
         return pixels
 
     @cached_property
@@ -149,7 +175,7 @@ class Reposer:
         return picture, soften(unknown)
 
     def _draw(self, surface: Surface, turn: Turn, layer: Layer, textured: bool = False) -> Drawing:
-        camera = self.portrait.camera
+        camera = self.drawn.camera
         x, y = camera.principal.tolist()
         values = torch.cat([layer.colour, layer.alpha])
         texture = self.texture if textured else None
@@ -159,18 +185,40 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
         """The composed window as the head crop sees it, and its holes."""
-        crop, rows, columns = self.portrait.head_crop, self.window.rows, self.window.columns
-        pixels = self.portrait.photo.pixels.copy()
-        pixels[rows, columns] = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        crop, rows, columns = self.drawn.head_crop, self.window.rows, self.window.columns
+        pixels = self.drawn.photo.pixels.copy()
+        pixels[rows, columns] = as_bytes(picture)
         holes = np.zeros_like(pixels)
-        holes[rows, columns] = (unknown * 255).round().byte().permute(1, 2, 0).numpy()
+        holes[rows, columns] = as_bytes(unknown)
         return crop.extract(pixels), (crop.extract(holes)[:1] > 0.2).float()
 
     def _from_crop(self, values: Float[Tensor, "3 S S"]) -> Float[Tensor, "3 h w"]:
         """A picture of the head crop in the window."""
-        height, width = self.portrait.photo.pixels.shape[:2]
-        restored = self.portrait.head_crop.restore(values, height, width)
+        height, width = self.drawn.photo.pixels.shape[:2]
+        restored = self.drawn.head_crop.restore(values, height, width)
         return restored[:, self.window.rows, self.window.columns]
+
+
+def reduced(portrait: Portrait, scale: float) -> Portrait:
+    """The portrait of a smaller version of its photo; the same if `scale` is 1 or more."""
+    if scale >= 1:
+        return portrait
+    height, width = portrait.photo.pixels.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    pixels = np.array(
+        Image.fromarray(portrait.photo.pixels).resize(size, Image.Resampling.BOX, reducing_gap=2)
+    )
+    scale = size[0] / width
+    crop = portrait.head_crop
+    x, y = crop.centre
+    crop = replace(crop, centre=(x * scale, y * scale), side=crop.side * scale)
+    photo = replace(portrait.photo, pixels=pixels)
+    return replace(portrait, photo=photo, head_crop=crop, camera=crop.photo_camera(*pixels.shape[:2]))
+
+
+def as_bytes(picture: Float[Tensor, "C h w"]) -> UInt8[np.ndarray, "h w C"]:
+    """Float planes as a uint8 picture."""
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
 def crop_window(portrait: Portrait) -> Window:

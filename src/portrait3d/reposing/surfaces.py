@@ -63,6 +63,11 @@ class CropGrid:
         focal = float(self.portrait.head_crop.camera().focal)
         return focal * upright[:, :2] / upright[:, 2:] + self.size / 2
 
+    def labels_at(self, pixels: Float[np.ndarray, "N 2"]) -> UInt8[np.ndarray, " N"]:
+        """Class of the crop's pixels; those of the border beyond it."""
+        column, row = np.floor(pixels).astype(np.int64).clip(0, self.size - 1).T
+        return self.labels[row, column]
+
     def lift(
         self, region: Bool[np.ndarray, "S S"], depth: Float[np.ndarray, "S S"]
     ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 2"], Int64[np.ndarray, "F 3"], np.ndarray]:
@@ -87,9 +92,9 @@ def head_surfaces(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Surface]:
     follow = np.where(head.part == HeadPart.HAIR, at_rest.following(vertices), 1.0)
     unseen = head.uv[head.faces, 0].max(axis=1) > ATLAS_SPLIT
     front = ~unseen & (signed_area(pixels, head.faces) < -SMALLEST_FRONT)
-    stump = on_neck(head, at_rest)
+    stump = on_neck(head, at_rest, grid.labels_at(pixels))
 
-    fringe = fringe_surface(grid, vertices[np.unique(head.faces[front])], at_rest)
+    fringe = fringe_surface(grid, vertices[np.unique(head.faces[front & ~stump])], at_rest)
     faces = head.faces[front & ~stump]
     seen = Surface(
         vertices=np.concatenate([vertices, fringe.vertices]),
@@ -116,14 +121,14 @@ def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"
     return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
 
 
-def on_neck(head: HeadMesh, at_rest: Turn) -> Bool[np.ndarray, " F"]:
-    """Triangles of the model's neck, which the photo's own neck replaces."""
+def on_neck(head: HeadMesh, at_rest: Turn, labels: UInt8[np.ndarray, " V"]) -> Bool[np.ndarray, " F"]:
+    """Triangles of the model's neck, which the photo's own neck replaces; `labels` are the vertices' pixels'."""
     inner = (head.vertices - at_rest.translation) @ at_rest.rotation
     low = (inner[:, 1] > 62) & ~((inner[:, 2] < 5) & (inner[:, 1] < 75))
     bare = np.isin(head.part, (HeadPart.REST, HeadPart.FACE))
     by_disc = head.uv[:, 0] > ATLAS_SPLIT
-    neck = (low & by_disc & bare) | (~by_disc & (head.part == HeadPart.REST))
-    return neck[head.faces].any(axis=1)
+    shown = ~by_disc & (head.part == HeadPart.REST) & (labels == NECK)
+    return (low & by_disc & bare)[head.faces].any(axis=1) | shown[head.faces].all(axis=1)
 
 
 def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Turn) -> Surface:
@@ -133,7 +138,7 @@ def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Tur
     column, row = np.floor(grid.project(shown)).astype(np.int64).clip(0, size - 1).T
     depth = np.full((size, size), np.inf)
     np.minimum.at(depth, (row, column), shown[:, 2])
-    _, source = nearest(np.isfinite(depth))
+    _, source = nearest(np.isfinite(depth) & head)
     belt = ndimage.binary_dilation(head, iterations=FRINGE) & ~ndimage.binary_erosion(head, border_value=1)
     filled = ndimage.gaussian_filter(depth[source], 0.7) + 0.5
     points, photo, faces, used = grid.lift(belt, filled)

@@ -1,0 +1,120 @@
+"""Stitching: the mesh is whole, labelled, closed at its borders, and the same every time."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from portrait3d.geometry import HeadMesh, HeadPart
+from portrait3d.geometry.skin import FittedHead, boundary_loops, closing_sheets
+from portrait3d.geometry.stitching import stitch
+from portrait3d.models.head_model import HeadModel
+from portrait3d.rendering.rasterizer import rasterize
+from synthetic_head import CAMERA, SIZE, capped_head, fitted_head
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    return HeadModel.load()
+
+
+@pytest.fixture(scope="module")
+def head(model: HeadModel) -> FittedHead:
+    return fitted_head(model)
+
+
+@pytest.fixture(scope="module")
+def mesh(head: FittedHead) -> HeadMesh:
+    return stitch(head, *capped_head(head))
+
+
+def test_every_vertex_is_finite_used_and_within_reach(mesh: HeadMesh) -> None:
+    assert np.isfinite(mesh.vertices).all()
+    assert mesh.faces.min() == 0
+    assert np.array_equal(np.unique(mesh.faces), np.arange(len(mesh.vertices)))
+    assert mesh.uv.min() >= 0
+    assert mesh.uv.max() <= 1
+    assert np.abs(mesh.vertices - [0, 0, 930]).max() < 200
+
+
+def test_no_triangle_flies(mesh: HeadMesh) -> None:
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    longest = np.max([np.linalg.norm(b - a, axis=1), np.linalg.norm(c - b, axis=1)], axis=0)
+    assert longest.max() < 70
+    assert np.quantile(longest, 0.98) < 24
+
+
+def test_parts_are_where_they_belong(mesh: HeadMesh) -> None:
+    x, y, _ = (mesh.vertices - [0, 0, 900]).T
+    part = mesh.part
+    front = mesh.uv[:, 0] < 2 / 3
+    assert set(np.unique(part)) == {part.value for part in HeadPart}
+    assert y[front & (part == HeadPart.HAIR)].max() < -20
+    assert np.abs(x[front & (part == HeadPart.EAR)]).min() > 45
+    assert np.abs(x[front & (part == HeadPart.FACE)]).max() < 85
+
+
+def test_what_the_photo_shows_faces_the_camera(mesh: HeadMesh) -> None:
+    seen = (mesh.uv[mesh.faces, 0].max(axis=1) < 2 / 3) & (mesh.part[mesh.faces] == HeadPart.FACE).all(axis=1)
+    pixels = CAMERA.project(torch.from_numpy(mesh.vertices)).numpy()
+    a, b, c = (pixels[mesh.faces[seen][:, k]] for k in range(3))
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    assert area[area < 0].sum() < -40 * area[area > 0].sum()
+
+
+def test_the_photo_is_seen_through_its_own_pixels(mesh: HeadMesh) -> None:
+    """Vertices with the photo's colours project onto the pixels that they take them from."""
+    shown = mesh.uv[:, 0] < 2 / 3
+    pixels = CAMERA.project(torch.from_numpy(mesh.vertices[shown])).numpy()
+    assert np.abs(pixels - mesh.uv[shown] * [1.5 * SIZE, SIZE]).max() < 1e-2
+
+
+def test_no_crack_opens_inside_the_head(head: FittedHead, mesh: HeadMesh) -> None:
+    """From the front and turned by 30 degrees, the background is nowhere seen inside the outline."""
+    for yaw in (-30, 0, 30):
+        angle = np.radians(yaw)
+        turn = np.array(
+            [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]], np.float32
+        )
+        centre = np.array([0, 0, 940], np.float32)
+        turned = torch.from_numpy((mesh.vertices - centre) @ turn.T + centre)
+        seen = rasterize(CAMERA.screen(turned)[None], torch.from_numpy(mesh.faces), SIZE, SIZE)
+        covered = (seen.face_index[0] >= 0).numpy()
+        cracks = ndimage.binary_fill_holes(covered) & ~covered
+        assert cracks.sum() < 1e-3 * covered.sum(), f"{cracks.sum()} pixels at {yaw} degrees"
+
+
+def test_the_face_keeps_the_models_own_vertices(head: FittedHead, mesh: HeadMesh) -> None:
+    model_points = {tuple(point) for point in head.vertices.astype(np.float32).round(3).tolist()}
+    face = mesh.vertices[mesh.part == HeadPart.FACE].round(3).tolist()
+    assert sum(tuple(point) in model_points for point in face) > 1500
+
+
+def test_stitching_repeats_exactly(head: FittedHead, mesh: HeadMesh) -> None:
+    again = stitch(head, *capped_head(head))
+    for name in ("vertices", "faces", "part", "uv", "texture"):
+        assert np.array_equal(getattr(again, name), getattr(mesh, name)), name
+
+
+def test_a_symmetric_head_gives_a_symmetric_mesh(mesh: HeadMesh) -> None:
+    for part in HeadPart:
+        points = mesh.vertices[mesh.part == part]
+        left, right = points[points[:, 0] < 0], points[points[:, 0] > 0]
+        assert len(left) == pytest.approx(len(right), rel=0.05)
+        assert np.abs(left.mean(axis=0) * [-1, 1, 1] - right.mean(axis=0)).max() < 2.0
+
+
+def test_a_rolled_crop_rolls_the_mesh(head: FittedHead, mesh: HeadMesh) -> None:
+    rolled = stitch(head, *capped_head(head), angle=np.pi / 2)
+    x, y, z = mesh.vertices.T
+    np.testing.assert_allclose(rolled.vertices, np.stack([-y, x, z], axis=1), atol=1e-3)
+
+
+def test_eyes_and_mouth_are_closed_and_the_neck_is_open(model: HeadModel) -> None:
+    faces, vertices = model.skin_faces.numpy(), model.mean.double().numpy()
+    sheets = closing_sheets(faces, vertices)
+    closed = np.concatenate([faces, sheets])
+    (loop,) = boundary_loops(closed.tobytes(), len(closed))
+    assert vertices[loop, 1].min() > 60
+    a, b, c = (vertices[sheets[:, k]] for k in range(3))
+    assert (np.cross(b - a, c - a)[:, 2] < 0).mean() > 0.8

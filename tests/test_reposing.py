@@ -1,0 +1,102 @@
+"""Turning the head in the photo: what must not change does not, and what must move does."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from portrait3d.geometry import Pose
+from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.reposing import Reposer
+from portrait3d.reposing.motion import PIVOT, Turn, axis_angle
+from synthetic_head import synthetic_portrait
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    return synthetic_portrait()
+
+
+@pytest.fixture(scope="module")
+def reposer(portrait: Portrait) -> Reposer:
+    return Reposer(portrait)
+
+
+def test_the_photos_own_pose_gives_the_photo_back(portrait: Portrait, reposer: Reposer) -> None:
+    turn = reposer.coarse_turn(HeadAngles(0.0, 0.0, 0.0))
+    assert not turn.holes.any()
+    assert np.array_equal(reposer.composite(turn, turn.image), portrait.photo.pixels)
+
+
+def test_a_tiny_turn_hardly_changes_the_photo(portrait: Portrait, reposer: Reposer) -> None:
+    turned = reposer.composite(reposer.coarse_turn(HeadAngles(0.05, 0.0, 0.0)))
+    difference = np.abs(turned.astype(int) - portrait.photo.pixels)
+    assert difference.mean() < 0.5
+
+
+@pytest.mark.parametrize("angles", [(15.0, 0.0, 0.0), (0.0, 10.0, 0.0), (-10.0, 5.0, 8.0)])
+def test_pixels_away_from_the_head_stay_exactly_as_they_are(
+    portrait: Portrait, reposer: Reposer, angles: tuple[float, float, float]
+) -> None:
+    turn = reposer.coarse_turn(HeadAngles(*angles))
+    white = torch.ones_like(turn.image)
+    turned = reposer.composite(turn, white)
+    probabilities = portrait.head_parsing.head_probabilities[1:].sum(0, keepdim=True)
+    head = portrait.head_crop.restore(probabilities, *portrait.photo.pixels.shape[:2])[0].numpy() > 0.05
+    reach = ndimage.binary_dilation(head, iterations=32)
+    assert np.array_equal(turned[~reach], portrait.photo.pixels[~reach])
+    assert (turned != portrait.photo.pixels).any()
+
+
+def test_yaw_moves_the_face_to_the_right_of_the_picture(portrait: Portrait, reposer: Reposer) -> None:
+    def face_centre(pixels: np.ndarray) -> float:
+        face = np.abs(pixels.astype(int) - (220, 170, 150)).sum(axis=-1) < 12
+        return float(np.nonzero(face)[1].mean())
+
+    before = face_centre(portrait.photo.pixels)
+    right = face_centre(reposer.composite(reposer.coarse_turn(HeadAngles(12.0, 0.0, 0.0))))
+    left = face_centre(reposer.composite(reposer.coarse_turn(HeadAngles(-12.0, 0.0, 0.0))))
+    assert left < before - 2
+    assert right > before + 2
+    assert right - before == pytest.approx(before - left, abs=2.0)
+
+
+def test_the_refined_picture_is_used_in_holes_only(reposer: Reposer) -> None:
+    turn = reposer.coarse_turn(HeadAngles(15.0, 0.0, 0.0))
+    plain = reposer.composite(turn)
+    refined = reposer.composite(turn, torch.where(turn.holes > 0, 1.0, turn.image))
+    left, top = turn.window.left, turn.window.top
+    height, width = turn.window.shape
+    changed = (plain != refined).any(axis=-1)[top : top + height, left : left + width]
+    unknown = turn.unknown[0].numpy()
+    assert 0.01 < turn.holes.mean() < 0.3
+    assert not changed[unknown == 0].any()
+    assert changed[unknown > 0.9].mean() > 0.8
+
+
+def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:
+    angles = HeadAngles(10.0, -5.0, 3.0)
+    first = reposer.coarse_turn(angles)
+    again = Reposer(portrait).coarse_turn(angles)
+    assert torch.equal(first.image, again.image)
+    assert torch.equal(first.holes, again.holes)
+    assert np.array_equal(reposer.composite(first), reposer.composite(again))
+
+
+def test_the_head_turns_about_the_neck_and_hanging_hair_lags() -> None:
+    pose = Pose(torch.eye(3), torch.tensor([0.0, 0.0, 900.0]))
+    turn = Turn(pose, HeadAngles(20.0, 0.0, 0.0))
+    pivot = PIVOT + np.array([0, 0, 900.0])
+    np.testing.assert_allclose(turn.apply(pivot[None]), pivot[None], atol=1e-9)
+    nose = np.array([[0.0, 10.0, 835.0]])
+    assert turn.apply(nose)[0, 0] > 30
+    heights = np.array([[0.0, y, 900.0] for y in (0.0, 62.0, 107.0, 152.0, 300.0)])
+    np.testing.assert_allclose(turn.following(heights), [1, 1, 0.5, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(turn.apply(nose, np.zeros(1)), nose)
+
+
+def test_axis_and_angle_undo_a_rotation() -> None:
+    assert axis_angle(np.eye(3)) == pytest.approx([0, 0, 0])
+    angle = np.radians(30)
+    about_y = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    assert axis_angle(about_y) == pytest.approx([0, angle, 0])
