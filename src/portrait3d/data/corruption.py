@@ -38,7 +38,7 @@ class Damage:
     """Largest distance between the outlines of the old head and the new one."""
     ring: int = 6
     """Largest width of the ring around the head whose colours are mixed with the head's and given up."""
-    side: float = 12.0
+    side: float = 24.0
     """Largest width of the newly seen side of the head that the photo doesn't show."""
     crack: float = 3.0
     """Largest width of cracks along hair, ears and neck."""
@@ -75,7 +75,7 @@ def damage_photo(
     turn = HeadTurn.draw(head, random, damage)
     holes = turn.uncovered(head, random)
     holes |= _dilated(head, int(random.integers(0, damage.ring + 1))) & ~head
-    if random.random() < 0.7:
+    if random.random() < 0.8:
         holes |= turn.unseen(head, random)
     if random.random() < 0.7:
         holes |= cracks(labels, random, damage)
@@ -148,7 +148,7 @@ class HeadTurn:
     def unseen(self, head: Mask, random: np.random.Generator) -> Mask:
         """A strip along one side of the head that comes into view, in pieces."""
         inner = _moved(head, self.middle, IDENTITY, (math.copysign(self.side, self.shift[0]), 0.0))
-        return head & ~inner & (_noise(head.shape, random, 24) > random.uniform(-1.5, 0.5))
+        return head & ~inner & (_noise(head.shape, random, 24) > random.uniform(-2.5, 0.0))
 
 
 def cracks(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator, damage: Damage) -> Mask:
@@ -168,7 +168,7 @@ def blobs(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator) -> Mask
 def stretch(image: Image, head: Mask, turn: HeadTurn, random: np.random.Generator, damage: Damage) -> Image:
     """Colours drawn out over the side of the head, as on surface seen at a grazing angle."""
     direction = math.copysign(1, turn.shift[0])
-    inner = _moved(head, turn.middle, IDENTITY, (direction * 2 * turn.side, 0.0))
+    inner = _moved(head, turn.middle, IDENTITY, (direction * turn.side, 0.0))
     weight = F.avg_pool2d((head & ~inner).float()[None, None], 9, 1, 4, count_include_pad=False)[0, 0]
     amount = random.uniform(0.2, 1) * damage.stretch * weight * (1 + 0.3 * _noise(head.shape, random, 8))
     moved = _displaced(image, direction * amount, torch.zeros_like(amount))

@@ -36,13 +36,13 @@ class RefinementTrainingConfig:
     """Use research-only photos too, which makes the weights non-commercial research only."""
     preset: str = "light"
     """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
-    size: int = 128
+    size: int = 96
     """Side of the training windows, cut from 256 px head crops at the head's outline."""
     batch: int = 8
     """Damaged photos in a batch."""
     turn_batch: int = 2
     """Coarse turns in a batch, where there are any."""
-    generator_rate: float = 1e-3
+    generator_rate: float = 2e-3
     discriminator_rate: float = 4e-4
     filters: int = 16
     """Channels of the discriminators' first layers; 64 in pix2pixHD."""
