@@ -195,7 +195,7 @@ def crop_from_detection(detection: Detection) -> Crop:
     """Place the face crop on a detected face, about where `crop_from_landmarks` would on its landmarks.
 
     On average the centre is off by 3 % and the side by 4 % of the landmarks' size, the roll by 2 degrees;
-    where the face fills the whole picture, the side comes out 20 % too small.
+    where the face fills the whole picture, by 4 % and 9 %.
     """
     left, right, nose, *corners = torch.from_numpy(detection.keypoints).double()
     box = torch.from_numpy(detection.box).double()
