@@ -133,3 +133,24 @@ def test_where_the_crop_leaves_the_photo_is_background() -> None:
     assert (parsing.head_labels[64:192, 64:192] > 0).all()
     assert (parsing.head_labels > 0).sum() == 128 * 128
     assert (parsing.labels > 0).all()
+
+
+@pytest.mark.parametrize("centre", [(20.0, 280.0), (-90.0, 150.0)])
+def test_a_head_crop_may_leave_the_photo(centre: tuple[float, float]) -> None:
+    pixels = np.full((300, 200, 3), (255, 0, 0), np.uint8)
+    crop = Crop(centre, 160.0, 0.2, 256)
+    labels = parse_head(PaintedNet(0.25, (8,) * 5).eval(), pixels, crop, mirrored=False).labels
+    rows, columns = np.nonzero(labels)
+    assert labels.shape == (300, 200)
+    assert (len(rows) > 0) == (centre[0] > 0)
+    if len(rows):
+        assert rows.min() > centre[1] - 120
+        assert columns.max() < centre[0] + 120
+
+
+def test_a_tall_photo_is_labelled_in_bands_without_seams() -> None:
+    pixels = np.full((1400, 60, 3), (255, 0, 0), np.uint8)
+    crop = Crop((30.0, 700.0), 1300.0, 0.0, 256)
+    labels = parse_head(PaintedNet(0.25, (8,) * 5).eval(), pixels, crop, mirrored=False).labels
+    assert (labels[60:1340] == 1).all()
+    assert (labels[:40] == 0).all()

@@ -44,7 +44,7 @@ class ParsingNet(nn.Module):
         channels: Channels of the decoder at 1/2, 1/4, 1/8, 1/16 and 1/32.
     """
 
-    def __init__(self, width: float = 1.0, channels: tuple[int, ...] = (24, 40, 64, 96, 128)) -> None:
+    def __init__(self, width: float = 1.0, channels: Sequence[int] = (24, 40, 64, 96, 128)) -> None:
         super().__init__()
         self.settings = {"width": width, "channels": list(channels)}
         self.encoder = EfficientNetLite0(width)
@@ -113,10 +113,15 @@ def parse_head(
     parsed = _only_within(net.parse(image, mirrored=mirrored)[0].cpu(), ndimage.binary_dilation(inside))
     probabilities = keep_one_head(parsed)
     labels = np.zeros((height, width), np.uint8)
-    for top in range(0, height, BAND):
-        rows = min(BAND, height - top)
-        shifted = crop.recentred((crop.centre[0], crop.centre[1] - top))
-        labels[top : top + rows] = shifted.restore(probabilities, rows, width).argmax(0).numpy()
+    corners = crop.photo_from_crop(torch.tensor([[x, y] for x in (0.0, crop.size) for y in (0.0, crop.size)]))
+    left, first = corners.amin(0).floor().int().clamp(min=0).tolist()
+    right, last = corners.amax(0).ceil().int().minimum(torch.tensor([width, height])).tolist()
+    for top in range(first, last if right > left else first, BAND):
+        rows, columns = min(BAND, last - top), right - left
+        shifted = crop.recentred((crop.centre[0] - left, crop.centre[1] - top))
+        restored = shifted.restore(probabilities, rows, columns).numpy()
+        # NumPy's argmax is several times as fast as torch's along the first axis.
+        labels[top : top + rows, left:right] = restored.argmax(0)
     probabilities = _only_within(probabilities, inside)
     return HeadParsing(labels, probabilities.argmax(0).numpy().astype(np.uint8), probabilities)
 
