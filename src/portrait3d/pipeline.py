@@ -22,7 +22,7 @@ from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
-from portrait3d.preprocessing.detection import Detection, FaceDetector
+from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing import Reposer
@@ -59,7 +59,7 @@ class Portrait3D:
         parsing_net: ParsingNet,
         depth_net: DepthNet,
         refinement_net: RefinementNet,
-        detector: FaceDetector | None = None,
+        detector: Detector | None = None,
     ) -> None:
         self.head_model = head_model
         self.face_net = face_net.eval()

@@ -119,7 +119,7 @@ def triangulate(
     return faces[span < np.where(skin, SKIN_JUMP, JUMP)]
 
 
-def drop_small_pieces(faces: Int64[np.ndarray, "F 3"], size: int) -> Int64[np.ndarray, "F 3"]:
+def drop_small_pieces(faces: Int64[np.ndarray, "F 3"], size: int) -> Int64[np.ndarray, "N 3"]:
     """The triangles without loose pieces of few vertices."""
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
     graph = sp.coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (size, size))

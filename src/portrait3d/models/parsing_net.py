@@ -1,5 +1,6 @@
 """The parsing network: which part of the head, or what else, every pixel of the head crop shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 

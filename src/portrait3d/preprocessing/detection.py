@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -37,6 +37,15 @@ class Detection:
     def area(self) -> float:
         """Area of the box, in square pixels."""
         return float(np.prod(self.box[2:] - self.box[:2]))
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What the pipeline asks of a face detector."""
+
+    def detect(self, pixels: UInt8[np.ndarray, "H W 3"], name: str = "the picture") -> list[Detection]:
+        """Find the faces in an RGB picture, the largest first. Raises NoFaceError, which gives `name`."""
+        ...
 
 
 @dataclass(frozen=True)

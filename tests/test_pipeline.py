@@ -1,0 +1,187 @@
+"""The whole line on the portrait that scikit-image ships, with the bundled weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import UInt8
+
+from portrait3d import InvalidImageError, NoFaceError, Portrait, Portrait3D
+from portrait3d.geometry import HeadPart
+from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.preprocessing.detection import Detection
+
+FEATURES = {
+    "left eye": slice(36, 42),
+    "right eye": slice(42, 48),
+    "nose": slice(30, 31),
+    "mouth": slice(48, 68),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Portrait3D:
+    return Portrait3D.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def portrait(model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"]) -> Portrait:
+    return model.reconstruct(astronaut)
+
+
+def test_the_landmarks_lie_on_the_detected_features(portrait: Portrait) -> None:
+    left, right, nose, *corners = portrait.detection.keypoints
+    wanted = {"left eye": left, "right eye": right, "nose": nose, "mouth": np.mean(corners, axis=0)}
+    size = np.sqrt(portrait.detection.area)
+    for name, points in FEATURES.items():
+        distance = np.linalg.norm(portrait.landmarks[points].mean(axis=0) - wanted[name])
+        assert distance < 0.1 * size, f"{name} is {distance:.1f} px off"
+
+
+def test_results_have_the_types_that_users_rely_on(
+    portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    assert portrait.landmarks.dtype == np.float32
+    assert portrait.landmarks.shape == (68, 2)
+    assert portrait.parsing.dtype == np.uint8
+    assert portrait.parsing.shape == astronaut.shape[:2]
+    assert portrait.parsing.max() < len(PARSING_CLASSES)
+    assert portrait.head.vertices.dtype == np.float32
+    assert portrait.head.faces.dtype == np.int64
+    assert portrait.head.part.dtype == np.uint8
+    assert float(portrait.camera.focal) > 0
+    assert all(isinstance(getattr(portrait.pose, angle), float) for angle in ("yaw", "pitch", "roll"))
+
+
+def test_the_parsing_finds_face_and_hair_around_the_landmarks(portrait: Portrait) -> None:
+    column, row = np.floor(portrait.landmarks[17:].mean(axis=0)).astype(int)
+    assert PARSING_CLASSES[portrait.parsing[row, column]] == "face"
+    top = portrait.landmarks[:, 1].min()
+    hair_rows = np.nonzero(portrait.parsing == PARSING_CLASSES.index("hair"))[0]
+    assert hair_rows.min() < top
+
+
+def test_the_head_is_one_sound_mesh_of_human_size(portrait: Portrait) -> None:
+    head = portrait.head
+    assert np.isfinite(head.vertices).all()
+    assert head.faces.min() >= 0
+    assert head.faces.max() < len(head.vertices)
+    assert {HeadPart.FACE, HeadPart.HAIR} <= set(head.part.tolist())
+    width, height, depth = np.ptp(head.vertices, axis=0)
+    assert 120 < width < 500
+    assert 180 < height < 500
+    assert 120 < depth < 400
+
+
+def test_the_head_projects_onto_the_parsed_head(portrait: Portrait) -> None:
+    face = portrait.head.vertices[portrait.head.part == HeadPart.FACE]
+    pixels = portrait.camera.project(torch.from_numpy(face)).numpy()
+    column, row = np.floor(pixels).astype(int).T
+    head = np.isin(portrait.parsing, (1, 2, 3, 4, 5, 6, 8))
+    assert head[row, column].mean() > 0.95
+
+
+def test_the_same_photo_gives_the_same_head(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    again = model.reconstruct(astronaut)
+    assert np.array_equal(again.head.vertices, portrait.head.vertices)
+    assert np.array_equal(again.head.texture, portrait.head.texture)
+    assert np.array_equal(model.repose(again, yaw=20), model.repose(portrait, yaw=20))
+
+
+def test_the_photos_own_pose_gives_the_photo_back(model: Portrait3D, portrait: Portrait) -> None:
+    assert np.array_equal(model.repose(portrait), portrait.photo.pixels)
+    pose = portrait.pose
+    own = model.repose(portrait, yaw=pose.yaw, pitch=pose.pitch, roll=pose.roll)
+    assert np.array_equal(own, portrait.photo.pixels)
+
+
+@pytest.mark.parametrize("yaw", [-20.0, 20.0])
+def test_a_turned_photo_shows_the_head_at_the_asked_yaw(
+    model: Portrait3D, portrait: Portrait, yaw: float
+) -> None:
+    turned = model.repose(portrait, yaw=yaw, pitch=0.0, roll=0.0)
+    assert turned.dtype == np.uint8
+    assert turned.shape == portrait.photo.pixels.shape
+    found = model.reconstruct(turned)
+    assert abs(found.pose.yaw - yaw) < 7
+    assert abs(found.pose.pitch) < 7
+    assert abs(found.pose.roll) < 5
+
+
+def test_turning_leaves_the_far_background_alone(model: Portrait3D, portrait: Portrait) -> None:
+    turned = model.repose(portrait, yaw=portrait.pose.yaw + 15)
+    reach = portrait.head_crop.side * 0.6
+    x, y = portrait.head_crop.centre
+    rows, columns = np.indices(turned.shape[:2])
+    far = np.hypot(columns - x, rows - y) > reach
+    assert far.any()
+    assert np.array_equal(turned[far], portrait.photo.pixels[far])
+
+
+def test_a_mirrored_photo_gives_the_mirrored_pose(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    mirrored = model.reconstruct(np.ascontiguousarray(astronaut[:, ::-1])).pose
+    assert abs(mirrored.yaw + portrait.pose.yaw) < 4
+    assert abs(mirrored.roll + portrait.pose.roll) < 3
+    assert abs(mirrored.pitch - portrait.pose.pitch) < 3
+
+
+def test_a_picture_without_a_face_gives_no_head(model: Portrait3D) -> None:
+    with pytest.raises(NoFaceError, match="No face"):
+        model.reconstruct(np.full((200, 300, 3), 128, np.uint8))
+
+
+def test_a_face_that_is_not_there_is_refused(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    with pytest.raises(NoFaceError, match="there is no face 5"):
+        model.reconstruct(astronaut, face=5)
+
+
+def test_a_file_that_is_no_picture_is_refused_by_name(model: Portrait3D, tmp_path) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_text("not a picture")
+    with pytest.raises(InvalidImageError, match=r"notes\.jpg"):
+        model.reconstruct(path)
+
+
+def test_an_infinite_angle_is_refused_by_name(model: Portrait3D, portrait: Portrait) -> None:
+    with pytest.raises(ValueError, match="pitch"):
+        model.repose(portrait, pitch=float("nan"))
+
+
+class TwoFaces:
+    """A detector that finds one face twice, the second a little larger crop."""
+
+    def __init__(self, detection: Detection) -> None:
+        self.detection = detection
+
+    def detect(self, pixels: UInt8[np.ndarray, "H W 3"], name: str = "") -> list[Detection]:
+        """Return both."""
+        grown = self.detection.box + np.array([-2, -2, 2, 2], np.float32)
+        return [replace(self.detection, box=grown), self.detection]
+
+
+def test_everybody_in_a_photo_gets_a_head_as_if_alone(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    both = Portrait3D(
+        head_model=model.head_model,
+        face_net=model.face_net,
+        parsing_net=model.parsing_net,
+        depth_net=model.depth_net,
+        refinement_net=model.refinement_net,
+        detector=TwoFaces(portrait.detection),
+    )
+    first, second = both.reconstruct_all(astronaut)
+    assert first is not second
+    assert np.array_equal(second.head.vertices, portrait.head.vertices)
+
+
+def test_weights_that_are_nowhere_are_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="face"):
+        Portrait3D.from_pretrained(tmp_path)
