@@ -19,7 +19,7 @@ from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.data.synthetic.styles import STYLES_TRAIN, HairStyle
 from portrait3d.data.synthetic.torso import Torso
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_depth import HEAD_CENTER, render_face_depth
 from portrait3d.models.head_model import HeadModel
@@ -183,12 +183,10 @@ def draw_poses(rng: np.random.Generator) -> tuple[Float[Tensor, "3 3"], Float[Te
     yaw = np.clip(rng.normal(0, 0.5 * spread), -spread, spread)
     pitch, roll = np.clip(rng.normal(0, 8), -22, 22), np.clip(rng.normal(0, 3), -9, 9)
     step, direction = rng.uniform(5, 15), rng.normal(0, 0.45) + (np.pi if rng.random() < 0.5 else 0)
-    angles = [(yaw, pitch, roll), (yaw + step * np.cos(direction), pitch + step * np.sin(direction), roll)]
-    poses = [
-        Pose.from_euler(*(torch.tensor(np.radians(a)).float() for a in angle), torch.zeros(3))
-        for angle in angles
-    ]
-    return poses[0].rotation, poses[1].rotation
+    yaws, pitches = (yaw, yaw + step * np.cos(direction)), (pitch, pitch + step * np.sin(direction))
+    angles = torch.tensor(np.radians([yaws, pitches, (roll, roll)])).float()
+    first, second = rotation_from_euler(angles[0], angles[1], angles[2])
+    return first, second
 
 
 def place(
