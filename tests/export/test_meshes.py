@@ -113,9 +113,17 @@ def test_vertices_beyond_sixteen_bits_get_longer_indices(head: HeadMesh) -> None
     assert (arrays["indices"] == large.faces).all()
 
 
-def test_vertices_without_triangles_get_a_unit_normal(head: HeadMesh) -> None:
-    loose = replace(head, faces=head.faces[:10])
-    _, arrays = read_glb(encode_glb(loose))
+def test_vertices_of_tiny_triangles_or_of_none_get_a_unit_normal(head: HeadMesh) -> None:
+    vertices = np.concatenate([head.vertices, head.vertices[:1] + np.eye(3, dtype=np.float32) * 2e-4])
+    number = len(head.vertices)
+    odd = HeadMesh(
+        vertices,
+        np.concatenate([head.faces[:10], [[number, number + 1, number + 2]]]),
+        np.zeros(number + 3, np.uint8),
+        np.zeros((number + 3, 2), np.float32),
+        head.texture,
+    )
+    _, arrays = read_glb(encode_glb(odd))
     assert np.allclose(np.linalg.norm(arrays["NORMAL"], axis=1), 1, atol=1e-5)
 
 

@@ -60,11 +60,13 @@ def encode_glb(head: HeadMesh, pose: Pose | None = None) -> bytes:
 
 def _place(head: HeadMesh, pose: Pose | None) -> _Placed:
     rotation = np.eye(3, dtype=np.float32) if pose is None else pose.rotation.detach().numpy()
-    vertices = head.vertices @ rotation * GLTF_FROM_CAMERA * METRES
-    vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    vertices = (head.vertices @ rotation * GLTF_FROM_CAMERA).astype(np.float64)
+    vertices -= (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    # Before the change to metres, in which the smallest triangles would count as having no area.
     normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(head.faces)).numpy()
-    normals[np.linalg.norm(normals, axis=1) < 0.5] = (0.0, 0.0, 1.0)  # no triangle there
-    return _Placed(vertices.astype(np.float32), normals)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0))
+    return _Placed((vertices * METRES).astype(np.float32), normals.astype(np.float32))
 
 
 def _encode_obj(head: HeadMesh, path: Path, pose: Pose | None) -> dict[Path, bytes]:
