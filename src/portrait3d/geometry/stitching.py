@@ -35,6 +35,8 @@ GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
 RIM = 1.5
 """Width of the outline (pixels of the crop) whose colours are taken from further inside."""
+HAIR_RIM = 5.0
+"""The same for hair, whose parsed outline is further off and which the background shines through."""
 BALD = 0.02
 """Share of hair in the head, its rim left out, below which the scalp is skin."""
 
@@ -214,7 +216,8 @@ def paint(
     coarse = resample(fine, (height, width))
     # Colours mix with the background's at the rim: take them from further inside. The neck keeps its own.
     depth_inside = ndimage.distance_transform_edt(coverage > 0.5)
-    trusted = resample(torch.from_numpy(np.clip(depth_inside - RIM, 0, 1)).float()[None], whole)[0]
+    rim = np.where(np.isin(labels, (HAIR, HEADWEAR)), HAIR_RIM, RIM)
+    trusted = resample(torch.from_numpy(np.clip(depth_inside - rim, 0, 1)).float()[None], whole)[0]
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]
     photo = push_pull(fine, torch.maximum(trusted, resample(neck, whole)[0]))
 
