@@ -50,6 +50,7 @@ def test_results_have_the_types_that_users_rely_on(
     assert portrait.head.vertices.dtype == np.float32
     assert portrait.head.faces.dtype == np.int64
     assert portrait.head.part.dtype == np.uint8
+    assert portrait.head.camera_from_head is portrait.camera_from_model
     assert float(portrait.camera.focal) > 0
     assert all(isinstance(getattr(portrait.pose, angle), float) for angle in ("yaw", "pitch", "roll"))
 

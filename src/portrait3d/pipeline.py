@@ -1,7 +1,7 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +156,7 @@ class Portrait3D:
             landmarks=self._landmarks(fit).numpy(),
             head_parsing=parsing,
             depth=depth,
-            head=head,
+            head=replace(head, camera_from_head=camera_from_model),
         )
 
     @torch.inference_mode()

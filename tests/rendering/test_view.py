@@ -74,8 +74,8 @@ def test_angles_are_absolute_when_the_pose_is_known(head: HeadMesh) -> None:
     turn = Pose.from_euler(torch.tensor(0.5), torch.tensor(-0.2), torch.tensor(0.1), torch.zeros(3))
     centre = torch.tensor([0.0, 0.0, 1000.0])
     turned = (torch.from_numpy(head.vertices) - centre) @ turn.rotation.T + centre
-    posed = HeadMesh(turned.numpy(), head.faces, head.part, head.uv, head.texture)
-    pose, view = frame_head(posed, 0, 0, 100, turn)
+    posed = HeadMesh(turned.numpy(), head.faces, head.part, head.uv, head.texture, turn)
+    pose, view = frame_head(posed, 0, 0, 100)
     points = view.project(pose.apply(turned))
     nose = points[6] - points[:4].mean(0)
     assert nose.abs().max() < 0.5

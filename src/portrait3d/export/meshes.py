@@ -13,7 +13,6 @@ from portrait3d.export.files import write_together
 from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
 from portrait3d.geometry.mesh import HeadMesh, vertex_normals
-from portrait3d.geometry.pose import Pose
 
 GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
 """OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
@@ -28,38 +27,37 @@ class _Placed:
     normals: Float[np.ndarray, "V 3"]
 
 
-def export_mesh(head: HeadMesh, path: str | Path, pose: Pose | None = None) -> Path:
+def export_mesh(head: HeadMesh, path: str | Path) -> Path:
     """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
-    Files are in metres with y up, the face along +z and the middle of the bounding box in the origin. `pose`
-    is the head's pose in the mesh's frame (`Portrait.camera_from_model`) and is taken out; without it, the
-    camera is taken to be right in front of the face. Raises `ValueError` for any other ending.
+    Files are in metres with y up, the face along +z and the middle of the bounding box in the origin: the
+    head's pose is taken out. Raises `ValueError` for any other ending.
     """
     path = Path(path)
-    write_together(mesh_files(head, path, pose))
+    write_together(mesh_files(head, path))
     return path
 
 
-def mesh_files(head: HeadMesh, path: Path, pose: Pose | None = None) -> dict[Path, bytes]:
+def mesh_files(head: HeadMesh, path: Path) -> dict[Path, bytes]:
     """The content of every file that `export_mesh` would write."""
     suffix = path.suffix.lower()
     if suffix == ".glb":
-        return {path: encode_glb(head, pose)}
+        return {path: encode_glb(head)}
     if suffix == ".obj":
-        return _encode_obj(head, path, pose)
+        return _encode_obj(head, path)
     if suffix == ".ply":
-        return {path: _encode_ply(head, pose)}
+        return {path: _encode_ply(head)}
     raise ValueError(f"A head is exported to .glb, .obj or .ply, got {str(path)!r}.")
 
 
-def encode_glb(head: HeadMesh, pose: Pose | None = None) -> bytes:
+def encode_glb(head: HeadMesh) -> bytes:
     """The head as the content of a GLB file, its texture as PNG inside."""
-    placed = _place(head, pose)
+    placed = _place(head)
     return glb_bytes(placed.vertices, head.faces, placed.normals, head.uv, encode_image(head.texture))
 
 
-def _place(head: HeadMesh, pose: Pose | None) -> _Placed:
-    rotation = np.eye(3, dtype=np.float32) if pose is None else pose.rotation.detach().numpy()
+def _place(head: HeadMesh) -> _Placed:
+    rotation = head.camera_from_head.rotation.numpy()
     vertices = (head.vertices @ rotation * GLTF_FROM_CAMERA).astype(np.float64)
     vertices -= (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     # Before the change to metres, in which the smallest triangles would count as having no area.
@@ -69,13 +67,13 @@ def _place(head: HeadMesh, pose: Pose | None) -> _Placed:
     return _Placed((vertices * METRES).astype(np.float32), normals.astype(np.float32))
 
 
-def _encode_obj(head: HeadMesh, path: Path, pose: Pose | None) -> dict[Path, bytes]:
+def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:
     import trimesh
     from trimesh.exchange.obj import export_obj
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import SimpleMaterial
 
-    placed = _place(head, pose)
+    placed = _place(head)
     name = "_".join(path.stem.split())  # readers of OBJ end a name at the first space
     image = Image.open(io.BytesIO(encode_image(head.texture)))
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]
@@ -96,11 +94,11 @@ def _encode_obj(head: HeadMesh, path: Path, pose: Pose | None) -> dict[Path, byt
     return {path.with_name(file): content for file, content in beside.items()} | {path: text.encode()}
 
 
-def _encode_ply(head: HeadMesh, pose: Pose | None) -> bytes:
+def _encode_ply(head: HeadMesh) -> bytes:
     import trimesh
     from trimesh.exchange.ply import export_ply
 
-    placed = _place(head, pose)
+    placed = _place(head)
     mesh = trimesh.Trimesh(
         placed.vertices,
         head.faces,

@@ -58,7 +58,7 @@ def side_view(
     portrait: Portrait, yaw: float, style: Literal["photo", "clay"] = "photo"
 ) -> UInt8[np.ndarray, "CELL CELL 3"]:
     """The head alone, turned to an absolute yaw (degrees) whatever the photo's pose."""
-    pose, camera = frame_head(portrait.head, yaw, 0.0, CELL, portrait.camera_from_model)
+    pose, camera = frame_head(portrait.head, yaw, 0.0, CELL)
     return render_view(portrait.head, pose, camera, style=style)
 
 

@@ -30,11 +30,11 @@ def save_reconstruction(
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
     """
     directory = Path(directory)
-    pose, head = portrait.camera_from_model, portrait.head
-    glb = encode_glb(head, pose)
+    head = portrait.head
+    glb = encode_glb(head)
     files = {directory / "head.glb": glb}
-    files |= mesh_files(head, directory / "head.obj", pose)
-    files |= mesh_files(head, directory / "head.ply", pose)
+    files |= mesh_files(head, directory / "head.obj")
+    files |= mesh_files(head, directory / "head.ply")
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))

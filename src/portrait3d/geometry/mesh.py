@@ -1,6 +1,6 @@
 """Triangle meshes: the face model's, and the stitched head that users export."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+
+from portrait3d.geometry.pose import Pose
 
 
 class HeadPart(IntEnum):
@@ -45,6 +47,8 @@ class HeadMesh:
     """Texture coordinates in [0, 1], float32; (0, 0) is the texture's top left corner."""
     texture: UInt8[np.ndarray, "Ht Wt 3"]
     """RGB."""
+    camera_from_head: Pose = field(default_factory=Pose.identity)
+    """The head's pose in the mesh's frame; by default it looks straight at the camera."""
 
     @property
     def colors(self) -> UInt8[np.ndarray, "V 3"]:
@@ -57,8 +61,8 @@ class HeadMesh:
     def export(self, path: str | Path) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
-        Files are written in metres with y up and the face along +z, as glTF asks. Raises `ValueError` for
-        any other ending.
+        Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
+        in the photo. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 

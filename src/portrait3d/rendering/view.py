@@ -59,14 +59,10 @@ def render_view(
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def frame_head(
-    head: HeadMesh, yaw: float, pitch: float, size: int, head_pose: Pose | None = None
-) -> tuple[Pose, Camera]:
+def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pose, Camera]:
     """Pose and camera that show a whole head from the front (0, 0) or a side, in size x size pixels.
 
     Angles are in degrees and absolute: yaw > 0 turns the face to the picture's right, pitch > 0 up.
-    `head_pose` is the head's pose in the mesh's frame (`Portrait.camera_from_model`); without it the head
-    counts as looking straight at the camera.
     """
     low, high = head.vertices.min(axis=0), head.vertices.max(axis=0)
     middle = torch.from_numpy((low + high) / 2).float()
@@ -77,10 +73,8 @@ def frame_head(
         torch.tensor(0.0),
         torch.tensor([0.0, 0.0, DISTANCE]),
     )
-    centred = Pose(torch.eye(3), -middle)
-    if head_pose is not None:
-        upright = Pose(head_pose.rotation.transpose(-1, -2), torch.zeros(3))
-        centred = upright @ centred
+    upright = Pose(head.camera_from_head.rotation.T, torch.zeros(3))
+    centred = upright @ Pose(torch.eye(3), -middle)
     focal = size / 2 * math.sqrt(DISTANCE**2 - radius**2) / radius
     camera = Camera(torch.tensor(focal), torch.tensor([size / 2, size / 2]), size, size)
     return turn @ centred, camera
