@@ -16,6 +16,8 @@ SPIKE = 6.0
 """A pixel this far (mm) from the median of its neighbourhood is a spike."""
 JUMP, SKIN_JUMP = 25.0, 40.0
 """Triangles that span more depth (mm) are cut, those of the steep cheek and chin later."""
+BALD = 0.02
+"""Share of hair in the head, its rim left out, below which the scalp is skin."""
 OVERLAP = 2
 """Pixels by which the sheet continues over the face model, at the model's own depth."""
 SNAP = 6.0
@@ -52,6 +54,12 @@ def head_region(labels: UInt8[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"]
     area = np.bincount(pieces.ravel())
     area[0] = 0
     return np.isin(pieces, np.flatnonzero(area >= max(1, 0.02 * area.max())))
+
+
+def is_bald(labels: UInt8[np.ndarray, "H W"]) -> bool:
+    """Whether no hair is wider than a few pixels: what is called so is the head's blurred rim."""
+    hair = ndimage.binary_erosion(np.isin(labels, (HAIR, HEADWEAR)), iterations=2)
+    return bool(hair.sum() < BALD * np.isin(labels, HEAD).sum())
 
 
 def nearest(

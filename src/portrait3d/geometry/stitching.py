@@ -23,6 +23,7 @@ from portrait3d.geometry.sheet import (
     beside,
     hair_back,
     head_region,
+    is_bald,
     lift,
     lift_ears,
     settle_depth,
@@ -37,8 +38,6 @@ RIM = 1.5
 """Width of the outline (pixels of the crop) whose colours are taken from further inside."""
 HAIR_RIM = 5.0
 """The same for hair, whose parsed outline is further off and which the background shines through."""
-BALD = 0.02
-"""Share of hair in the head, its rim left out, below which the scalp is skin."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +155,7 @@ def under_hair(
 ) -> Bool[np.ndarray, " V"]:
     """Vertices of the backing that take the hair's colour: the scalp, and what hair beside the face hides."""
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    if ndimage.binary_erosion(hair, iterations=2).sum() < BALD * region.sum():
+    if is_bald(labels):
         return np.zeros(len(vertices), bool)
     height, width = labels.shape
     column, row = np.floor(model.pixels(vertices)).astype(np.int64).clip(0, [width - 1, height - 1]).T
@@ -215,7 +214,8 @@ def paint(
     fine = as_planes(picture)
     coarse = resample(fine, (height, width))
     # Colours mix with the background's at the rim: take them from further inside. The neck keeps its own.
-    depth_inside = ndimage.distance_transform_edt(coverage > 0.5)
+    inner = (coverage > 0.5) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
+    depth_inside = ndimage.distance_transform_edt(inner)
     rim = np.where(np.isin(labels, (HAIR, HEADWEAR)), HAIR_RIM, RIM)
     trusted = resample(torch.from_numpy(np.clip(depth_inside - rim, 0, 1)).float()[None], whole)[0]
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.filling import as_planes, push_pull
-from portrait3d.geometry.sheet import HEAD, NECK
+from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing.drawing import Drawing, Window, draw, sample
 from portrait3d.reposing.matte import Layer, cut_out
@@ -33,6 +33,8 @@ SETTLED = 3.0
 """Up to this turn (degrees) the details that the layers lose are blended back."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
+REACH = 48
+"""How far from where they are (pixels of the head crop) head and neck may come."""
 LAYER_GAP = 3.0
 """The photographed front hides what is behind it even if that pokes out by this much, mm."""
 
@@ -66,10 +68,10 @@ class Reposer:
 
     def __init__(self, portrait: Portrait) -> None:
         self.portrait = portrait
-        portrait = self.drawn = reduced(portrait, LARGEST / max(crop_window(portrait).shape))
+        portrait = self.drawn = reduced(portrait, LARGEST / max(turning_window(portrait).shape))
         crop, pixels = portrait.head_crop, portrait.photo.pixels
         height, width = pixels.shape[:2]
-        self.window = crop_window(portrait)
+        self.window = turning_window(portrait)
         rows, columns = self.window.rows, self.window.columns
         self.picture = as_planes(pixels[rows, columns])
         labels = portrait.head_parsing.head_labels
@@ -81,7 +83,8 @@ class Reposer:
         neck = neck_surface(portrait, self.rest)
         self.neck_surface = neck[0] if neck else None
         under_chin = neck[1] if neck else np.zeros(labels.shape, bool)
-        rim = np.clip(ndimage.distance_transform_edt(np.isin(labels, HEAD)) - RIM, 0, 1)
+        inner = np.isin(labels, HEAD) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
+        rim = np.clip(ndimage.distance_transform_edt(inner) - RIM, 0, 1)
         extra = torch.from_numpy(np.stack([hole, under_chin, rim])).float()
         restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
         head, throat, body, self.hole, behind_chin, inside = restored
@@ -133,7 +136,7 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], pixels: UInt8[np.ndarray, "H W 3"]
     ) -> UInt8[np.ndarray, "H W 3"]:
         """Put a picture that was drawn smaller into a copy of the photo, only where it differs from it."""
-        window = crop_window(self.portrait)
+        window = turning_window(self.portrait)
         changed = ((picture - self.picture).abs().amax(0) > 0.5 / 255).float().numpy()
         changed = torch.from_numpy(ndimage.grey_dilation(changed, (5, 5)))
         # The reduced window begins on a whole pixel of its own: go by the photo's coordinates.
@@ -184,13 +187,28 @@ class Reposer:
     def _to_crop(
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
-        """The composed window as the head crop sees it, and its holes."""
-        crop, rows, columns = self.drawn.head_crop, self.window.rows, self.window.columns
-        pixels = self.drawn.photo.pixels.copy()
-        pixels[rows, columns] = as_bytes(picture)
-        holes = np.zeros_like(pixels)
-        holes[rows, columns] = as_bytes(unknown)
-        return crop.extract(pixels), (crop.extract(holes)[:1] > 0.2).float()
+        """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
+        places, inside = self._places
+        shrink = max(1, int(self.drawn.head_crop.side / self.drawn.head_crop.size / 1.5))
+        values = torch.cat([picture.clamp(0, 1), unknown])
+        if shrink > 1:
+            values = F.avg_pool2d(values, shrink, ceil_mode=True, count_include_pad=False)
+        seen = sample(values, places / shrink) * inside
+        return self._around + (seen[:3] - self._around) * inside, (seen[3:] > 0.2).float()
+
+    @cached_property
+    def _around(self) -> Float[Tensor, "3 S S"]:
+        """The photo in the head crop."""
+        return self.drawn.head_crop.extract(self.drawn.photo.pixels)
+
+    @cached_property
+    def _places(self) -> tuple[Float[Tensor, "2 S S"], Float[Tensor, "1 S S"]]:
+        """Where the head crop's pixels lie in the window, and 1 for those that do."""
+        crop, (height, width) = self.drawn.head_crop, self.window.shape
+        centres = crop.camera().pixel_centres()
+        places = crop.photo_from_crop(centres) - torch.tensor([self.window.left, self.window.top])
+        inside = ((places > 0) & (places < torch.tensor([width, height]))).all(-1)
+        return places.permute(2, 0, 1), inside[None].float()
 
     def _from_crop(self, values: Float[Tensor, "3 S S"]) -> Float[Tensor, "3 h w"]:
         """A picture of the head crop in the window."""
@@ -221,11 +239,16 @@ def as_bytes(picture: Float[Tensor, "C h w"]) -> UInt8[np.ndarray, "h w C"]:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def crop_window(portrait: Portrait) -> Window:
-    """The part of the photo that the head crop covers."""
+def turning_window(portrait: Portrait) -> Window:
+    """The part of the photo that head and neck may reach when they turn."""
     height, width = portrait.photo.pixels.shape[:2]
-    size = float(portrait.head_crop.size)
-    corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
+    size = portrait.head_crop.size
+    row, column = np.nonzero(np.isin(portrait.head_parsing.head_labels, (*HEAD, NECK)))
+    if not len(row):
+        row = column = np.arange(size)
+    left, right = max(column.min() - REACH, 0), min(column.max() + 1 + REACH, size)
+    top, bottom = max(row.min() - REACH, 0), min(row.max() + 1 + REACH, size)
+    corners = torch.tensor([[x, y] for x in (left, right) for y in (top, bottom)], dtype=torch.float32)
     corners = portrait.head_crop.photo_from_crop(corners).numpy()
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, [width - 1, height - 1])
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), [left + 1, top + 1], [width, height])

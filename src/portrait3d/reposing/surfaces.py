@@ -122,7 +122,7 @@ def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"
 
 
 def on_neck(head: HeadMesh, at_rest: Turn, labels: UInt8[np.ndarray, " V"]) -> Bool[np.ndarray, " F"]:
-    """Triangles of the model's neck, which the photo's own neck replaces; `labels` are the vertices' pixels'."""
+    """Triangles of the model's neck, which the photo's own neck replaces; `labels`: of the vertices."""
     inner = (head.vertices - at_rest.translation) @ at_rest.rotation
     low = (inner[:, 1] > 62) & ~((inner[:, 2] < 5) & (inner[:, 1] < 75))
     bare = np.isin(head.part, (HeadPart.REST, HeadPart.FACE))
