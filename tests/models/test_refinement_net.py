@@ -57,15 +57,15 @@ def test_one_batch_can_be_learned() -> None:
     holes[..., 20:40, 10:30] = 1
     original = image + 0.3 * holes
     net = RefinementNet("light", [8, 12, 16, 16, 16]).train()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(40):
         loss = (net(image, holes) - original).abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert min(losses) < losses[0] / 5
+    assert min(losses) < losses[0] / 3
 
 
 def test_the_discriminator_scores_patches_at_every_scale() -> None:

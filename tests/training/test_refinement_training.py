@@ -52,6 +52,7 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     losses = generator_losses(batch["image"], batch, Planes(), discriminator, CONFIG)
     expected = (
         CONFIG.color_weight * losses["color"]
+        + CONFIG.hole_weight * losses["holes"]
         + CONFIG.feature_weight * losses["features"]
         + CONFIG.adversarial_weight * losses["adversarial"]
     )

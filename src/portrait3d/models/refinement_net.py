@@ -87,9 +87,11 @@ class LightUNet(nn.Module):
 def _convolution(
     given: int, wanted: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
+    # Leaky, because adding nothing is nearly right almost everywhere: plain ReLUs soon die before the last
+    # layer.
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(given, wanted, kernel, stride, padding, dilation, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(wanted), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, nn.BatchNorm2d(wanted), nn.LeakyReLU(0.1, inplace=True))
 
 
 class GlobalGenerator(nn.Module):

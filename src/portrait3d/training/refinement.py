@@ -36,7 +36,7 @@ class RefinementTrainingConfig:
     """Use research-only photos too, which makes the weights non-commercial research only."""
     preset: str = "light"
     """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
-    size: int = 96
+    size: int = 64
     """Side of the training windows, cut from 256 px head crops at the head's outline."""
     batch: int = 8
     """Damaged photos in a batch."""
@@ -48,15 +48,18 @@ class RefinementTrainingConfig:
     """Channels of the discriminators' first layers; 64 in pix2pixHD."""
     color_weight: float = 4.0
     """Of Eq. 10."""
+    hole_weight: float = 4.0
+    """Of the l1 over the holes of photos once more: they are a small part of a picture that is mostly right
+    as it is, and with Eq. 10 alone, training hardly leaves doing nothing."""
     feature_weight: float = 1.0
     """Of Eq. 13."""
     adversarial_weight: float = 0.1
     """Of Eq. 11."""
-    adversarial_after: float = 0.3
+    adversarial_after: float = 0.6
     """Part of the training after which the discriminator joins in."""
     feature_levels: int = 3
     """Levels of EfficientNet-Lite0's features, of four."""
-    feature_photos: int = 3
+    feature_photos: int = 2
     """Photos of each batch whose features are compared, which cost as much as everything else."""
     vgg: Path | None = None
     """VGG-19 weights (safetensors) for the features of the paper; EfficientNet-Lite0 without."""
@@ -130,14 +133,27 @@ def generator_losses(
         wanted = features(original[compared])
     losses = {
         "color": color_loss(turned, coarse, known, restored, original),
+        "holes": hole_loss(restored, original, batch["holes"][: len(original)]),
         "features": perceptual_loss(features(restored[compared]), wanted),
     }
-    total = config.color_weight * losses["color"] + config.feature_weight * losses["features"]
+    weights = {
+        "color": config.color_weight,
+        "holes": config.hole_weight,
+        "features": config.feature_weight,
+    }
+    total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
     if discriminator is not None:
         turned_scores = discriminator(turned) if len(turned) else []
         losses["adversarial"] = generator_adversarial_loss(turned_scores, discriminator(restored))
         total = total + config.adversarial_weight * losses["adversarial"]
     return {"total": total, **losses}
+
+
+def hole_loss(
+    restored: Float[Tensor, "R 3 S S"], original: Float[Tensor, "R 3 S S"], holes: Float[Tensor, "R 1 S S"]
+) -> Float[Tensor, ""]:
+    """The l1 over the holes of photos, a mean over pixels and channels (Liu et al., ECCV 2018)."""
+    return ((restored - original).abs() * holes).sum() / (3 * holes.sum()).clamp_min(1)
 
 
 def discriminator_loss(
