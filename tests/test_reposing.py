@@ -74,6 +74,21 @@ def test_the_refined_picture_is_used_in_holes_only(reposer: Reposer) -> None:
     assert changed[unknown > 0.9].mean() > 0.8
 
 
+def test_large_photos_are_drawn_smaller_and_stay_the_same_elsewhere(
+    portrait: Portrait, reposer: Reposer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portrait3d.reposing.reposer.LARGEST", 120)
+    small = Reposer(portrait)
+    assert max(small.window.shape) <= 122
+    own = small.coarse_turn(HeadAngles(0.0, 0.0, 0.0))
+    assert np.array_equal(small.composite(own), portrait.photo.pixels)
+    angles = HeadAngles(12.0, 0.0, 0.0)
+    turned = small.composite(small.coarse_turn(angles))
+    exact = reposer.composite(reposer.coarse_turn(angles))
+    assert np.array_equal(turned[:10], portrait.photo.pixels[:10])
+    assert np.abs(turned.astype(int) - exact).mean() < 6
+
+
 def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:
     angles = HeadAngles(10.0, -5.0, 3.0)
     first = reposer.coarse_turn(angles)

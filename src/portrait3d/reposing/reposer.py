@@ -77,8 +77,8 @@ class Reposer:
         labels = portrait.head_parsing.head_labels
         probabilities = portrait.head_parsing.head_probabilities
         maps = torch.stack([probabilities[list(HEAD)].sum(0), probabilities[NECK], probabilities[BODY]])
-        hole = hole_weight(maps[0].numpy(), maps[1].numpy())
         self.rest = Turn(portrait.camera_from_model, portrait.pose)
+        hole = hole_weight(maps[0].numpy(), maps[1].numpy()) * moving_share(portrait, self.rest)
         self.front_surface, self.back_surface = head_surfaces(portrait, self.rest)
         neck = neck_surface(portrait, self.rest)
         self.neck_surface = neck[0] if neck else None
@@ -261,6 +261,15 @@ def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) 
     weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
     from_neck = ndimage.distance_transform_edt(neck < 0.3)
     return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+
+
+def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:
+    """1 where head, hair and neck move with the head; 0 at the shoulders, where nothing comes to light."""
+    crop, size = portrait.head_crop, portrait.head_crop.size
+    pixels = crop.photo_from_crop(crop.camera().pixel_centres()).reshape(-1, 2)
+    depth = torch.full((len(pixels),), float(at_rest.pivot[2]))
+    points = portrait.camera.unproject(pixels, depth).double().numpy()
+    return np.clip((at_rest.following(points).reshape(size, size) - 0.03) / 0.12, 0, 1)
 
 
 def neck_layer(
