@@ -51,7 +51,8 @@ at its default.
 
 Intersection over union with the teacher's labels, pixels summed over the photos of the validation split
 (nobody in it was trained on), in the photos' own pixels; crops placed by the teacher's landmarks, mean
-of the crop and its mirror image. `portrait3d evaluate parsing --data DIR` prints the same.
+of the crop and its mirror image. `portrait3d evaluate parsing --data DIR` prints the same. The weights are
+the best of the run's evaluations on this very split.
 
 {table}
 
