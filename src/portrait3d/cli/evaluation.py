@@ -72,7 +72,7 @@ def parsing(
     net = load_network(ParsingNet, weights(models, "parsing"))
     with working("Parsing", quiet=json):
         scores = evaluate_parsing(net, data, limit=limit, research=research, sheet=sheet)
-    rows = [{"photos": score.folder, "count": score.photos, **score.iou} for score in scores]
+    rows = [{"folder": score.folder, "photos": score.photos, **score.iou} for score in scores]
     show("Parsing, IoU to the labels", rows, json=json)
 
 
