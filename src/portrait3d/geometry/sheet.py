@@ -221,9 +221,10 @@ def skirt(sheet: Sheet) -> Sheet:
     """A band from the sheet's outer rim straight back, so that turned heads show no slit behind it."""
     faces = sheet.faces
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = edges[sheet.rim[edges].all(axis=1)]
     size = len(sheet.vertices)
     forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
-    open_edges = edges[~np.isin(forward, backward) & sheet.rim[edges].all(axis=1)]
+    open_edges = edges[~np.isin(forward, backward)]
     used, ends = np.unique(open_edges, return_inverse=True)
     a, b = ends.reshape(-1, 2).T
     front = sheet.vertices[used]

@@ -219,7 +219,11 @@ def paint(
     rim = np.where(np.isin(labels, (HAIR, HEADWEAR)), HAIR_RIM, RIM)
     trusted = resample(torch.from_numpy(np.clip(depth_inside - rim, 0, 1)).float()[None], whole)[0]
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]
-    photo = push_pull(fine, torch.maximum(trusted, resample(neck, whole)[0]))
+    trusted = torch.maximum(trusted, resample(neck, whole)[0])
+    half = (atlas.size // 2, atlas.size // 2)
+    sure = (resample(trusted[None], half)[0] > 0.99).float()
+    filled = resample(push_pull(resample(fine, half), sure), whole)
+    photo = filled + (fine - filled) * trusted
 
     inside = ndimage.binary_erosion(coverage > 0.8, iterations=2)
     colours = coarse.numpy().transpose(1, 2, 0)
