@@ -184,12 +184,15 @@ def portraits(
 
 
 def photo_paths(data: Path, research: bool) -> Iterator[Path]:
-    """The photos of a labelled root's validation split, or all pictures in a plain folder."""
+    """A photo of everybody in a labelled root's validation split, or all pictures in a plain folder."""
     from portrait3d.data.photos import OPEN_FOLDERS, PhotoFolder
 
     if any((data / name / "index.csv").is_file() for name in OPEN_FOLDERS):
+        shown: set[str] = set()
         for photo in PhotoFolder(data, research=research, split="val"):
-            yield data / photo.folder / "images" / f"{photo.name}.jpg"
+            if photo.person not in shown:
+                shown.add(photo.person)
+                yield data / photo.folder / "images" / f"{photo.name}.jpg"
         return
     endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
     yield from sorted(path for path in data.iterdir() if path.suffix.lower() in endings)
