@@ -9,9 +9,9 @@ from torch import Tensor
 
 from portrait3d.geometry.filling import push_pull, resample
 
-RADIUS, SMOOTHNESS = 6, 1e-4
+RADIUS, SMOOTHNESS = 3, 1e-4
 """Window (pixels of the reduced picture) and regularisation of the guided filter."""
-REDUCED = 448
+REDUCED = 256
 """Longest side at which the filter's coefficients are computed."""
 CONTRAST = 1.6
 """Steepening of the filtered matte about one half."""
