@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portrait3d.data.model_views import FittedHead, SkinModel, render_model_views
+from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.turning import HeadView, steep_face, turned
 from portrait3d.models.head_model import HeadModel
 
@@ -16,9 +16,9 @@ def skin() -> SkinModel:
 
 
 @pytest.fixture(scope="session")
-def mean_head(skin: SkinModel) -> FittedHead:
+def mean_head(skin: SkinModel) -> HeadInCrop:
     """The mean head, frontal, in a head crop of half the usual resolution."""
-    return FittedHead(
+    return HeadInCrop(
         vertices=skin.mean,
         rotation=np.eye(3),
         translation=np.array([0.0, 0.0, 1000.0]),
@@ -27,7 +27,7 @@ def mean_head(skin: SkinModel) -> FittedHead:
     )
 
 
-def bald_view(skin: SkinModel, head: FittedHead) -> HeadView:
+def bald_view(skin: SkinModel, head: HeadInCrop) -> HeadView:
     """A bald head in front of nothing, with the model's own depth."""
     views = render_model_views(skin, head, 0.0)
     shown = np.isfinite(views.skin) & ~views.is_neck
@@ -52,11 +52,11 @@ def bald_view(skin: SkinModel, head: FittedHead) -> HeadView:
 
 
 @pytest.fixture(scope="session")
-def frontal(skin: SkinModel, mean_head: FittedHead) -> HeadView:
+def frontal(skin: SkinModel, mean_head: HeadInCrop) -> HeadView:
     return bald_view(skin, mean_head)
 
 
 @pytest.fixture(scope="session")
-def aside(skin: SkinModel, mean_head: FittedHead) -> HeadView:
+def aside(skin: SkinModel, mean_head: HeadInCrop) -> HeadView:
     """The same head turned by 10 degrees, drawn from the model, not warped."""
     return bald_view(skin, turned(mean_head, np.radians(10), 0.0))

@@ -13,13 +13,13 @@ from portrait3d.data.inflation import (
     inflated_height,
     neighbours,
 )
-from portrait3d.data.model_views import FittedHead, SkinModel, render_model_views
+from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.turning import HeadView
 
 HAIR, NECK = 2, 6
 
 
-def with_hair(labels: np.ndarray, skin: SkinModel, head: FittedHead, thickness: float = 16.0) -> np.ndarray:
+def with_hair(labels: np.ndarray, skin: SkinModel, head: HeadInCrop, thickness: float = 16.0) -> np.ndarray:
     """A cap of hair down to the brows, as thick as asked for at the silhouette, and locks beside the face."""
     views = render_model_views(skin, head, thickness)
     rows, columns = np.mgrid[: head.size, : head.size] + 0.5
@@ -31,12 +31,12 @@ def with_hair(labels: np.ndarray, skin: SkinModel, head: FittedHead, thickness: 
 
 
 @pytest.fixture(scope="module")
-def haired(frontal: HeadView, skin: SkinModel, mean_head: FittedHead) -> np.ndarray:
+def haired(frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop) -> np.ndarray:
     return with_hair(frontal.labels, skin, mean_head)
 
 
 @pytest.fixture(scope="module")
-def inflated(haired: np.ndarray, skin: SkinModel, mean_head: FittedHead) -> PseudoDepth:
+def inflated(haired: np.ndarray, skin: SkinModel, mean_head: HeadInCrop) -> PseudoDepth:
     return inflate(haired, np.ones_like(haired, bool), skin, mean_head)
 
 
@@ -68,7 +68,7 @@ def test_the_crown_is_rounder_than_a_plate(inflated: PseudoDepth, haired: np.nda
 
 
 def test_a_mirrored_head_gets_mirrored_depth(
-    inflated: PseudoDepth, haired: np.ndarray, skin: SkinModel, mean_head: FittedHead
+    inflated: PseudoDepth, haired: np.ndarray, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     mirrored = np.array([0, 1, 2, 4, 3, 5, 6, 7, 8], np.uint8)[haired[:, ::-1]]
     other = inflate(mirrored, np.ones_like(mirrored, bool), skin, mean_head)
@@ -79,7 +79,7 @@ def test_a_mirrored_head_gets_mirrored_depth(
 
 
 def test_there_is_no_depth_outside_the_photo(
-    haired: np.ndarray, skin: SkinModel, mean_head: FittedHead
+    haired: np.ndarray, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     inside = np.ones_like(haired, bool)
     inside[:40] = False
@@ -90,7 +90,7 @@ def test_there_is_no_depth_outside_the_photo(
 
 
 def test_the_thickness_at_the_outline_is_found(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     for thickness in (8.0, 24.0):
         labels = with_hair(frontal.labels, skin, mean_head, thickness)

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from portrait3d.data.model_views import FittedHead, SkinModel, render_model_views
+from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.turning import HeadView
 
 
-def fit_of(head: FittedHead) -> HeadFit:
+def fit_of(head: HeadInCrop) -> HeadFit:
     return HeadFit(np.zeros(80), np.zeros(64), head)
 
 
 def test_a_skull_inside_the_head_is_left_alone(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     found = pull_skull_inside(skin, fit_of(mean_head), frontal.labels, np.ones_like(frontal.region))
     assert np.abs(found.identity).max() == 0
@@ -22,7 +22,7 @@ def test_a_skull_inside_the_head_is_left_alone(
 
 
 def test_a_large_skull_is_pulled_back_and_the_face_stays(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     identity = np.zeros(80)
     identity[np.abs(skin.identity[:, :, 1]).max(axis=1).argmax()] = 2.0
@@ -31,7 +31,7 @@ def test_a_large_skull_is_pulled_back_and_the_face_stays(
     head.vertices[skin.face_mask < 0.1] *= [1.08, 1.08, 1.0]
     inside = np.ones_like(frontal.region)
 
-    def outside(head: FittedHead) -> float:
+    def outside(head: HeadInCrop) -> float:
         views = render_model_views(skin, head, 0.0)
         return share_outside(np.isfinite(views.skin) & ~views.is_neck & ~views.is_ear, frontal.labels)
 
@@ -43,7 +43,7 @@ def test_a_large_skull_is_pulled_back_and_the_face_stays(
 
 
 def test_what_the_photo_cuts_off_does_not_count(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop
 ) -> None:
     inside = np.ones_like(frontal.region)
     inside[:45] = False

@@ -8,7 +8,7 @@ from PIL import Image
 
 from portrait3d.data.depth_views import load_sources
 from portrait3d.data.fits import FaceFits
-from portrait3d.data.model_views import FittedHead, SkinModel
+from portrait3d.data.model_views import HeadInCrop, SkinModel
 from portrait3d.data.pairs import cut_photo, head_crop_of, portrait_pair, share_cut
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.data.synthetic import SyntheticHeads
@@ -43,7 +43,7 @@ def photo_of(view: HeadView, root: Path) -> LabelledPhoto:
     )
 
 
-def fits_of(head: FittedHead, residual: float = 0.003) -> FaceFits:
+def fits_of(head: HeadInCrop, residual: float = 0.003) -> FaceFits:
     """A perfect fit of the mean head in the middle of the photo."""
     return FaceFits(
         names=np.array(["a"]),
@@ -64,7 +64,7 @@ def fits_of(head: FittedHead, residual: float = 0.003) -> FaceFits:
 
 
 def test_a_portrait_becomes_a_pair(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead, tmp_path: Path
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop, tmp_path: Path
 ) -> None:
     photo = photo_of(frontal, tmp_path)
     found = portrait_pair(photo, fits_of(mean_head), 0, skin, np.random.default_rng(0))
@@ -79,14 +79,14 @@ def test_a_portrait_becomes_a_pair(
 
 
 def test_a_poor_fit_is_left_out(
-    frontal: HeadView, skin: SkinModel, mean_head: FittedHead, tmp_path: Path
+    frontal: HeadView, skin: SkinModel, mean_head: HeadInCrop, tmp_path: Path
 ) -> None:
     photo = photo_of(frontal, tmp_path)
     found = portrait_pair(photo, fits_of(mean_head, residual=0.04), 0, skin, np.random.default_rng(0))
     assert found == "fit 0.040"
 
 
-def test_labels_and_picture_are_cut_alike(frontal: HeadView, mean_head: FittedHead, tmp_path: Path) -> None:
+def test_labels_and_picture_are_cut_alike(frontal: HeadView, mean_head: HeadInCrop, tmp_path: Path) -> None:
     photo = photo_of(frontal, tmp_path)
     image, labels, inside = cut_photo(photo, head_crop_of(fits_of(mean_head), 0))
     assert image.shape == (256, 256, 3)

@@ -4,22 +4,22 @@ import math
 
 import numpy as np
 
-from portrait3d.data.model_views import FittedHead, SkinModel
+from portrait3d.data.model_views import HeadInCrop, SkinModel
 from portrait3d.data.turning import HEAD_PIVOT, HeadView, turn_view, turned
 
 
-def test_turning_leaves_the_pivot_in_place(mean_head: FittedHead) -> None:
+def test_turning_leaves_the_pivot_in_place(mean_head: HeadInCrop) -> None:
     moved = turned(mean_head, math.radians(14), math.radians(-5))
     before = mean_head.rotation @ HEAD_PIVOT + mean_head.translation
     np.testing.assert_allclose(moved.rotation @ HEAD_PIVOT + moved.translation, before, atol=1e-9)
 
 
-def test_positive_yaw_turns_the_face_to_the_right_of_the_picture(mean_head: FittedHead) -> None:
+def test_positive_yaw_turns_the_face_to_the_right_of_the_picture(mean_head: HeadInCrop) -> None:
     forward = turned(mean_head, math.radians(10), 0.0).rotation @ [0.0, 0.0, -1.0]
     assert math.isclose(math.degrees(math.atan2(forward[0], -forward[2])), 10)
 
 
-def test_positive_pitch_looks_up(mean_head: FittedHead) -> None:
+def test_positive_pitch_looks_up(mean_head: HeadInCrop) -> None:
     forward = turned(mean_head, 0.0, math.radians(6)).rotation @ [0.0, 0.0, -1.0]
     assert forward[1] < 0
 

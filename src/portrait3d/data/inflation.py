@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.sparse.linalg import splu
 
 from portrait3d.data.model_views import (
-    FittedHead,
+    HeadInCrop,
     ModelViews,
     SkinModel,
     nearest_value,
@@ -73,7 +73,7 @@ class PseudoDepth:
     """Share of the hair before the face that ended behind it."""
 
 
-def hair_thickness(labels: UInt8[np.ndarray, "H W"], model: SkinModel, head: FittedHead) -> float:
+def hair_thickness(labels: UInt8[np.ndarray, "H W"], model: SkinModel, head: HeadInCrop) -> float:
     """Median distance (mm) from the bald head's outline to the hair's over the top half of the head.
 
     12 where the photo's border cuts the outline everywhere; clamped to 2..45.
@@ -99,7 +99,7 @@ def inflate(
     labels: UInt8[np.ndarray, "H W"],
     inside: Bool[np.ndarray, "H W"],
     model: SkinModel,
-    head: FittedHead,
+    head: HeadInCrop,
     config: InflationConfig | None = None,
 ) -> PseudoDepth:
     """Estimate the depth of everything above the neck.
@@ -205,7 +205,7 @@ def rim_depth(
 
 
 def ear_depth(
-    labels: UInt8[np.ndarray, "H W"], views: ModelViews, region: Bool[np.ndarray, "H W"], head: FittedHead
+    labels: UInt8[np.ndarray, "H W"], views: ModelViews, region: Bool[np.ndarray, "H W"], head: HeadInCrop
 ) -> Float[np.ndarray, "H W"]:
     """The model's ears shifted onto the parsed ones; parsed pixels beyond them take the nearest value."""
     result = np.zeros(labels.shape)

@@ -53,7 +53,7 @@ class SkinModel:
 
 
 @dataclass(frozen=True, slots=True)
-class FittedHead:
+class HeadInCrop:
     """A head model fitted to one photo; the crop's camera has its principal point in the middle."""
 
     vertices: Float[np.ndarray, "V 3"]
@@ -105,7 +105,7 @@ class ModelViews:
     """Pixels and depth of the middle of the two ears, smaller model x first."""
 
 
-def render_model_views(skin: SkinModel, head: FittedHead, thickness: float) -> ModelViews:
+def render_model_views(skin: SkinModel, head: HeadInCrop, thickness: float) -> ModelViews:
     """Render the depth images of `head` with hair of a given thickness (mm) on its scalp."""
     faces, mean = skin.faces, skin.mean
     on_face = skin.face_mask[faces].mean(axis=1) > 0.5

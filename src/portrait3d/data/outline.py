@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HEAD_CENTRE, FittedHead, SkinModel
+from portrait3d.data.model_views import HEAD_CENTRE, HeadInCrop, SkinModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class HeadFit:
 
     identity: Float[np.ndarray, "80"]
     expression: Float[np.ndarray, "64"]
-    head: FittedHead
+    head: HeadInCrop
 
 
 def pull_skull_inside(
@@ -82,7 +82,7 @@ def pull_skull_inside(
     return HeadFit(identity=identity, expression=fit.expression, head=head)
 
 
-def _shrink_skull(skin, head, skull, distance, tolerance) -> FittedHead:
+def _shrink_skull(skin, head, skull, distance, tolerance) -> HeadInCrop:
     """Draw what the model's modes could not bring inside towards the head's centre, fading into the face.
 
     The smallest of a few shrinkages that leaves less than 2 % of the skull's vertices outside; skulls of bald
@@ -104,7 +104,7 @@ def share_outside(skull: Bool[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W
     return float((skull & np.isin(labels, (0, 7))).sum() / max(skull.sum(), 1))
 
 
-def _step(skin, identity, expression, head, points, target, weight, noise) -> tuple[np.ndarray, FittedHead]:
+def _step(skin, identity, expression, head, points, target, weight, noise) -> tuple[np.ndarray, HeadInCrop]:
     """One Gauss-Newton step of identity, rotation and translation towards `target` pixels."""
     turned = head.vertices[points] @ head.rotation.T
     moved = turned + head.translation

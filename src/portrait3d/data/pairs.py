@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from portrait3d.data.depth_views import DepthViews
 from portrait3d.data.fits import FaceFits, FitConfig, fit_points
 from portrait3d.data.inflation import inflate
-from portrait3d.data.model_views import FittedHead, SkinModel, render_model_views
+from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.photos import ClipPair, LabelledPhoto
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
@@ -79,7 +79,7 @@ def portrait_pair(
     crop = head_crop_of(fits, row)
     image, labels, inside = cut_photo(photo, crop)
     identity, expression = np.split(fits.shape[row].astype(np.float64), [IDENTITIES])
-    head = FittedHead(
+    head = HeadInCrop(
         vertices=skin.vertices(identity, expression),
         rotation=fits.rotation[row].astype(np.float64),
         translation=fits.translation[row].astype(np.float64),
@@ -224,7 +224,7 @@ def _clip_views(photos, fits: FaceFits, index, points: MeshPoints, skin: SkinMod
     for k, photo in enumerate(photos):
         image, labels, inside = cut_photo(photo, wide)
         identity, expression = np.split(shape[k].astype(np.float64), [IDENTITIES])
-        head = FittedHead(
+        head = HeadInCrop(
             vertices=skin.vertices(identity, expression),
             rotation=pose.rotation[k].double().numpy(),
             translation=pose.translation[k].double().numpy(),

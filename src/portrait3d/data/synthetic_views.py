@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from portrait3d.data.depth_views import DepthViews
-from portrait3d.data.model_views import FittedHead
+from portrait3d.data.model_views import HeadInCrop
 from portrait3d.data.synthetic import (
     STYLES_TRAIN,
     STYLES_VALIDATION,
@@ -31,7 +31,7 @@ def head_view(view: SyntheticView) -> HeadView:
     labels = view.labels.numpy()
     depth = view.depth.double().numpy()
     region = np.isin(labels, HEAD_LABELS) & np.isfinite(depth)
-    head = FittedHead(
+    head = HeadInCrop(
         vertices=np.zeros((0, 3)),
         rotation=view.camera_from_model.rotation.double().numpy(),
         translation=view.camera_from_model.translation.double().numpy(),

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import FittedHead, ModelViews, SkinModel, render_model_views
+from portrait3d.data.model_views import HeadInCrop, ModelViews, SkinModel, render_model_views
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
@@ -36,10 +36,10 @@ class HeadView:
     """Supervision (mm), inf where there is none."""
     trust: Float[np.ndarray, "H W"]
     """Weight of the supervision, 0 to 1."""
-    head: FittedHead
+    head: HeadInCrop
 
 
-def turned(head: FittedHead, yaw: float, pitch: float) -> FittedHead:
+def turned(head: HeadInCrop, yaw: float, pitch: float) -> HeadInCrop:
     """The head turned by angles (radians, the project's signs) about the point where heads turn."""
     motion = Rotation.from_euler("yx", [-yaw, -pitch]).as_matrix()
     pivot = head.rotation @ HEAD_PIVOT + head.translation
@@ -55,7 +55,7 @@ def steep_face(views: ModelViews, min_cosine: float = 0.12) -> Float[np.ndarray,
     return np.where(views.face_cosine > min_cosine, views.face, np.inf)
 
 
-def turn_view(view: HeadView, skin: SkinModel, thickness: float, target: FittedHead) -> HeadView:
+def turn_view(view: HeadView, skin: SkinModel, thickness: float, target: HeadInCrop) -> HeadView:
     """Draw `view` as seen when its head has the pose of `target`.
 
     The lifted pixels move rigidly. Behind them stands the fitted head, its scalp thickened by the hair, in
@@ -88,7 +88,7 @@ def turn_view(view: HeadView, skin: SkinModel, thickness: float, target: FittedH
     )
 
 
-def _move_pixels(view: HeadView, target: FittedHead) -> tuple[Bool[np.ndarray, "H W"], dict[str, np.ndarray]]:
+def _move_pixels(view: HeadView, target: HeadInCrop) -> tuple[Bool[np.ndarray, "H W"], dict[str, np.ndarray]]:
     """The view's lifted pixels drawn in the target's view: where they are seen, and what of them."""
     size = target.size
     rows, columns = np.mgrid[:size, :size] + 0.5
