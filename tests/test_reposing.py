@@ -6,9 +6,10 @@ import torch
 from scipy import ndimage
 
 from portrait3d.geometry import Pose
+from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
-from portrait3d.reposing.motion import PIVOT, Turn, axis_angle
+from portrait3d.reposing.motion import Turn, axis_angle
 from synthetic_head import synthetic_portrait
 
 
@@ -101,7 +102,7 @@ def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:
 def test_the_head_turns_about_the_neck_and_hanging_hair_lags() -> None:
     pose = Pose(torch.eye(3), torch.tensor([0.0, 0.0, 900.0]))
     turn = Turn(pose, HeadAngles(20.0, 0.0, 0.0))
-    pivot = PIVOT + np.array([0, 0, 900.0])
+    pivot = HEAD_PIVOT + np.array([0, 0, 900.0])
     np.testing.assert_allclose(turn.apply(pivot[None]), pivot[None], atol=1e-9)
     nose = np.array([[0.0, 10.0, 835.0]])
     assert turn.apply(nose)[0, 0] > 30

@@ -5,10 +5,11 @@ import torch
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose, rotation_from_euler
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.backbones import ResNet18
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import DepthNet, head_region, predict_depth, uncovered_face
-from portrait3d.models.face_depth import HEAD_CENTER, render_face_depth
+from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
 
 
@@ -88,7 +89,7 @@ def test_face_depth_is_nearest_at_the_nose_and_ends_at_the_ears() -> None:
     row, column = divmod(int(flat.argmin()), 128)
     assert abs(column - 64) <= 2
     assert 56 < row < 90
-    assert float(face.center) == pytest.approx(1000 + HEAD_CENTER[2])
+    assert float(face.center) == pytest.approx(1000 + HEAD_CENTRE[2])
 
 
 def test_face_depth_of_a_mirrored_pose_is_mirrored() -> None:

@@ -1,7 +1,6 @@
 """What the commands print: progress and tables for people, JSON for programs, one line for a failure."""
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -110,13 +109,3 @@ def working(what: str, *, quiet: bool = False) -> Iterator[None]:
     else:
         with messages.status(what):
             yield
-
-
-def show_log(level: int = logging.INFO) -> None:
-    """Show the library's log on stderr."""
-    from rich.logging import RichHandler
-
-    handler = RichHandler(console=messages, show_path=False, markup=False)
-    logger = logging.getLogger("portrait3d")
-    logger.addHandler(handler)
-    logger.setLevel(level)

@@ -7,12 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 
-from portrait3d.models.face_depth import HEAD_CENTER
+from portrait3d.geometry.skin import HEAD_CENTRE, normals
 from portrait3d.models.head_model import HeadModel
 from portrait3d.rendering.rasterizer import rasterize
 
-HEAD_CENTRE = np.array(HEAD_CENTER)
-"""Centre of the head in the model frame, mm."""
 HAIRLESS_BELOW, HAIR_FADE = 70.0, 30.0
 """Height in the model frame (mm, y down) below which the skin carries no hair, and the fade above it."""
 
@@ -117,7 +115,7 @@ def render_model_views(skin: SkinModel, head: HeadInCrop, thickness: float) -> M
     cosines = triangle_cosines(camera_points, faces)
     hairy = np.clip(1 - skin.face_mask, 0, 1) * np.clip(1 - skin.ear_mask, 0, 1)
     hairy = hairy * np.clip((HAIRLESS_BELOW - low) / HAIR_FADE, 0, 1)
-    grown = head.vertices + thickness * hairy[:, None] * outward_normals(head.vertices, faces)
+    grown = head.vertices + thickness * hairy[:, None] * normals(head.vertices, faces)
 
     bare, thick = head.screen(head.vertices), head.screen(grown)
     bald_index, bald = render_depth(bare, faces, head.size)
@@ -159,21 +157,10 @@ def triangle_cosines(
 ) -> Float[np.ndarray, " F"]:
     """Cosine between each triangle's normal and the ray from it to the camera; > 0 faces the camera."""
     a, b, c = (points[faces[:, k]] for k in range(3))
-    normals = np.cross(b - a, c - a)
+    crosses = np.cross(b - a, c - a)
     centres = (a + b + c) / 3
-    lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(centres, axis=1)
-    return -(normals * centres).sum(axis=1) / np.maximum(lengths, 1e-9)
-
-
-def outward_normals(
-    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
-) -> Float[np.ndarray, "V 3"]:
-    """Unit vertex normals, area-weighted; zero at vertices of no triangle."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, faces[:, k], np.cross(b - a, c - a))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    lengths = np.linalg.norm(crosses, axis=1) * np.linalg.norm(centres, axis=1)
+    return -(crosses * centres).sum(axis=1) / np.maximum(lengths, 1e-9)
 
 
 def nearest_value(

@@ -11,7 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HEAD_CENTRE, HeadInCrop, SkinModel
+from portrait3d.data.model_views import HeadInCrop, SkinModel
+from portrait3d.geometry.skin import HEAD_CENTRE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

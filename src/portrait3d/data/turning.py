@@ -9,13 +9,12 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from portrait3d.data.model_views import HeadInCrop, ModelViews, SkinModel, render_model_views
+from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.warping import LONGEST_STEP
 
-HEAD_PIVOT = np.array([0.0, 50.0, 46.0])
-"""The point (model frame, mm) that moves least when people turn their heads, measured on clips."""
 BACKGROUND, FACE, HAIR = 0, 1, 2
 WALL_TRUST = 0.25
 """Trust in the model's surface where a turn uncovers it."""

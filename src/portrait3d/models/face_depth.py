@@ -8,12 +8,11 @@ from torch import Tensor
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
 from portrait3d.rendering.rasterizer import rasterize
 
-HEAD_CENTER = (0.0, -8.0, 40.0)
-"""The head's centre in the model frame, mm: depths are predicted relative to its."""
 LEAST_COSINE = 0.12
 """Where the face is seen flatter than this its depth is left out: it makes spikes on the far cheek."""
 
@@ -47,7 +46,7 @@ def render_face_depth(
     seen = fragments.face_index.clamp_min(0)
     steep = cosine.gather(1, seen.flatten(1)).view_as(seen) > LEAST_COSINE
     mask = (fragments.face_index >= 0) & steep
-    center = camera_from_model.apply(points.new_tensor(HEAD_CENTER).expand(len(points), 1, 3))[:, 0, 2]
+    center = camera_from_model.apply(points.new_tensor(HEAD_CENTRE).expand(len(points), 1, 3))[:, 0, 2]
     return FaceDepth(torch.where(mask, fragments.depth, torch.inf), mask, center)
 
 

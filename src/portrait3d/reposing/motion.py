@@ -5,10 +5,9 @@ import torch
 from jaxtyping import Float
 
 from portrait3d.geometry import Pose, rotation_from_euler
+from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.portrait import HeadAngles
 
-PIVOT = np.array([0.0, 50.0, 46.0])
-"""Where heads turn, in the model's frame (mm): 50 below and 46 behind its origin explains real clips best."""
 JAW, BEND = 62.0, 90.0
 """Height (mm below the model's origin) where neck and hanging hair begin to lag, and over which they do."""
 
@@ -21,7 +20,7 @@ class Turn:
         wanted = rotation_from_euler(*(torch.tensor(angle, dtype=torch.float64) for angle in angles)).numpy()
         self.rotation = camera_from_model.rotation.double().numpy()
         self.translation = camera_from_model.translation.double().numpy()
-        self.pivot = self.rotation @ PIVOT + self.translation
+        self.pivot = self.rotation @ HEAD_PIVOT + self.translation
         self.axis_angle = axis_angle(wanted @ self.rotation.T)
 
     @property

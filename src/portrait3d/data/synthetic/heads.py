@@ -20,12 +20,13 @@ from portrait3d.data.synthetic.styles import STYLES_TRAIN, HairStyle
 from portrait3d.data.synthetic.torso import Torso
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose, rotation_from_euler
+from portrait3d.geometry.skin import HEAD_CENTRE, HEAD_PIVOT
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.face_depth import HEAD_CENTER, render_face_depth
+from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_MARGIN, FACE_SIZE, HEAD_SIZE, HEAD_ZOOM
 
-PIVOT = torch.tensor([0.0, 50.0, 46.0])
+PIVOT = torch.tensor(HEAD_PIVOT, dtype=torch.float32)
 """The point (model frame, mm) about which heads turn."""
 COVERS_EARS = 12.0
 """Hair thicker than this at the sides (mm) presses the ears to the head when it hangs."""
@@ -198,7 +199,7 @@ def place(
 ) -> Pose:
     """The pose at which the landmarks' box has the head crop's scale, give or take a little."""
     marks = head.landmarks(head.vertices(coefficients))[0]
-    center = torch.tensor(HEAD_CENTER)
+    center = torch.tensor(HEAD_CENTRE, dtype=torch.float32)
     wanted = camera.height / (FACE_MARGIN * HEAD_ZOOM) * float(np.exp(rng.normal(0, 0.05)))
     shift = torch.from_numpy(rng.normal(0, 0.012, 2)).float() * camera.height
     depth = torch.tensor(900.0)
