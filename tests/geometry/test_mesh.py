@@ -1,9 +1,12 @@
 """Meshes and their normals."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
-from portrait3d.geometry import HeadMesh, vertex_normals
+from portrait3d.geometry import Binding, HeadMesh, Pose, vertex_normals
 
 SQUARE = torch.tensor([[0.0, 0.0, 9.0], [1.0, 0.0, 9.0], [1.0, 1.0, 9.0], [0.0, 1.0, 9.0]])
 FACES = torch.tensor([[0, 3, 1], [1, 3, 2]])
@@ -37,3 +40,62 @@ def head() -> HeadMesh:
 
 def test_vertex_colours_come_from_the_texture() -> None:
     assert head().colors[:, 0].tolist() == [0, 255, 0, 0]
+
+
+def bound_head() -> HeadMesh:
+    """The first two corners follow two model vertices, the third both by halves, the fourth none."""
+    index = np.array([[0, 1, 1], [1, 0, 0], [0, 1, 0], [2, 2, 2]])
+    weight = np.array([[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 0]], np.float32)
+    return replace(head(), binding=Binding(index, weight))
+
+
+def test_a_bound_head_follows_the_model() -> None:
+    displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [9.0, 9.0, 9.0]])
+    moved = bound_head().displaced(displacement).vertices - bound_head().vertices
+    assert np.allclose(moved, [[1, 0, 0], [0, 2, 0], [0.5, 1, 0], [0, 0, 0]])
+
+
+def test_a_displacement_turns_with_the_head_and_keeps_its_length() -> None:
+    quarter = Pose(torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), torch.tensor([5.0, 5.0, 900.0]))
+    turned = replace(bound_head(), camera_from_head=quarter)
+    displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0]])
+    moved = turned.displaced(displacement).vertices - turned.vertices
+    assert np.allclose(moved[:2], [[0, 1, 0], [-2, 0, 0]])
+
+
+def test_a_head_without_binding_has_no_expressions() -> None:
+    with pytest.raises(ValueError, match="no binding"):
+        head().displaced(np.zeros((3, 3)))
+
+
+def test_several_displacements_can_be_followed_at_once() -> None:
+    binding = bound_head().binding
+    assert binding is not None
+    values = np.random.default_rng(0).standard_normal((3, 5, 3))
+    together = binding.apply(values)
+    assert together.shape == (4, 5, 3)
+    for number in range(5):
+        assert np.allclose(together[:, number], binding.apply(values[:, number]))
+
+
+def test_without_word_everything_is_seen_surface() -> None:
+    assert head().piece.tolist() == [0] * 4
+    assert head().seen.tolist() == [True] * 4
+    assert head().front_only().faces.tolist() == head().faces.tolist()
+
+
+def test_the_front_is_what_the_photo_shows() -> None:
+    seen, piece = np.array([True, True, False, True]), np.array([0, 1, 2, 3], np.uint8)
+    marked = replace(bound_head(), seen=seen, piece=piece)
+    front = marked.front_only()
+    assert front.faces.tolist() == [[0, 2, 1]]
+    assert front.piece.tolist() == [0, 1, 3]
+    assert (front.vertices == marked.vertices[[0, 1, 3]]).all()
+    assert front.binding is not None
+    assert front.binding.index.tolist() == [[0, 1, 1], [1, 0, 0], [2, 2, 2]]
+    assert front.seen.all()
+
+
+def test_a_binding_of_other_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="binding has 3 entries for 4 vertices"):
+        replace(head(), binding=Binding(np.zeros((3, 3), np.int64), np.zeros((3, 3), np.float32)))

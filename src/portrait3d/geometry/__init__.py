@@ -2,7 +2,7 @@
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
-from portrait3d.geometry.mesh import HeadMesh, HeadPart, Mesh, vertex_normals
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece, Mesh, vertex_normals
 from portrait3d.geometry.pose import (
     Pose,
     rotation_from_axis_angle,
@@ -11,10 +11,12 @@ from portrait3d.geometry.pose import (
 )
 
 __all__ = [
+    "Binding",
     "Camera",
     "DepthMap",
     "HeadMesh",
     "HeadPart",
+    "HeadPiece",
     "Mesh",
     "Pose",
     "rotation_from_axis_angle",

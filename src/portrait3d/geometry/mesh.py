@@ -1,13 +1,14 @@
 """Triangle meshes: the face model's, and the stitched head that users export."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from portrait3d.geometry.pose import Pose
@@ -22,6 +23,17 @@ class HeadPart(IntEnum):
     REST = 3
 
 
+class HeadPiece(IntEnum):
+    """Which separate surface a vertex of a `HeadMesh` belongs to; left and right are the picture's."""
+
+    SURFACE = 0
+    LEFT_EYE = 1
+    RIGHT_EYE = 2
+    TEETH = 3
+    TONGUE = 4
+    MOUTH_CAVITY = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """Triangles over vertices in millimetres.
@@ -32,6 +44,32 @@ class Mesh:
 
     vertices: Float[Tensor, "V 3"]
     faces: Int64[Tensor, "F 3"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """How every vertex of a mesh follows up to three vertices of the head model."""
+
+    index: Int64[np.ndarray, "V 3"]
+    """Vertices of the head model."""
+    weight: Float[np.ndarray, "V 3"]
+    """float32; a vertex's weights sum to 1 on the face, to less where hair follows the scalp only partly, and
+    are 0 where nothing moves."""
+
+    def __post_init__(self) -> None:
+        if self.index.shape != self.weight.shape:
+            raise ValueError(
+                f"A binding needs as many weights as indices, got {self.weight.shape} and {self.index.shape}."
+            )
+
+    def apply(self, displacement: Float[np.ndarray, "M *columns"]) -> Float[np.ndarray, "V *columns"]:
+        """What the mesh's vertices take on of values at the head model's vertices, in the same frame."""
+        rows = np.arange(self.index.size + 1, step=self.index.shape[1])
+        follow = csr_array(
+            (self.weight.ravel(), self.index.ravel(), rows), (len(self.index), len(displacement))
+        )
+        moved = follow @ displacement.reshape(len(displacement), -1)
+        return moved.reshape(len(self.index), *displacement.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +87,22 @@ class HeadMesh:
     """RGB."""
     camera_from_head: Pose = field(default_factory=Pose.identity)
     """The head's pose in the mesh's frame; by default it looks straight at the camera."""
+    binding: Binding | None = None
+    """How the vertices follow the head model's expressions; None for a mesh that can't move."""
+    piece: UInt8[np.ndarray, " V"] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    """`HeadPiece` of every vertex; if left out, all are the surface's. No triangle joins two pieces."""
+    seen: Bool[np.ndarray, " V"] = field(default_factory=lambda: np.zeros(0, bool))
+    """Vertices that the photo shows; if left out, all."""
+
+    def __post_init__(self) -> None:
+        count = len(self.vertices)
+        for name, default in (("piece", np.zeros(count, np.uint8)), ("seen", np.ones(count, bool))):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, default)
+            elif len(getattr(self, name)) != count:
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {count} vertices.")
+        if self.binding is not None and len(self.binding.index) != count:
+            raise ValueError(f"The binding has {len(self.binding.index)} entries for {count} vertices.")
 
     @property
     def colors(self) -> UInt8[np.ndarray, "V 3"]:
@@ -57,6 +111,37 @@ class HeadMesh:
         column = np.clip((self.uv[:, 0] * width).astype(np.int64), 0, width - 1)
         row = np.clip((self.uv[:, 1] * height).astype(np.int64), 0, height - 1)
         return self.texture[row, column]
+
+    def displaced(self, displacement: Float[np.ndarray, "M 3"]) -> "HeadMesh":
+        """The head after the head model's vertices have moved, e.g. by an expression.
+
+        `displacement` is in the model's frame, mm; `models.expressions` makes it from weights. What the photo
+        shows is the start: its own expression stays in. Raises `ValueError` for a head without binding.
+        """
+        if self.binding is None:
+            raise ValueError("This head has no binding to the head model, so it can't change its expression.")
+        rotation = self.camera_from_head.rotation.numpy()
+        moved = self.vertices + self.binding.apply(displacement.astype(np.float32)) @ rotation.T
+        return replace(self, vertices=moved.astype(np.float32))
+
+    def front_only(self) -> "HeadMesh":
+        """The paper's representation: only what the photo shows, without the completed sides and back."""
+        return self.kept(np.all(self.seen[self.faces], axis=1))
+
+    def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
+        """A part of the head: the chosen triangles and their vertices."""
+        used, corners = np.unique(self.faces[faces], return_inverse=True)
+        binding = self.binding
+        return replace(
+            self,
+            vertices=self.vertices[used],
+            faces=corners.reshape(-1, 3).astype(np.int64),
+            part=self.part[used],
+            uv=self.uv[used],
+            binding=None if binding is None else Binding(binding.index[used], binding.weight[used]),
+            piece=self.piece[used],
+            seen=self.seen[used],
+        )
 
     def export(self, path: str | Path) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.

@@ -1,0 +1,47 @@
+"""Expressions by ARKit's names: what weights of the blendshapes do to the head model."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from jaxtyping import Float
+
+ARKIT_COUNT = 52
+"""The first modes of the head model's expression basis are ARKit's blendshapes; the rest have no name."""
+
+
+@lru_cache(maxsize=1)
+def arkit_basis() -> tuple[tuple[str, ...], Float[np.ndarray, "52 V 3"]]:
+    """Names of ARKit's 52 blendshapes and what each does to the bundled head model at full strength.
+
+    Displacements are float32, mm, in the model's frame. Left and right in the names are the person's own.
+    """
+    source = resources.files("portrait3d") / "assets" / "head_model.npz"
+    with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        names = tuple(arrays["expression_names"].tolist()[:ARKIT_COUNT])
+        return names, arrays["expression_basis"][:ARKIT_COUNT].astype(np.float32)
+
+
+def check_expressions(weights: Mapping[str, float], names: Sequence[str]) -> None:
+    """Raise `ValueError` for an unknown name, naming near ones, and for a weight that is no number."""
+    for name, weight in weights.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}."
+            raise ValueError(f"There is no expression {name!r}{hint}")
+        if not np.isfinite(weight):
+            raise ValueError(f"The weight of {name} must be a finite number, got {weight}.")
+
+
+def expression_displacement(weights: Mapping[str, float]) -> Float[np.ndarray, "V 3"]:
+    """How far the bundled head model's vertices move under expressions given by ARKit's names.
+
+    Weights are 1 at full strength and may lie outside [0, 1]. Model frame, mm. Raises `ValueError` for
+    unknown names and weights that are not finite.
+    """
+    names, basis = arkit_basis()
+    check_expressions(weights, names)
+    vector = np.array([weights.get(name, 0.0) for name in names], np.float32)
+    return np.tensordot(vector, basis, axes=1)
