@@ -10,17 +10,25 @@ import typer
 from jaxtyping import UInt8
 from rich.progress import track
 
+from portrait3d.cli.batch import (
+    FAILED,
+    KEPT,
+    OVERVIEW_YAWS,
+    Options,
+    Result,
+    photos_among,
+    reconstruct_one,
+    reconstruct_photos,
+    summary,
+)
 from portrait3d.cli.console import (
-    EXPECTED,
     FAILURE,
     Json,
     Models,
-    describe,
     escape,
     messages,
     output,
     print_json,
-    report_failure,
     working,
 )
 
@@ -29,8 +37,6 @@ if TYPE_CHECKING:
     from portrait3d.portrait import Portrait
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-OVERVIEW_YAWS = (-20.0, 20.0)
-"""Absolute angles of the turned photos in overview.png, degrees."""
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
 SWEEP_CELL = 512
@@ -71,45 +77,43 @@ def demo(
 
 
 def reconstruct(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos of one person each.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO", help="Photos, or directories with photos in them.")
+    ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
     face: Face = "0",
+    jobs: Annotated[int, typer.Option(min=1, help="Photos that are worked on at the same time.")] = 1,
     models: Models = None,
     json: Json = False,
 ) -> None:
     """Reconstruct the head in each photo.
 
     Writes head.glb, head.obj, head.ply, depth, parsing, overview.png, viewer.html and portrait.json to the
-    output directory; with several photos or faces, to a directory for each in it. A photo that fails is
-    reported and does not stop the others; the exit code is then 1.
+    output directory; with several photos or faces, to a directory for each in it. Of several photos,
+    summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
+    code is then 1), and the same command, started again, goes on where it stopped.
     """
-    chosen = chosen_face(face)
+    options = Options(chosen_face(face), models)
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
-    from portrait3d.export import save_reconstruction
-
-    model = load_model(models, quiet=json)
-    results: list[dict[str, Any]] = []
-    for photo, directory in progress(folders(photos, out), quiet=json):
-        try:
-            portraits = model.reconstruct_all(photo) if chosen is None else [model.reconstruct(photo, chosen)]
-            for number, portrait in enumerate(portraits):
-                place = directory / f"face-{number}" if chosen is None else directory
-                turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
-                files = save_reconstruction(portrait, place, turned)
-                results.append({"photo": photo, "directory": place, **summary(portrait), "files": [*files]})
-                if not json:
-                    output.print(
-                        f"{escape(str(photo))}: {describe_portrait(portrait)} -> {escape(str(place))}",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-        except EXPECTED as error:
-            report_failure(error)
-            results.append({"photo": photo, "error": describe(error)})
+    several = len(photos) > 1 or photos[0].is_dir()
+    chosen = photos_among(photos)
+    if several:
+        results = []
+        for done in progress(reconstruct_photos(chosen, out, options, jobs=jobs), len(chosen), quiet=json):
+            report(done, quiet=json)
+            results += done
+    else:
+        model = load_model(models, quiet=json)
+        results = reconstruct_one(model, chosen[0], out, options)
+        report(results, quiet=json)
     if json:
-        print_json({"portraits": results})
-    if any("error" in result for result in results):
+        print_json({"portraits": [as_entry(result) for result in results]})
+    elif several:
+        output.print(
+            f"{count(results)} -> {escape(str(out / 'summary.csv'))}", highlight=False, soft_wrap=True
+        )
+    if any(result.error for result in results):
         raise typer.Exit(FAILURE)
 
 
@@ -189,44 +193,49 @@ def chosen_face(face: str) -> int | None:
     return int(face)
 
 
-def folders(photos: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Pair every photo with its directory: the output itself for one, `out/name` for several."""
-    if len(photos) == 1:
-        return [(photos[0], out)]
-    pairs: list[tuple[Path, Path]] = []
-    taken: set[Path] = set()
-    for photo in photos:
-        name, number = photo.stem, 1
-        while out / name in taken:
-            number += 1
-            name = f"{photo.stem}-{number}"
-        taken.add(out / name)
-        pairs.append((photo, out / name))
-    return pairs
-
-
-def progress(pairs: list[tuple[Path, Path]], *, quiet: bool) -> Iterator[tuple[Path, Path]]:
+def progress(results: Iterator[list[Result]], photos: int, *, quiet: bool) -> Iterator[list[Result]]:
     """Show a bar for more than one photo."""
-    if quiet or len(pairs) < 2 or not messages.is_terminal:
-        return iter(pairs)
-    return iter(track(pairs, description="Reconstructing", console=messages))
+    if quiet or not messages.is_terminal:
+        return results
+    return iter(track(results, description="Reconstructing", console=messages, total=photos))
 
 
-def summary(portrait: "Portrait") -> dict[str, Any]:
-    """What a program may want to know about a portrait at once."""
-    pose = portrait.pose
-    return {
-        "pose": {"yaw": round(pose.yaw, 2), "pitch": round(pose.pitch, 2), "roll": round(pose.roll, 2)},
-        "detection_score": round(float(portrait.detection.score), 4),
-        "vertices": len(portrait.head.vertices),
-        "faces": len(portrait.head.faces),
-    }
+def report(results: list[Result], *, quiet: bool) -> None:
+    """Say what came of a photo: failures to stderr, the rest to stdout unless `quiet`."""
+    for result in results:
+        if result.error:
+            messages.print(f"[red]error:[/] {escape(result.error)}", soft_wrap=True, highlight=False)
+        elif not quiet and result.portrait:
+            what = "kept" if result.status == KEPT else describe_summary(result.portrait)
+            text = f"{escape(str(result.photo))}: {what} -> {escape(str(result.directory))}"
+            output.print(text, highlight=False, soft_wrap=True)
+
+
+def count(results: list[Result]) -> str:
+    """How many heads there are, and how many photos failed."""
+    failed = sum(result.status == FAILED for result in results)
+    kept = sum(result.status == KEPT for result in results)
+    heads = len(results) - failed
+    return f"{heads} heads ({kept} of them from an earlier start), {failed} failed"
+
+
+def as_entry(result: Result) -> dict[str, Any]:
+    """A result as --json prints it."""
+    if result.error:
+        return {"photo": result.photo, "status": result.status, "error": result.error}
+    known = result.portrait or {}
+    return {"photo": result.photo, "status": result.status, "directory": result.directory, **known}
 
 
 def describe_portrait(portrait: "Portrait") -> str:
     """One line for people."""
-    pose = portrait.pose
+    return describe_summary(summary(portrait))
+
+
+def describe_summary(known: dict[str, Any]) -> str:
+    """One line for people about the summary of a portrait."""
+    pose = known["pose"]
     return (
-        f"head with {len(portrait.head.vertices):,} vertices, yaw {pose.yaw:+.1f}, pitch {pose.pitch:+.1f}, "
-        f"roll {pose.roll:+.1f} degrees"
+        f"head with {known['vertices']:,} vertices, yaw {pose['yaw']:+.1f}, pitch {pose['pitch']:+.1f}, "
+        f"roll {pose['roll']:+.1f} degrees"
     )
