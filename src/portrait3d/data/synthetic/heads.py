@@ -95,16 +95,17 @@ class SyntheticHeads:
         style = list(self.styles)[rng.integers(len(self.styles))]
         coefficients = draw_coefficients(self.head, rng)
         first, second = draw_poses(rng)
-        person, coefficients = self._dress(coefficients, self.styles[style], first, rng)
+        person, coefficients = self.dress(coefficients, self.styles[style], first, rng)
         background = draw_background(rng, self.camera.height)
         first = place(self.head, coefficients, first, self.camera, rng)
         second = turn_about(second, first)
         views = [self._view(person, coefficients, pose, background, rng) for pose in (first, second)]
         return SyntheticPair(views[0], views[1], style)
 
-    def _dress(
+    def dress(
         self, coefficients: FaceCoefficients, style: HairStyle, rotation: Tensor, rng: np.random.Generator
     ) -> tuple[Person, FaceCoefficients]:
+        """A person with hair, clothes and light, and the coefficients with that light."""
         scalp = map_scalp(self.head)
         torso, hair, look = Torso.draw(rng), Hair.draw(style, rng), HairLook.draw(rng)
         light = draw_light(rng)
