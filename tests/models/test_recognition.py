@@ -1,0 +1,121 @@
+"""ONNX graphs run by torch give what onnxruntime gives, with gradients; faces are aligned by five points."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from portrait3d.models.recognition import (
+    FIVE_POINTS,
+    OPERATIONS,
+    OnnxGraph,
+    RecognitionNet,
+    align_faces,
+    five_points,
+)
+
+
+def write_network(path: Path, extra: list[onnx.NodeProto] | None = None) -> Path:
+    """A small network with most operations that recognition networks have."""
+    random = np.random.default_rng(0)
+
+    def constant(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(random.normal(0, 0.3, shape).astype(np.float32), name)
+
+    variance = numpy_helper.from_array(random.uniform(0.5, 2, 8).astype(np.float32), "variance")
+    weights = [
+        constant("w0", 8, 3, 3, 3),
+        constant("b0", 8),
+        constant("w1", 8, 1, 3, 3),
+        *(constant(name, 8) for name in ("scale", "shift", "mean")),
+        variance,
+        constant("slope", 8, 1, 1),
+        constant("w2", 5, 8),
+        constant("b2", 5),
+        numpy_helper.from_array(np.array(0.0, np.float32), "low"),
+        numpy_helper.from_array(np.array(6.0, np.float32), "high"),
+    ]
+    shape = helper.make_tensor("value", TensorProto.INT64, [2], [1, -1])
+    nodes = [
+        helper.make_node("Conv", ["image", "w0", "b0"], ["a"], strides=[4, 4], pads=[0, 0, 1, 1]),
+        helper.make_node("Clip", ["a", "low", "high"], ["b"]),
+        helper.make_node("Conv", ["b", "w1"], ["c"], group=8, pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "variance"], ["d"]),
+        helper.make_node("PRelu", ["d", "slope"], ["e"]),
+        helper.make_node("Add", ["b", "e"], ["f"]),
+        helper.make_node("Relu", ["f"], ["g"]),
+        helper.make_node("GlobalAveragePool", ["g"], ["h"]),
+        helper.make_node("Constant", [], ["shape"], value=shape),
+        helper.make_node("Reshape", ["h", "shape"], ["i"]),
+        helper.make_node("Gemm", ["i", "w2", "b2"], ["features"], transB=1),
+        *(extra or []),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recognition",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 112, 112])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 5])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return path
+
+
+def test_the_graph_gives_what_onnxruntime_gives(tmp_path: Path) -> None:
+    path = write_network(tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(path))
+    images = torch.rand(3, 3, 112, 112)
+    expected = [session.run(None, {"image": image[None].numpy()})[0] for image in images]
+    torch.testing.assert_close(
+        OnnxGraph(path)(images), torch.from_numpy(np.concatenate(expected)), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_gradients_flow_to_the_image_and_none_to_the_weights(tmp_path: Path) -> None:
+    net = RecognitionNet(write_network(tmp_path / "net.onnx"))
+    images = torch.rand(2, 3, 96, 96, requires_grad=True)
+    landmarks = torch.rand(2, 68, 2) * 60 + 18
+    features = net(images, landmarks)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2))
+    features[:, 0].sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert not list(net.parameters())
+
+
+def test_alignment_undoes_a_turn_a_scale_and_a_shift() -> None:
+    angle, scale, shift = 0.4, 1.5, torch.tensor([31.0, 9.0])
+    turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).float()
+    points = scale * FIVE_POINTS @ turn.T + shift
+    line = torch.arange(256) + 0.5
+    x, y = torch.meshgrid(line, line, indexing="xy")
+    image = torch.stack([x, y, torch.zeros_like(x)])[None] / 256
+    aligned = align_faces(image, points[None])[0] * 256
+    middle = torch.tensor([56.5, 60.5])
+    expected = scale * turn @ middle + shift
+    torch.testing.assert_close(aligned[:2, 60, 56], expected, atol=0.05, rtol=0)
+
+
+def test_the_five_points_come_from_the_landmarks() -> None:
+    landmarks = torch.zeros(1, 68, 2)
+    landmarks[0, 36:42, 0], landmarks[0, 42:48, 0] = 1.0, 2.0
+    landmarks[0, 30], landmarks[0, 48], landmarks[0, 54] = 3.0, 4.0, 5.0
+    assert five_points(landmarks)[0, :, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_unknown_operations_and_broken_files_are_named(tmp_path: Path) -> None:
+    odd = write_network(tmp_path / "odd.onnx", [helper.make_node("Erf", ["features"], ["odd"])])
+    assert "Erf" not in OPERATIONS
+    with pytest.raises(ValueError, match=r"odd\.onnx has the operation Erf"):
+        OnnxGraph(odd)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no network")
+    with pytest.raises(ValueError, match="is no ONNX model"):
+        OnnxGraph(broken)
+    with pytest.raises(FileNotFoundError, match="needs a recognition network"):
+        OnnxGraph(tmp_path / "none.onnx")
