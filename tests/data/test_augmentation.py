@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from portrait3d.data.augmentation import (
+    blur,
     degrade,
     move_points,
     move_points_back,
@@ -67,3 +68,13 @@ def test_changed_images_stay_in_range_and_depend_on_the_generator_alone() -> Non
     assert one.min() >= 0
     assert one.max() <= 1
     assert not torch.equal(one, images)
+
+
+def test_a_blur_keeps_flat_pictures_and_spreads_points_along_its_angle() -> None:
+    flat = torch.full((1, 3, 20, 20), 0.3)
+    torch.testing.assert_close(blur(flat, np.array([2.0, 0.5]), 0.7), flat)
+    point = torch.zeros(1, 3, 31, 31)
+    point[..., 15, 15] = 1
+    spread = blur(point, np.array([2.0, 0.5]), np.pi / 2)[0, 0]
+    torch.testing.assert_close(spread.sum(), torch.tensor(1.0))
+    assert spread[19, 15] > 10 * spread[15, 19]

@@ -1,4 +1,4 @@
-"""Random changes to face crops: placement (with the labels that follow it), colour, sharpness, occlusion."""
+"""Random changes to face crops: placement (with the labels that follow it), colour, sharpness."""
 
 import io
 
@@ -97,24 +97,34 @@ def vary_colour(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -
 
 
 def degrade(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -> Float[Tensor, "B 3 S S"]:
-    """Low resolution, noise, JPEG and covered rectangles, each for some of the images."""
+    """Low resolution, blur, noise and JPEG, each for some of the images."""
     images, (batch, _, size, _) = images.clone(), images.shape
     few = random.permutation(batch)[: int(0.3 * batch)]
     if len(few):
         low = int(random.uniform(0.3, 0.8) * size)
         small = F.interpolate(images[few], (low, low), mode="bilinear", antialias=True)
         images[few] = F.interpolate(small, (size, size), mode="bilinear")
+    few = random.permutation(batch)[: int(0.15 * batch)]
+    if len(few):
+        images[few] = blur(images[few], size / 128 * random.uniform(0.3, 2.5, 2), random.uniform(0, np.pi))
     few = random.permutation(batch)[: int(0.2 * batch)]
     noise = random.normal(0, random.uniform(0.01, 0.06), (len(few), 3, size, size))
     images[few] += torch.from_numpy(noise.astype(np.float32))
     for i in np.flatnonzero(random.random(batch) < 0.1):
         images[i] = _compressed(images[i], int(random.integers(15, 60)))
-    for i in np.flatnonzero(random.random(batch) < 0.15):
-        height, width = (random.uniform(0.1, 0.35, 2) * size).astype(int)
-        top, left = random.integers(0, size - height), random.integers(0, size - width)
-        colour = torch.from_numpy(random.random((3, 1, 1)).astype(np.float32))
-        images[i, :, top : top + height, left : left + width] = colour
     return images.clamp(0, 1)
+
+
+def blur(
+    images: Float[Tensor, "B 3 S S"], sigma: Float[np.ndarray, "2"], angle: float
+) -> Float[Tensor, "B 3 S S"]:
+    """Blur by an elliptic Gaussian with these deviations (pixels), turned by an angle: lens or motion."""
+    line = np.arange(-7, 8)
+    x, y = np.meshgrid(line, line)
+    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    kernel = np.exp(-((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2) / 2)
+    weight = torch.from_numpy((kernel / kernel.sum()).astype(np.float32)).expand(3, 1, 15, 15)
+    return F.conv2d(F.pad(images, (7, 7, 7, 7), mode="replicate"), weight, groups=3)
 
 
 def _compressed(image: Float[Tensor, "3 H W"], quality: int) -> Float[Tensor, "3 H W"]:

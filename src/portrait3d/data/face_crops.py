@@ -14,7 +14,8 @@ from torch import Tensor
 
 from portrait3d.data.augmentation import degrade, move_points, move_pose, vary_colour, warp_crops
 from portrait3d.data.fits import FaceFits
-from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.occlusion import cover
+from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -46,6 +47,17 @@ class FaceBatch:
     pose: Pose
     extent: Float[Tensor, " B"]
     """sqrt(w h) of the landmarks' box, pixels of 224."""
+
+    def to(self, device: torch.device) -> "FaceBatch":
+        """The batch on a device."""
+        return FaceBatch(
+            images=self.images.to(device),
+            points=self.points.to(device),
+            coefficients=FaceCoefficients.from_vector(self.coefficients.to_vector().to(device)),
+            has_appearance=self.has_appearance.to(device),
+            pose=Pose(self.pose.rotation.to(device), self.pose.translation.to(device)),
+            extent=self.extent.to(device),
+        )
 
     def joined(self, other: "FaceBatch") -> "FaceBatch":
         """Both batches in one."""
@@ -156,9 +168,11 @@ class FaceCrops:
         images = warp_crops(self.images[rows], STORED_MARGIN, shift, scale, angle, size, mirrored)
         recoloured = torch.from_numpy(random.random(count) < RECOLOURED)
         images = torch.where(recoloured[:, None, None, None], vary_colour(images, random), images)
+        points = move_points(points, shift, scale, angle)
+        images = cover(images, points[:, LANDMARKS_OF_MESH] * (size / FACE_SIZE), random)
         return FaceBatch(
             images=degrade(images, random),
-            points=move_points(points, shift, scale, angle),
+            points=points,
             coefficients=coefficients,
             has_appearance=self.has_appearance[rows] & ~recoloured,
             pose=move_pose(pose, shift, scale, angle),
