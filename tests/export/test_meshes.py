@@ -18,8 +18,8 @@ from portrait3d.export.meshes import encode_glb
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.pose import Pose
 
-NOSE_METRES = 0.095
-"""The spike reaches 110 mm from the ball's middle; the bounding box's middle lies 15 mm in front of that."""
+NOSE_METRES = 0.11
+"""The spike reaches 110 mm from the ball's middle, which is the origin."""
 
 
 def read_glb(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
@@ -62,14 +62,15 @@ def turned(head: HeadMesh, yaw: float, pitch: float) -> tuple[HeadMesh, Pose]:
     """The head in another pose, with that pose."""
     angles = [torch.tensor(math.radians(angle)) for angle in (yaw, pitch, 0.0)]
     pose = Pose.from_euler(angles[0], angles[1], angles[2], torch.tensor([50.0, 0.0, 900.0]))
-    return replace(head, vertices=pose.apply(torch.from_numpy(head.vertices)).numpy()), pose
+    moved = replace(head, vertices=pose.apply(torch.from_numpy(head.vertices)).numpy())
+    return moved, pose @ head.camera_from_head
 
 
 def test_glb_is_in_metres_with_y_up_and_the_face_along_z(head: HeadMesh) -> None:
     _, arrays = read_glb(encode_glb(head))
     position = arrays["POSITION"]
     assert np.ptp(position, axis=0) == pytest.approx([0.16, 0.16, 0.19], rel=0.02)
-    assert position.min(axis=0) == pytest.approx(-position.max(axis=0), abs=1e-6)
+    assert (position.min(axis=0) + position.max(axis=0))[:2] == pytest.approx([0, 0], abs=1e-6)
     nose = position[np.argmax(position[:, 2])]
     assert nose == pytest.approx([0, 0, NOSE_METRES], abs=1e-3)
     top = np.argmax(position[:, 1])
@@ -133,7 +134,8 @@ def test_a_known_pose_is_taken_out(head: HeadMesh) -> None:
     _, found = read_glb(encode_glb(replace(posed, camera_from_head=pose)))
     assert np.allclose(found["POSITION"], wanted["POSITION"], atol=1e-6)
     _, unturned = read_glb(encode_glb(posed))
-    nose = unturned["POSITION"][np.argmax(wanted["POSITION"][:, 2])]
+    tip = np.argmax(wanted["POSITION"][:, 2])
+    nose = unturned["POSITION"][tip] - np.delete(unturned["POSITION"], tip, axis=0).mean(axis=0)
     assert nose[0] > 0.03  # yaw > 0 looks to the picture's right
     assert nose[1] < -0.02  # pitch < 0 looks down
 
@@ -181,3 +183,25 @@ def test_another_ending_is_refused(tmp_path: Path, head: HeadMesh, name: str) ->
 def test_the_same_head_gives_the_same_bytes(tmp_path: Path, head: HeadMesh, name: str) -> None:
     first, second = head.export(tmp_path / "a" / name), head.export(tmp_path / "b" / name)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_every_file_holds_all_pieces_by_name(tmp_path: Path, model_head: HeadMesh) -> None:
+    names = ["Head", "EyeRight", "EyeLeft", "Teeth", "Tongue", "MouthCavity"]
+    text = model_head.export(tmp_path / "head.obj").read_text().splitlines()
+    assert [line[2:] for line in text if line.startswith("o ")] == names
+    assert sum(line.startswith("f ") for line in text) == len(model_head.faces)
+    assert {line for line in text if line.startswith("usemtl")} == {"usemtl head"}
+    scene = trimesh.load_scene(model_head.export(tmp_path / "head.glb"))
+    assert list(scene.geometry) == names
+    ply = trimesh.load_mesh(model_head.export(tmp_path / "head.ply"), process=False)
+    assert len(ply.faces) == len(model_head.faces)
+    assert (ply.metadata["_ply_raw"]["vertex"]["data"]["piece"].ravel() == model_head.piece).all()
+
+
+def test_all_formats_put_the_head_in_the_same_place(tmp_path: Path, model_head: HeadMesh) -> None:
+    bounds = [
+        trimesh.load_scene(model_head.export(tmp_path / f"head.{kind}")).bounds
+        for kind in ("glb", "obj", "ply")
+    ]
+    assert np.allclose(bounds[0], bounds[1], atol=1e-6)
+    assert np.allclose(bounds[0], bounds[2], atol=1e-6)

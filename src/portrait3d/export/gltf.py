@@ -1,7 +1,9 @@
-"""Binary glTF 2.0: one textured mesh in one file."""
+"""Binary glTF 2.0: textured meshes with morph targets in one file."""
 
 import json
 import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,55 +13,65 @@ from jaxtyping import Float, Int64, Shaped
 FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+SHORTEST_MOVE = 1e-5
+"""Metres; what a morph target moves less than this, it leaves where it is."""
 
 
-def glb_bytes(
-    vertices: Float[np.ndarray, "V 3"],
-    faces: Int64[np.ndarray, "F 3"],
-    normals: Float[np.ndarray, "V 3"],
-    uv: Float[np.ndarray, "V 2"],
-    texture_png: bytes,
-    *,
-    name: str = "head",
-) -> bytes:
-    """A mesh as GLB. Metres, y up, the face along +z; uv (0, 0) is the texture's top left corner.
+@dataclass(frozen=True, slots=True, eq=False)
+class GltfMesh:
+    """A mesh in a node of its own, in metres, y up."""
+
+    name: str
+    origin: Float[np.ndarray, "3"]
+    """Where the node lies in the scene: the point that it turns about."""
+    vertices: Float[np.ndarray, "V 3"]
+    """Relative to the origin."""
+    faces: Int64[np.ndarray, "F 3"]
+    normals: Float[np.ndarray, "V 3"]
+    uv: Float[np.ndarray, "V 2"]
+    """(0, 0) is the texture's top left corner."""
+    targets: Mapping[str, Float[np.ndarray, "V 3"]] = field(default_factory=dict)
+    """Displacement of the vertices for each morph target."""
+
+
+def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = False) -> bytes:
+    """Meshes that share a texture as GLB; the first one's node is the parent of the others'.
+
+    Names of morph targets stand in `mesh.extras.targetNames`, where Blender, three.js and Unity look for
+    them; all weights are 0. Targets that move few vertices are stored sparse.
 
     The material is unlit (KHR_materials_unlit), because a photo brings its own light along; viewers without
-    that extension fall back to a matte surface.
+    that extension fall back to a matte surface. With `lit` it is that matte surface everywhere.
     """
     buffer = _Buffer()
-    short = len(vertices) < 65535
-    attributes = {
-        "POSITION": buffer.accessor(vertices.astype("<f4"), FLOAT, "VEC3", VERTEX_BUFFER, bounds=True),
-        "NORMAL": buffer.accessor(normals.astype("<f4"), FLOAT, "VEC3", VERTEX_BUFFER),
-        "TEXCOORD_0": buffer.accessor(uv.astype("<f4"), FLOAT, "VEC2", VERTEX_BUFFER),
-    }
-    indices = faces.astype("<u2" if short else "<u4").reshape(-1)
-    indices_accessor = buffer.accessor(
-        indices, UNSIGNED_SHORT if short else UNSIGNED_INT, "SCALAR", INDEX_BUFFER
-    )
+    documents = [_mesh(buffer, mesh) for mesh in meshes]
     image_view = buffer.view(texture_png)
-    material = {
+    root = meshes[0].origin
+    nodes: list[dict[str, Any]] = [
+        {
+            "name": mesh.name,
+            "mesh": number,
+            "translation": (mesh.origin - root if number else root).astype(float).tolist(),
+        }
+        for number, mesh in enumerate(meshes)
+    ]
+    if len(meshes) > 1:
+        nodes[0]["children"] = list(range(1, len(meshes)))
+    material: dict[str, Any] = {
+        "name": meshes[0].name,
         "pbrMetallicRoughness": {
             "baseColorTexture": {"index": 0},
             "metallicFactor": 0.0,
             "roughnessFactor": 1.0,
         },
-        "extensions": {"KHR_materials_unlit": {}},
         "doubleSided": True,
     }
     document = {
         "asset": {"version": "2.0", "generator": _generator()},
-        "extensionsUsed": ["KHR_materials_unlit"],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": name}],
-        "meshes": [
-            {
-                "name": name,
-                "primitives": [{"attributes": attributes, "indices": indices_accessor, "material": 0}],
-            }
-        ],
+        "nodes": nodes,
+        "meshes": documents,
         "materials": [material],
         "textures": [{"source": 0, "sampler": 0}],
         "samplers": [
@@ -75,11 +87,35 @@ def glb_bytes(
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": len(buffer.content)}],
     }
+    if not lit:
+        material["extensions"] = {"KHR_materials_unlit": {}}
+        document["extensionsUsed"] = ["KHR_materials_unlit"]
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(buffer.content), b"BIN\0") + buffer.content
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
+    """A mesh's part of the document."""
+    primitive: dict[str, Any] = {
+        "attributes": {
+            "POSITION": buffer.accessor(mesh.vertices, "VEC3", VERTEX_BUFFER, bounds=True),
+            "NORMAL": buffer.accessor(mesh.normals, "VEC3", VERTEX_BUFFER),
+            "TEXCOORD_0": buffer.accessor(mesh.uv, "VEC2", VERTEX_BUFFER),
+        },
+        "indices": buffer.accessor(
+            mesh.faces.reshape(-1).astype(_index_type(len(mesh.vertices))), "SCALAR", INDEX_BUFFER
+        ),
+        "material": 0,
+    }
+    document: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}
+    if mesh.targets:
+        primitive["targets"] = [{"POSITION": buffer.target(moves)} for moves in mesh.targets.values()]
+        document["weights"] = [0.0] * len(mesh.targets)
+        document["extras"] = {"targetNames": list(mesh.targets)}
+    return document
 
 
 class _Buffer:
@@ -100,18 +136,13 @@ class _Buffer:
         return len(self.views) - 1
 
     def accessor(
-        self,
-        values: Shaped[np.ndarray, "N *components"],
-        component: int,
-        kind: str,
-        target: int,
-        *,
-        bounds: bool = False,
+        self, values: Shaped[np.ndarray, "N *columns"], kind: str, target: int, *, bounds: bool = False
     ) -> int:
         """Append an array; returns the accessor's index. Positions must tell their bounds."""
+        values = _as_stored(values)
         accessor: dict[str, Any] = {
             "bufferView": self.view(values.tobytes(), target),
-            "componentType": component,
+            "componentType": _component(values),
             "count": len(values),
             "type": kind,
         }
@@ -119,6 +150,46 @@ class _Buffer:
             accessor |= {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
         self.accessors.append(accessor)
         return len(self.accessors) - 1
+
+    def target(self, moves: Float[np.ndarray, "V 3"]) -> int:
+        """Append a morph target, only its moved vertices if that is shorter; returns the accessor's index."""
+        moves = np.where((np.abs(moves) >= SHORTEST_MOVE).any(axis=1, keepdims=True), moves, 0).astype("<f4")
+        moved = np.flatnonzero(moves.any(axis=1))
+        index_type = np.dtype(_index_type(len(moves)))
+        if len(moved) * (12 + index_type.itemsize) >= moves.nbytes:
+            return self.accessor(moves, "VEC3", VERTEX_BUFFER, bounds=True)
+        moved = (moved if len(moved) else np.zeros(1, np.int64)).astype(index_type)
+        self.accessors.append(
+            {
+                "componentType": FLOAT,
+                "count": len(moves),
+                "type": "VEC3",
+                "min": moves.min(axis=0).tolist(),
+                "max": moves.max(axis=0).tolist(),
+                "sparse": {
+                    "count": len(moved),
+                    "indices": {
+                        "bufferView": self.view(moved.tobytes()),
+                        "componentType": _component(moved),
+                    },
+                    "values": {"bufferView": self.view(moves[moved].tobytes())},
+                },
+            }
+        )
+        return len(self.accessors) - 1
+
+
+def _index_type(count: int) -> str:
+    """The shortest type that can number vertices; the largest number of a type has a meaning of its own."""
+    return "<u2" if count < 65535 else "<u4"
+
+
+def _as_stored(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype.kind == "u" else values.astype("<f4")
+
+
+def _component(values: np.ndarray) -> int:
+    return {"<u2": UNSIGNED_SHORT, "<u4": UNSIGNED_INT, "<f4": FLOAT}[values.dtype.str]
 
 
 def _generator() -> str:

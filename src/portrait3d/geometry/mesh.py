@@ -143,15 +143,16 @@ class HeadMesh:
             seen=self.seen[used],
         )
 
-    def export(self, path: str | Path) -> Path:
+    def export(self, path: str | Path, *, lit: bool = False) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
-        in the photo. Raises `ValueError` for any other ending.
+        in the photo. A GLB's material shows the texture as it is, with the photo's light in it, or with `lit`
+        takes the light of the scene. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 
-        return export_mesh(self, path)
+        return export_mesh(self, path, lit=lit)
 
 
 def vertex_normals(

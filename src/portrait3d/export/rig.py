@@ -1,0 +1,98 @@
+"""A head as the files hold it: placed, cut into its named pieces, with ARKit's morph targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
+from portrait3d.geometry.mesh import HeadMesh, HeadPiece, vertex_normals
+from portrait3d.geometry.skin import HEAD_PIVOT
+from portrait3d.models.expressions import arkit_basis
+
+GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
+"""OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
+METRES = 0.001
+PIECE_NAMES = {
+    HeadPiece.SURFACE: "Head",
+    HeadPiece.LEFT_EYE: "EyeRight",
+    HeadPiece.RIGHT_EYE: "EyeLeft",
+    HeadPiece.TEETH: "Teeth",
+    HeadPiece.TONGUE: "Tongue",
+    HeadPiece.MOUTH_CAVITY: "MouthCavity",
+}
+"""Names in files. Left and right in them are the person's own, as in ARKit's names: the eye on the left side
+of the picture is the right one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedHead:
+    """A head's geometry in metres, y up, the face along +z, the pivot of the head in the origin."""
+
+    vertices: Float[np.ndarray, "V 3"]
+    normals: Float[np.ndarray, "V 3"]
+
+
+def place(head: HeadMesh) -> PlacedHead:
+    """Take the head's pose out and change to the files' axes and unit."""
+    pose = head.camera_from_head
+    rotation, translation = pose.rotation.double().numpy(), pose.translation.double().numpy()
+    vertices = ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
+    # Before the change to metres, in which the smallest triangles would count as having no area.
+    normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(head.faces)).numpy()
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0))
+    return PlacedHead((vertices * METRES).astype(np.float32), normals.astype(np.float32))
+
+
+def named_meshes(head: HeadMesh, *, rigged: bool = True) -> list[GltfMesh]:
+    """The head's pieces, the surface first; if `rigged`, with the morph targets that its binding gives.
+
+    The surface has all of ARKit's 52 targets, other pieces those that move them. Eyes lie in nodes at the
+    eyeballs' centres, so that they can be turned.
+    """
+    placed = place(head)
+    targets = morph_targets(head) if rigged else {}
+    meshes = []
+    for piece, name in PIECE_NAMES.items():
+        chosen = head.piece == piece
+        faces = head.faces[chosen[head.faces[:, 0]]]
+        if not len(faces):
+            continue
+        vertices, origin = placed.vertices[chosen], np.zeros(3, np.float32)
+        if piece in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE):
+            origin = sphere_centre(vertices).astype(np.float32)
+        own = {target: moves[chosen] for target, moves in targets.items()}
+        if piece != HeadPiece.SURFACE:
+            own = {target: moves for target, moves in own.items() if np.abs(moves).max() >= SHORTEST_MOVE}
+        meshes.append(
+            GltfMesh(
+                name=name,
+                origin=origin,
+                vertices=vertices - origin,
+                faces=(np.cumsum(chosen) - 1)[faces],
+                normals=placed.normals[chosen],
+                uv=head.uv[chosen],
+                targets=own,
+            )
+        )
+    return meshes
+
+
+def morph_targets(head: HeadMesh) -> dict[str, Float[np.ndarray, "V 3"]]:
+    """What each of ARKit's 52 blendshapes adds to the vertices of `place`; nothing without binding."""
+    if head.binding is None:
+        return {}
+    names, basis = arkit_basis()
+    moves = head.binding.apply(basis.transpose(1, 0, 2)) * (GLTF_FROM_CAMERA * np.float32(METRES))
+    return {name: moves[:, number] for number, name in enumerate(names)}
+
+
+def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:
+    """Centre of the sphere nearest to points on a part of it (least squares, algebraic)."""
+    middle = points.mean(axis=0).astype(np.float64)
+    local = points - middle
+    rows = np.concatenate([2 * local, np.ones((len(local), 1))], axis=1)
+    solution = np.linalg.lstsq(rows, (local**2).sum(axis=1), rcond=None)[0]
+    return middle + solution[:3]

@@ -1,0 +1,161 @@
+"""Named pieces, pivots and ARKit's morph targets of a GLB, read back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from portrait3d.export.glb_check import Glb, glb_problems
+from portrait3d.export.meshes import encode_glb
+from portrait3d.export.rig import morph_targets, place, sphere_centre
+from portrait3d.geometry.mesh import HeadMesh, HeadPiece
+from portrait3d.geometry.skin import HEAD_PIVOT
+from portrait3d.models.expressions import arkit_basis, expression_displacement
+from portrait3d.models.head_model import HeadModel
+
+
+@pytest.fixture(scope="module")
+def glb(model_head: HeadMesh) -> Glb:
+    return Glb.read(encode_glb(model_head))
+
+
+def mesh(glb: Glb, name: str) -> dict:
+    return next(mesh for mesh in glb.document["meshes"] if mesh["name"] == name)
+
+
+def targets(glb: Glb, name: str) -> dict[str, np.ndarray]:
+    """The morph targets of a mesh by their names."""
+    found = mesh(glb, name)
+    arrays = [glb.array(target["POSITION"]) for target in found["primitives"][0]["targets"]]
+    return dict(zip(found["extras"]["targetNames"], arrays, strict=True))
+
+
+def test_a_rigged_head_has_no_problems(model_head: HeadMesh) -> None:
+    assert glb_problems(encode_glb(model_head)) == []
+    assert glb_problems(encode_glb(model_head, lit=True)) == []
+
+
+def test_the_head_has_arkits_targets_and_rests(glb: Glb) -> None:
+    head = mesh(glb, "Head")
+    assert head["extras"]["targetNames"] == list(arkit_basis()[0])
+    assert head["weights"] == [0.0] * 52
+
+
+def test_a_target_added_in_full_is_the_displaced_head(glb: Glb, model_head: HeadMesh) -> None:
+    moved = place(model_head.displaced(expression_displacement({"jawOpen": 1.0})))
+    for piece, name in ((HeadPiece.SURFACE, "Head"), (HeadPiece.TEETH, "Teeth")):
+        position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
+        wanted = moved.vertices[model_head.piece == piece]
+        assert np.allclose(position + targets(glb, name)["jawOpen"], wanted, atol=2e-5)
+        assert np.abs(targets(glb, name)["jawOpen"]).max() > 0.01
+
+
+def test_left_is_the_persons_left(glb: Glb) -> None:
+    position = glb.array(mesh(glb, "Head")["primitives"][0]["attributes"]["POSITION"])
+    found = targets(glb, "Head")
+    for name in ("eyeBlink", "mouthSmile", "browDown"):
+        for side, sign in (("Left", 1), ("Right", -1)):
+            moves = np.linalg.norm(found[name + side], axis=1)
+            # The face looks along +z with y up: the person's left is +x, the picture's right.
+            assert sign * (moves @ position[:, 0]) / moves.sum() > 0.01
+    nodes = {node["name"]: node for node in glb.document["nodes"]}
+    assert nodes["EyeLeft"]["translation"][0] > 0.02
+    assert nodes["EyeRight"]["translation"][0] < -0.02
+    assert "eyeLookInLeft" in targets(glb, "EyeLeft")
+    assert "eyeLookInLeft" not in targets(glb, "EyeRight")
+
+
+def test_closing_lids_move_down_and_an_opening_jaw_too(glb: Glb) -> None:
+    found = targets(glb, "Head")
+    for name in ("eyeBlinkLeft", "jawOpen"):
+        moves = found[name]
+        assert moves[np.argmax(np.linalg.norm(moves, axis=1)), 1] < -0.005
+    smile = found["mouthSmileLeft"]
+    assert smile[np.argmax(np.linalg.norm(smile, axis=1)), 1] > 0.002
+
+
+def test_eyes_turn_about_their_centres(glb: Glb) -> None:
+    nodes = {node["name"]: node for node in glb.document["nodes"]}
+    assert [glb.document["nodes"][child]["name"] for child in nodes["Head"]["children"]] == [
+        *("EyeRight", "EyeLeft", "Teeth", "Tongue", "MouthCavity")
+    ]
+    for name in ("EyeLeft", "EyeRight"):
+        position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
+        radius = np.linalg.norm(position, axis=1)
+        assert radius.mean() == pytest.approx(0.012, abs=0.004)
+        assert radius.std() < 0.0015
+
+
+def test_the_centre_of_a_piece_of_a_sphere_is_found() -> None:
+    points = np.random.default_rng(0).standard_normal((200, 3))
+    points = points[points[:, 2] > 0]
+    points = 12 * points / np.linalg.norm(points, axis=1, keepdims=True) + [30, -20, 900]
+    assert np.allclose(sphere_centre(points), [30, -20, 900], atol=1e-6)
+
+
+def test_the_origin_is_the_pivot_of_the_head_whatever_its_pose(model_head: HeadMesh) -> None:
+    model = HeadModel.load().mean.numpy()
+    index = model_head.binding.index[:, 0] if model_head.binding else None
+    wanted = (model[index] - HEAD_PIVOT) * [1, -1, -1] / 1000
+    assert np.allclose(place(model_head).vertices, wanted, atol=1e-6)
+
+
+def test_targets_do_not_depend_on_the_pose(model_head: HeadMesh) -> None:
+    rotation = torch.eye(3)
+    straight = replace(model_head, camera_from_head=replace(model_head.camera_from_head, rotation=rotation))
+    one, other = morph_targets(model_head), morph_targets(straight)
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_head_without_binding_has_no_targets(head: HeadMesh) -> None:
+    content = encode_glb(head)
+    assert glb_problems(content, rigged=False) == []
+    assert "'Head' has 0 morph targets" in glb_problems(content)[0]
+    (mesh,) = Glb.read(content).document["meshes"]
+    assert "targets" not in mesh["primitives"][0]
+    assert not {"weights", "extras"} & set(mesh)
+
+
+def test_targets_that_move_little_are_sparse_and_say_the_same(glb: Glb, model_head: HeadMesh) -> None:
+    found = mesh(glb, "Head")
+    moves = morph_targets(model_head)
+    surface = model_head.piece == HeadPiece.SURFACE
+    sparse = 0
+    for name, target in zip(found["extras"]["targetNames"], found["primitives"][0]["targets"], strict=True):
+        sparse += "sparse" in glb.document["accessors"][target["POSITION"]]
+        assert np.allclose(glb.array(target["POSITION"]), moves[name][surface], atol=1.8e-5)
+    assert sparse > 40
+
+
+def test_a_lit_head_has_no_unlit_material(model_head: HeadMesh) -> None:
+    lit = Glb.read(encode_glb(model_head, lit=True)).document
+    assert "extensionsUsed" not in lit
+    assert "extensions" not in lit["materials"][0]
+    unlit = Glb.read(encode_glb(model_head)).document
+    assert unlit["extensionsUsed"] == ["KHR_materials_unlit"]
+
+
+def broken(content: bytes, old: bytes, new: bytes) -> bytes:
+    """The file with one place of its JSON changed to something as long."""
+    assert content.count(old) >= 1
+    assert len(old) == len(new)
+    return content.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b'"targetNames":["browDownLeft"', b'"targetNames":["browDownLift"', "not ARKit's 52"),
+        (b'"max":[0.', b'"max":[9.', "accessors[0].max"),
+        (b'"weights":[0.0,', b'"weights":[0,0,', "53 weights"),
+        (b"glTF", b"glTX", "no GLB"),
+    ],
+)
+def test_the_check_finds_what_is_broken(model_head: HeadMesh, old: bytes, new: bytes, problem: str) -> None:
+    (found,) = glb_problems(broken(encode_glb(model_head), old, new))
+    assert problem in found
+
+
+def test_a_cut_off_file_is_broken(model_head: HeadMesh) -> None:
+    assert "broken GLB header" in glb_problems(encode_glb(model_head)[:-4])[0]
