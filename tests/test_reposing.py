@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from portrait3d.geometry import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
+from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.motion import Turn, axis_angle
@@ -20,7 +21,7 @@ def portrait() -> Portrait:
 
 @pytest.fixture(scope="module")
 def reposer(portrait: Portrait) -> Reposer:
-    return Reposer(portrait)
+    return Reposer(portrait, HeadModel.load())
 
 
 def test_the_photos_own_pose_gives_the_photo_back(portrait: Portrait, reposer: Reposer) -> None:
@@ -79,7 +80,7 @@ def test_large_photos_are_drawn_smaller_and_stay_the_same_elsewhere(
     portrait: Portrait, reposer: Reposer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("portrait3d.reposing.reposer.LARGEST", 120)
-    small = Reposer(portrait)
+    small = Reposer(portrait, HeadModel.load())
     assert max(small.window.shape) <= 122
     own = small.coarse_turn(HeadAngles(0.0, 0.0, 0.0))
     assert np.array_equal(small.composite(own), portrait.photo.pixels)
@@ -93,7 +94,7 @@ def test_large_photos_are_drawn_smaller_and_stay_the_same_elsewhere(
 def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:
     angles = HeadAngles(10.0, -5.0, 3.0)
     first = reposer.coarse_turn(angles)
-    again = Reposer(portrait).coarse_turn(angles)
+    again = Reposer(portrait, HeadModel.load()).coarse_turn(angles)
     assert torch.equal(first.image, again.image)
     assert torch.equal(first.holes, again.holes)
     assert np.array_equal(reposer.composite(first), reposer.composite(again))

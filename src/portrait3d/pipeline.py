@@ -1,12 +1,13 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from portrait3d.errors import NoFaceError
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
@@ -26,6 +27,7 @@ from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing import Reposer
+from portrait3d.reposing.expression import expression_vector
 
 NETWORKS = {"face": FaceNet, "parsing": ParsingNet, "depth": DepthNet, "refinement": RefinementNet}
 """The learned stages; each one's weights lie in a directory of its name."""
@@ -118,11 +120,14 @@ class Portrait3D:
         yaw: float | None = None,
         pitch: float | None = None,
         roll: float | None = None,
+        expression: Mapping[str, float] | None = None,
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The photo with the head turned to an absolute pose, in degrees; None keeps the photo's own angle.
 
-        yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. The result has the
-        photo's size; pixels that the head neither leaves nor newly covers are the photo's own.
+        yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. `expression` holds
+        weights by ARKit's names (left and right are the person's), which are added to the photo's own
+        expression. The result has the photo's size; pixels that the head neither leaves nor newly covers are
+        the photo's own. Raises `ValueError` for numbers that are not finite and for unknown expressions.
         """
         now = portrait.pose
         asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
@@ -130,10 +135,18 @@ class Portrait3D:
             if angle is not None and not math.isfinite(angle):
                 raise ValueError(f"{name} must be a finite number of degrees, got {angle}.")
         angles = {name: getattr(now, name) if angle is None else angle for name, angle in asked.items()}
-        reposer = self._reposer(portrait)
-        turn = reposer.coarse_turn(HeadAngles(**angles))
-        refined = self.refinement_net(turn.image[None], turn.holes[None])[0]
-        return reposer.composite(turn, refined)
+        change = expression_vector(expression or {}, self.head_model.expression_names)
+        return self.draw_pose(self.reposer(portrait), HeadAngles(**angles), change)
+
+    @torch.inference_mode()
+    def draw_pose(
+        self, reposer: Reposer, pose: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The refined picture of a pose; `expression` is added to the photo's expression coefficients."""
+        turn = reposer.coarse_turn(pose, expression)
+        if turn.still:
+            return reposer.composite(turn)
+        return reposer.composite(turn, self.refinement_net(turn.image[None], turn.holes[None])[0])
 
     @torch.inference_mode()
     def _reconstruct(self, photo: Photo, detection: Detection) -> Portrait:
@@ -223,11 +236,11 @@ class Portrait3D:
             depth=seen.depth[0].double().numpy(),
         )
 
-    def _reposer(self, portrait: Portrait) -> Reposer:
+    def reposer(self, portrait: Portrait) -> Reposer:
         """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
         reposer = self._last_reposer
         if reposer is None or reposer.portrait is not portrait:
-            reposer = self._last_reposer = Reposer(portrait)
+            reposer = self._last_reposer = Reposer(portrait, self.head_model)
         return reposer
 
 

@@ -38,12 +38,13 @@ class Model:
         return self
 
     pose = HeadAngles(yaw=0.0, pitch=0.0, roll=0.0)
+    head_model = None
 
 
 class Reposer:
     """Turns grey pictures, brighter for larger yaw."""
 
-    def __init__(self, portrait: Model) -> None:
+    def __init__(self, portrait: Model, head_model: None) -> None:
         pass
 
     def coarse_turn(self, target: HeadAngles):

@@ -48,7 +48,7 @@ def prepare_turns(
         except NoFaceError as error:
             logger.info("%s is left out: %s", photo.name, error)
             continue
-        reposer, now = Reposer(portrait), portrait.pose
+        reposer, now = Reposer(portrait, model.head_model), portrait.pose
         for k in range(turns):
             turn = reposer.coarse_turn(draw_target(now, random))
             save_turn(directory / f"{photo.name}-{k}.png", turn.image, turn.holes)

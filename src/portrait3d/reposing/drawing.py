@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from portrait3d.geometry import Camera
+from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing.motion import Turn
+from portrait3d.reposing.openings import Painted
 from portrait3d.reposing.surfaces import Surface, signed_area
 
 STRETCH = 4.0
@@ -53,64 +56,100 @@ class Drawing:
     doubtful: Float[Tensor, "h w"]
     """1 where the colour is stretched or not the photo's."""
 
+    @property
+    def shown(self) -> Float[Tensor, "1 h w"]:
+        """1 on the surface."""
+        return (self.depth < torch.inf).float()[None]
 
-def draw(
-    surface: Surface,
-    turn: Turn,
-    window: Window,
-    focal: float,
-    principal: tuple[float, float],
-    photo: Float[Tensor, "C h w"],
-    texture: Float[Tensor, "3 Ht Wt"] | None = None,
-    cull: bool = False,
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canvas:
+    """The part of the photo that is drawn, and the photo's camera."""
+
+    window: Window
+    camera: Camera
+
+    def draw(
+        self,
+        surface: Surface,
+        turn: Turn,
+        photo: Float[Tensor, "C h w"],
+        texture: Float[Tensor, "3 Ht Wt"] | None = None,
+        displacement: Float[np.ndarray, "M 3"] | None = None,
+    ) -> Drawing:
+        """Turn a surface, after an expression's displacement of the head model, and look up its colours.
+
+        `photo` holds colour and, as a fourth channel, opacity for the window's pixels; `texture` the colours
+        of hidden triangles. With a texture, only triangles that face the camera are drawn.
+        """
+        moved = surface.moved(turn, displacement)
+        seen, place, margin = self._rasterize(moved, surface.faces, surface.uv, cull=texture is not None)
+        index = seen.face_index[0]
+        shown = index >= 0
+        safe = index.clamp_min(0)
+
+        to_window = torch.tensor([self.window.left, self.window.top], dtype=torch.float32)[:, None, None]
+        values = sample(photo, place - to_window)
+        hidden = torch.from_numpy(surface.hidden)[safe] & shown
+        if texture is not None and bool(hidden.any()):
+            scale = torch.tensor([texture.shape[2], texture.shape[1]])[:, None, None]
+            other = sample(texture, place * scale)
+            values = torch.where(hidden, torch.cat([other, torch.ones_like(values[:1])]), values)
+        turned = moved if displacement is None else surface.moved(turn, None)
+        growth = np.abs(signed_area(self._screen(turned), surface.faces)) / np.maximum(
+            np.abs(signed_area(self._screen(surface.vertices), surface.faces)), 1e-3
+        )
+        stretched = torch.from_numpy(growth > STRETCH)[safe] & shown
+        return _drawing(seen, values * shown, (hidden | stretched).float(), margin)
+
+    def paint(
+        self, surface: Painted, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None = None
+    ) -> Drawing:
+        """Draw triangles in the colours of their vertices."""
+        moved = turn.apply(surface.displaced(displacement))
+        seen, colour, margin = self._rasterize(moved, surface.faces, surface.colours)
+        shown = (seen.face_index >= 0).float()
+        return _drawing(seen, torch.cat([colour * shown, shown]), shown[0], margin)
+
+    def _screen(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
+        """Where points of the photo's camera frame lie in the window, pixels."""
+        offset = self.camera.principal.double().numpy() - np.array([self.window.left, self.window.top])
+        return float(self.camera.focal) * points[:, :2] / points[:, 2:] + offset
+
+    def _rasterize(
+        self,
+        points: Float[np.ndarray, "N 3"],
+        faces: Int64[np.ndarray, "F 3"],
+        attributes: Float[np.ndarray, "N C"],
+        cull: bool = False,
+    ) -> tuple[Fragments, Float[Tensor, "C h w"], tuple[int, int, int, int]]:
+        """What is seen in the part of the window that triangles reach, the vertices' attributes there,
+        and how far it is from there to the window's left, right, top and bottom."""
+        height, width = self.window.shape
+        screen = self._screen(points)
+        used = screen[faces]
+        low = np.clip(np.floor(used.min(axis=(0, 1))).astype(int) - 1, 0, [width - 1, height - 1])
+        high = np.clip(np.ceil(used.max(axis=(0, 1))).astype(int) + 1, low + 1, [width, height])
+        (left, top), (right, bottom) = low.tolist(), high.tolist()
+        corners = torch.from_numpy(np.concatenate([screen - low, points[:, 2:]], axis=1)).float()
+        triangles = torch.from_numpy(faces)
+        seen = rasterize(corners[None], triangles, bottom - top, right - left, cull_backfaces=cull)
+        values = interpolate(torch.from_numpy(attributes).float()[None], triangles, seen)[0]
+        return seen, values, (left, width - right, top, height - bottom)
+
+
+def _drawing(
+    seen: Fragments,
+    values: Float[Tensor, "4 h w"],
+    doubtful: Float[Tensor, "h w"],
+    margin: tuple[int, int, int, int],
 ) -> Drawing:
-    """Turn a surface and look up its colours.
-
-    `photo` holds colour and, as a fourth channel, opacity for the window's pixels; `texture` the colours of
-    hidden triangles.
-    """
-    height, width = window.shape
-    moved = turn.apply(surface.vertices, surface.follow)
-    offset = np.array(principal) - np.array([window.left, window.top])
-    screen = focal * moved[:, :2] / moved[:, 2:] + offset
-    before = focal * surface.vertices[:, :2] / surface.vertices[:, 2:] + offset
-    used = screen[surface.faces]
-    low = np.clip(np.floor(used.min(axis=(0, 1))).astype(int) - 1, 0, [width - 1, height - 1])
-    high = np.clip(np.ceil(used.max(axis=(0, 1))).astype(int) + 1, low + 1, [width, height])
-    (left, top), (right, bottom) = low, high
-
-    corners = torch.from_numpy(np.concatenate([screen - low, moved[:, 2:]], axis=1)).float()
-    faces = torch.from_numpy(surface.faces)
-    seen = rasterize(corners[None], faces, int(bottom - top), int(right - left), cull_backfaces=cull)
-    attributes = torch.from_numpy(surface.uv).float()
-    place = interpolate(attributes[None], faces, seen)[0]
-    index = seen.face_index[0]
-    shown = index >= 0
-    safe = index.clamp_min(0)
-
-    to_window = torch.tensor([window.left, window.top], dtype=torch.float32)[:, None, None]
-    values = sample(photo, place - to_window)
-    hidden = torch.from_numpy(surface.hidden)[safe] & shown
-    if texture is not None and bool(hidden.any()):
-        scale = torch.tensor([texture.shape[2], texture.shape[1]])[:, None, None]
-        other = sample(texture, place * scale)
-        opaque = torch.ones_like(values[:1])
-        values = torch.where(hidden, torch.cat([other, opaque]), values)
-    growth = np.abs(signed_area(screen, surface.faces)) / np.maximum(
-        np.abs(signed_area(before, surface.faces)), 1e-3
-    )
-    stretched = torch.from_numpy(growth > STRETCH)[safe] & shown
-    values = values * shown
-
-    def place_back(part: Tensor, fill: float = 0.0) -> Tensor:
-        pad = (int(left), width - int(right), int(top), height - int(bottom))
-        return F.pad(part, pad, value=fill)
-
+    """What was drawn in a part of the window, with nothing around it."""
     return Drawing(
-        colour=place_back(values[:3]),
-        alpha=place_back(values[3:]),
-        depth=place_back(seen.depth[0], torch.inf),
-        doubtful=place_back((hidden | stretched).float()),
+        colour=F.pad(values[:3], margin),
+        alpha=F.pad(values[3:], margin),
+        depth=F.pad(seen.depth[0], margin, value=torch.inf),
+        doubtful=F.pad(doubtful, margin),
     )
 
 

@@ -13,18 +13,28 @@ from torch import Tensor
 
 from portrait3d.geometry.filling import as_planes, push_pull
 from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
+from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
-from portrait3d.reposing.drawing import Drawing, Window, draw, sample
+from portrait3d.reposing.drawing import Canvas, Drawing, Window, sample
+from portrait3d.reposing.expression import ExpressionModes, binding_of
+from portrait3d.reposing.insides import Insides
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
+from portrait3d.reposing.openings import INNER_MOUTH, mouth_flaps, opening_faces
 from portrait3d.reposing.plate import fill_plate
+from portrait3d.reposing.regions import (
+    blur,
+    hole_weight,
+    moving_share,
+    neck_layer,
+    soften,
+    spread_out,
+    turning_window,
+)
 from portrait3d.reposing.surfaces import Surface, head_surfaces, neck_surface
 
 BODY = 7
 """Class of clothes and shoulders in the parsing."""
-HOLE_INNER, HOLE_OUTER = 2.5, 5.0
-"""Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
-which it is kept; stray hair and the light rims of bad edges lie between."""
 RIM = 2.0
 """Width of the outline (pixels of the head crop) whose colours are taken from further inside."""
 STILL = 0.01
@@ -33,8 +43,6 @@ SETTLED = 3.0
 """Up to this turn (degrees) the details that the layers lose are blended back."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
-REACH = 48
-"""How far from where they are (pixels of the head crop) head and neck may come."""
 LAYER_GAP = 3.0
 """The photographed front hides what is behind it even if that pokes out by this much, mm."""
 
@@ -64,49 +72,71 @@ class Reposer:
 
     Args:
         portrait: The reconstructed person.
+        head_model: The model that the face was fitted with; its expressions move it.
     """
 
-    def __init__(self, portrait: Portrait) -> None:
+    def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
         self.portrait = portrait
         portrait = self.drawn = reduced(portrait, LARGEST / max(turning_window(portrait).shape))
         crop, pixels = portrait.head_crop, portrait.photo.pixels
         height, width = pixels.shape[:2]
         self.window = turning_window(portrait)
+        self.canvas = Canvas(self.window, portrait.camera)
         rows, columns = self.window.rows, self.window.columns
         self.picture = as_planes(pixels[rows, columns])
         labels = portrait.head_parsing.head_labels
         probabilities = portrait.head_parsing.head_probabilities
-        maps = torch.stack([probabilities[list(HEAD)].sum(0), probabilities[NECK], probabilities[BODY]])
+        chosen = [NECK, BODY, INNER_MOUTH]
+        maps = torch.cat([probabilities[list(HEAD)].sum(0, keepdim=True), probabilities[chosen]])
         self.rest = Turn(portrait.camera_from_model, portrait.pose)
+        self.modes = ExpressionModes(portrait, head_model)
         hole = hole_weight(maps[0].numpy(), maps[1].numpy()) * moving_share(portrait, self.rest)
-        self.front_surface, self.back_surface = head_surfaces(portrait, self.rest)
-        neck = neck_surface(portrait, self.rest)
+        front, self.back_surface = head_surfaces(
+            portrait,
+            self.rest,
+            binding_of(portrait.head, portrait, head_model),
+            opening_faces(portrait, head_model),
+        )
+        self.front_surface = front.beside(mouth_flaps(portrait, head_model))
+        neck = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
         self.neck_surface = neck[0] if neck else None
         under_chin = neck[1] if neck else np.zeros(labels.shape, bool)
         inner = np.isin(labels, HEAD) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
         rim = np.clip(ndimage.distance_transform_edt(inner) - RIM, 0, 1)
         extra = torch.from_numpy(np.stack([hole, under_chin, rim])).float()
         restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
-        head, throat, body, self.hole, behind_chin, inside = restored
-        self.front = cut_out(self.picture, head, inside)
+        head, throat, body, mouth, self.hole, behind_chin, inside = restored
+        self.insides = Insides(portrait, head_model, self.canvas, self.picture, mouth)
+        front = cut_out(self.picture, head, inside)
+        self.front = Layer(front.colour, front.alpha * (1 - self.insides.teeth))
         self.body = ((body - 0.5) * 3 + 0.5).clamp(0, 1)[None]
         self.neck = neck_layer(self.picture, head, throat, behind_chin) if neck else None
         filled = fill_plate(self.picture, (self.hole > 0).float(), body)
         self.plate = self.picture + (filled - self.picture) * self.hole
         self.texture = as_planes(portrait.head.texture)
 
-    def coarse_turn(self, target: HeadAngles) -> CoarseTurn:
-        """The head at an absolute pose (degrees), from geometry alone."""
+    def coarse_turn(
+        self, target: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
+    ) -> CoarseTurn:
+        """The head at an absolute pose (degrees), from geometry alone.
+
+        `expression` is added to the photo's own expression coefficients.
+        """
         turn = Turn(self.portrait.camera_from_model, target)
-        still = turn.degrees < STILL
+        displacement = None
+        if expression is not None and np.any(expression):
+            displacement = self.modes.displacement(expression)
+        still = turn.degrees < STILL and displacement is None
         if still:
             picture, unknown = self.picture, torch.zeros(1, *self.window.shape)
+            new = unknown
         else:
-            picture, unknown = self._compose(turn)
+            picture, unknown, new = self._compose(turn, displacement)
             fade = max(0.0, 1.0 - turn.degrees / SETTLED)
             if fade:
                 picture = picture + fade * self._lost_details
-        image, holes = self._to_crop(picture, unknown)
+                unknown = unknown * (1 - fade)
+        image, holes = self._to_crop(picture, torch.maximum(unknown, new))
         return CoarseTurn(image, holes, picture, unknown, self.window, still)
 
     def composite(
@@ -156,33 +186,47 @@ class Reposer:
     @cached_property
     def _lost_details(self) -> Float[Tensor, "3 h w"]:
         """What the layers can't show of the photo in its own pose: stray hair, the matte's errors."""
-        return self.picture - self._compose(self.rest)[0]
+        return self.picture - self._compose(self.rest, None)[0]
 
-    def _compose(self, turn: Turn) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"]]:
-        """Draw all layers; also how far each pixel is unknown."""
+    def _compose(
+        self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None
+    ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"], Float[Tensor, "1 h w"]]:
+        """Draw all layers; also how far each pixel is unknown, and how far it is the model's inner mouth."""
         picture, unknown = self.plate, self.hole[None]
         if self.neck_surface and self.neck:
-            neck = self._draw(self.neck_surface, turn, self.neck)
+            neck = self._draw(self.neck_surface, turn, self.neck, displacement)
             alpha = neck.alpha * (1 - self.body * (1 - self.hole))
             picture = picture + (neck.colour - picture) * alpha
             unknown = unknown * (1 - alpha)
-        back = self._draw(self.back_surface, turn, self.front, textured=True)
-        alpha = blur((back.depth < torch.inf).float()[None], 1)
-        colour = torch.where(back.depth < torch.inf, back.colour, spread_out(back))
-        picture = picture + (colour - picture) * alpha
+        back = self._draw(self.back_surface, turn, self.front, displacement, self.texture)
+        alpha = blur(back.shown, 1)
+        picture = picture + (spread_out(back) - picture) * alpha
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
-        front = self._draw(self.front_surface, turn, self.front)
-        alpha = front.alpha * (front.depth < back.depth + LAYER_GAP)
-        picture = picture + (front.colour - picture) * alpha
-        unknown = unknown * (1 - alpha) + front.doubtful * alpha
-        return picture, soften(unknown)
+        inside = self.insides.draw(turn, displacement)
+        open_to = (inside.depth < back.depth).float()[None]
+        picture = picture + (inside.colour - picture) * open_to
+        unknown = unknown * (1 - open_to)
 
-    def _draw(self, surface: Surface, turn: Turn, layer: Layer, textured: bool = False) -> Drawing:
-        camera = self.drawn.camera
-        x, y = camera.principal.tolist()
+        front = self._draw(self.front_surface, turn, self.front, displacement)
+        before = (front.depth < back.depth + LAYER_GAP).float()[None]
+        # Lids and lips have edges within the front: soften them.
+        gap = F.max_pool2d(open_to * (1 - front.shown), 3, 1, 1)
+        alpha = front.alpha + (blur(front.alpha, 1) - front.alpha) * gap
+        alpha = alpha * torch.maximum(before, gap)
+        picture = picture + (spread_out(front) - picture) * alpha
+        unknown = unknown * (1 - alpha) + front.doubtful * alpha
+        return picture, soften(unknown), inside.new * open_to * (1 - alpha)
+
+    def _draw(
+        self,
+        surface: Surface,
+        turn: Turn,
+        layer: Layer,
+        displacement: Float[np.ndarray, "M 3"] | None,
+        texture: Float[Tensor, "3 Ht Wt"] | None = None,
+    ) -> Drawing:
         values = torch.cat([layer.colour, layer.alpha])
-        texture = self.texture if textured else None
-        return draw(surface, turn, self.window, float(camera.focal), (x, y), values, texture, textured)
+        return self.canvas.draw(surface, turn, values, texture, displacement)
 
     def _to_crop(
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
@@ -237,66 +281,3 @@ def reduced(portrait: Portrait, scale: float) -> Portrait:
 def as_bytes(picture: Float[Tensor, "C h w"]) -> UInt8[np.ndarray, "h w C"]:
     """Float planes as a uint8 picture."""
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def turning_window(portrait: Portrait) -> Window:
-    """The part of the photo that head and neck may reach when they turn."""
-    height, width = portrait.photo.pixels.shape[:2]
-    size = portrait.head_crop.size
-    row, column = np.nonzero(np.isin(portrait.head_parsing.head_labels, (*HEAD, NECK)))
-    if not len(row):
-        row = column = np.arange(size)
-    left, right = max(column.min() - REACH, 0), min(column.max() + 1 + REACH, size)
-    top, bottom = max(row.min() - REACH, 0), min(row.max() + 1 + REACH, size)
-    corners = torch.tensor([[x, y] for x in (left, right) for y in (top, bottom)], dtype=torch.float32)
-    corners = portrait.head_crop.photo_from_crop(corners).numpy()
-    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, [width - 1, height - 1])
-    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), [left + 1, top + 1], [width, height])
-    return Window(int(left), int(top), int(right), int(bottom))
-
-
-def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
-    """1 where the photo shows head or neck and close to the head, falling to 0 further out."""
-    from_head = ndimage.distance_transform_edt(head < 0.2)
-    weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
-    from_neck = ndimage.distance_transform_edt(neck < 0.3)
-    return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
-
-
-def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:
-    """1 where head, hair and neck move with the head; 0 at the shoulders, where nothing comes to light."""
-    crop, size = portrait.head_crop, portrait.head_crop.size
-    pixels = crop.photo_from_crop(crop.camera().pixel_centres()).reshape(-1, 2)
-    depth = torch.full((len(pixels),), float(at_rest.pivot[2]))
-    points = portrait.camera.unproject(pixels, depth).double().numpy()
-    return np.clip((at_rest.following(points).reshape(size, size) - 0.03) / 0.12, 0, 1)
-
-
-def neck_layer(
-    picture: Float[Tensor, "3 h w"],
-    head: Float[Tensor, "h w"],
-    neck: Float[Tensor, "h w"],
-    behind_chin: Float[Tensor, "h w"],
-) -> Layer:
-    """The neck's colours, continued behind the chin, where the head hides it in the photo."""
-    layer = cut_out(picture, neck, ((neck - 0.9) / 0.1).clamp(0, 1))
-    hidden = (behind_chin * head)[None].clamp(0, 1)
-    return Layer(layer.colour, torch.maximum(layer.alpha, hidden))
-
-
-def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:
-    """The drawing's colours beyond its edges, by a pixel."""
-    shown = (drawing.depth < torch.inf).float()[None]
-    total = blur(torch.cat([drawing.colour * shown, shown]), 1)
-    return total[:3] / total[3:].clamp_min(1e-6)
-
-
-def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
-    """Edges a few pixels wide, so that what fills a hole meets what surrounds it gradually."""
-    return torch.minimum(blur(unknown, max(1, max(unknown.shape) // 300)), unknown * 4)
-
-
-def blur(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
-    """Mean over square windows."""
-    rows = ndimage.uniform_filter1d(values.numpy(), 2 * radius + 1, axis=1, mode="nearest")
-    return torch.from_numpy(ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=2, mode="nearest"))

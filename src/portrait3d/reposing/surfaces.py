@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from portrait3d.geometry import HeadMesh, HeadPart
+from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, NECK, nearest, triangulate
 from portrait3d.portrait import Portrait
+from portrait3d.reposing.expression import bind, joined
 from portrait3d.reposing.motion import Turn
 
 FRINGE = 4
@@ -37,6 +40,25 @@ class Surface:
     """Where the colours come from: pixels of the photo, or texture coordinates where `hidden`."""
     hidden: Bool[np.ndarray, " F"]
     """Triangles that the photo does not show."""
+    binding: Binding
+    """How the vertices follow the head model's expressions."""
+
+    def moved(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Float[np.ndarray, "N 3"]:
+        """The vertices after an expression, which displaces the head model's vertices (mm), and a turn."""
+        if displacement is None:
+            return turn.apply(self.vertices, self.follow)
+        return turn.apply(self.vertices + self.binding.apply(displacement), self.follow)
+
+    def beside(self, other: "Surface") -> "Surface":
+        """This surface and another one as one."""
+        return Surface(
+            vertices=np.concatenate([self.vertices, other.vertices]),
+            follow=np.concatenate([self.follow, other.follow]),
+            faces=np.concatenate([self.faces, other.faces + len(self.vertices)]),
+            uv=np.concatenate([self.uv, other.uv]),
+            hidden=np.concatenate([self.hidden, other.hidden]),
+            binding=joined(self.binding, other.binding),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +105,17 @@ class CropGrid:
         return points, photo, faces.reshape(-1, 3), used
 
 
-def head_surfaces(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Surface]:
-    """What the photo shows of the head, with a fringe beyond its outline, and what it does not show."""
+def head_surfaces(
+    portrait: Portrait, at_rest: Turn, binding: Binding, left_out: Bool[np.ndarray, " F"]
+) -> tuple[Surface, Surface]:
+    """What the photo shows of the head, with a fringe beyond its outline, and what it does not show.
+
+    Args:
+        portrait: The person.
+        at_rest: The photo's own pose.
+        binding: Of the head's vertices.
+        left_out: Triangles of the head that are drawn otherwise or not at all.
+    """
     head, grid = portrait.head, CropGrid(portrait, portrait.head_parsing.head_labels)
     vertices = head.vertices.astype(np.float64)
     pixels = grid.project(vertices)
@@ -92,18 +123,14 @@ def head_surfaces(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Surface]:
     follow = np.where(head.part == HeadPart.HAIR, at_rest.following(vertices), 1.0)
     unseen = head.uv[head.faces, 0].max(axis=1) > ATLAS_SPLIT
     front = ~unseen & (signed_area(pixels, head.faces) < -SMALLEST_FRONT)
-    stump = on_neck(head, at_rest, grid.labels_at(pixels))
+    left_out = left_out | on_neck(head, at_rest, grid.labels_at(pixels))
 
-    fringe = fringe_surface(grid, vertices[np.unique(head.faces[front & ~stump])], at_rest)
-    faces = head.faces[front & ~stump]
-    seen = Surface(
-        vertices=np.concatenate([vertices, fringe.vertices]),
-        follow=np.concatenate([follow, fringe.follow]),
-        faces=np.concatenate([faces, fringe.faces + len(vertices)]),
-        uv=np.concatenate([photo_uv, fringe.uv]),
-        hidden=np.zeros(len(faces) + len(fringe.faces), bool),
-    )
-    behind = ~front & ~stump
+    faces = head.faces[front & ~left_out]
+    shown = np.unique(faces)
+    shown_binding = Binding(binding.index[shown], binding.weight[shown])
+    fringe = fringe_surface(grid, vertices[shown], shown_binding, at_rest)
+    seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
+    behind = ~front & ~left_out
     by_disc = head.uv[:, 0] > ATLAS_SPLIT
     back = Surface(
         vertices=vertices,
@@ -111,8 +138,9 @@ def head_surfaces(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Surface]:
         faces=head.faces[behind],
         uv=np.where(by_disc[:, None], head.uv, photo_uv),
         hidden=unseen[behind],
+        binding=binding,
     )
-    return seen, back
+    return seen.beside(fringe), back
 
 
 def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
@@ -131,8 +159,13 @@ def on_neck(head: HeadMesh, at_rest: Turn, labels: UInt8[np.ndarray, " V"]) -> B
     return (low & by_disc & bare)[head.faces].any(axis=1) | shown[head.faces].all(axis=1)
 
 
-def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Turn) -> Surface:
-    """A narrow belt about the head's outline at the depth of the nearest part of the head."""
+def fringe_surface(
+    grid: CropGrid, shown: Float[np.ndarray, "N 3"], binding: Binding, at_rest: Turn
+) -> Surface:
+    """A narrow belt about the head's outline at the depth of the nearest part of the head, which it follows.
+
+    `shown` are the vertices that the photo shows, `binding` is theirs.
+    """
     labels, size = grid.labels, grid.size
     head = np.isin(labels, HEAD)
     column, row = np.floor(grid.project(shown)).astype(np.int64).clip(0, size - 1).T
@@ -146,11 +179,18 @@ def fringe_surface(grid: CropGrid, shown: Float[np.ndarray, "N 3"], at_rest: Tur
     _, to_head = nearest(head)
     hanging = hairy[to_head].ravel()[used]
     follow = np.where(hanging, at_rest.following(points), 1.0)
-    return Surface(points, follow, faces, photo, np.zeros(len(faces), bool))
+    _, next_to = cKDTree(shown).query(points)
+    follows = Binding(binding.index[next_to], binding.weight[next_to])
+    return Surface(points, follow, faces, photo, np.zeros(len(faces), bool), follows)
 
 
-def neck_surface(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Bool[np.ndarray, "S S"]] | None:
-    """The neck, continued behind the jaw, and where it is; None if the photo shows no neck."""
+def neck_surface(
+    portrait: Portrait, at_rest: Turn, skin: Int64[np.ndarray, " K"]
+) -> tuple[Surface, Bool[np.ndarray, "S S"]] | None:
+    """The neck, continued behind the jaw, and where it is; None if the photo shows no neck.
+
+    `skin` are the vertices of the head model's skin.
+    """
     labels = portrait.head_parsing.head_labels
     grid = CropGrid(portrait, labels)
     neck = labels == NECK
@@ -172,4 +212,12 @@ def neck_surface(portrait: Portrait, at_rest: Turn) -> tuple[Surface, Bool[np.nd
     hidden = (ndimage.binary_dilation(neck, iterations=UNDER_CHIN) | column_of_neck) & np.isin(labels, HEAD)
     region = ndimage.binary_dilation(neck | hidden, iterations=2)
     points, photo, faces, _ = grid.lift(region, depth)
-    return Surface(points, at_rest.following(points), faces, photo, np.zeros(len(faces), bool)), hidden
+    surface = Surface(
+        vertices=points,
+        follow=at_rest.following(points),
+        faces=faces,
+        uv=photo,
+        hidden=np.zeros(len(faces), bool),
+        binding=bind(points, model, skin),
+    )
+    return surface, hidden

@@ -1,0 +1,82 @@
+"""Which pixels of the photo move with the head, and which come to light behind it."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.sheet import HEAD, NECK
+from portrait3d.portrait import Portrait
+from portrait3d.reposing.drawing import Drawing, Window
+from portrait3d.reposing.matte import Layer, cut_out
+from portrait3d.reposing.motion import Turn
+
+HOLE_INNER, HOLE_OUTER = 2.5, 5.0
+"""Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
+which it is kept; stray hair and the light rims of bad edges lie between."""
+REACH = 48
+"""How far from where they are (pixels of the head crop) head and neck may come."""
+
+
+def turning_window(portrait: Portrait) -> Window:
+    """The part of the photo that head and neck may reach when they turn."""
+    height, width = portrait.photo.pixels.shape[:2]
+    size = portrait.head_crop.size
+    row, column = np.nonzero(np.isin(portrait.head_parsing.head_labels, (*HEAD, NECK)))
+    if not len(row):
+        row = column = np.arange(size)
+    left, right = max(column.min() - REACH, 0), min(column.max() + 1 + REACH, size)
+    top, bottom = max(row.min() - REACH, 0), min(row.max() + 1 + REACH, size)
+    corners = torch.tensor([[x, y] for x in (left, right) for y in (top, bottom)], dtype=torch.float32)
+    corners = portrait.head_crop.photo_from_crop(corners).numpy()
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, [width - 1, height - 1])
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), [left + 1, top + 1], [width, height])
+    return Window(int(left), int(top), int(right), int(bottom))
+
+
+def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """1 where the photo shows head or neck and close to the head, falling to 0 further out."""
+    from_head = ndimage.distance_transform_edt(head < 0.2)
+    weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
+    from_neck = ndimage.distance_transform_edt(neck < 0.3)
+    return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+
+
+def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:
+    """1 where head, hair and neck move with the head; 0 at the shoulders, where nothing comes to light."""
+    crop, size = portrait.head_crop, portrait.head_crop.size
+    pixels = crop.photo_from_crop(crop.camera().pixel_centres()).reshape(-1, 2)
+    depth = torch.full((len(pixels),), float(at_rest.pivot[2]))
+    points = portrait.camera.unproject(pixels, depth).double().numpy()
+    return np.clip((at_rest.following(points).reshape(size, size) - 0.03) / 0.12, 0, 1)
+
+
+def neck_layer(
+    picture: Float[Tensor, "3 h w"],
+    head: Float[Tensor, "h w"],
+    neck: Float[Tensor, "h w"],
+    behind_chin: Float[Tensor, "h w"],
+) -> Layer:
+    """The neck's colours, continued behind the chin, where the head hides it in the photo."""
+    layer = cut_out(picture, neck, ((neck - 0.9) / 0.1).clamp(0, 1))
+    hidden = (behind_chin * head)[None].clamp(0, 1)
+    return Layer(layer.colour, torch.maximum(layer.alpha, hidden))
+
+
+def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:
+    """The drawing's colours beyond its edges, by a pixel."""
+    shown = drawing.shown
+    total = blur(torch.cat([drawing.colour * shown, shown]), 1)
+    return torch.where(shown > 0, drawing.colour, total[:3] / total[3:].clamp_min(1e-6))
+
+
+def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
+    """Edges a few pixels wide, so that what fills a hole meets what surrounds it gradually."""
+    return torch.minimum(blur(unknown, max(1, max(unknown.shape) // 300)), unknown * 4)
+
+
+def blur(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
+    """Mean over square windows."""
+    rows = ndimage.uniform_filter1d(values.numpy(), 2 * radius + 1, axis=1, mode="nearest")
+    return torch.from_numpy(ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=2, mode="nearest"))
