@@ -1,19 +1,15 @@
 """The face network learns, and a run that was stopped goes on as if it had not been."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from portrait3d.data.face_crops import FaceBatch
 from portrait3d.data.fits import project_points
-from portrait3d.data.photos import PhotoFolder
 from portrait3d.data.turned_faces import centred_pose
-from portrait3d.evaluation.face import evaluate_face, normalised_error
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
@@ -106,39 +102,3 @@ def test_every_epoch_shows_every_row_once() -> None:
     assert sorted(np.concatenate(steps[:3])) == rows.tolist()
     assert sorted(np.concatenate(steps[3:])) == rows.tolist()
     assert not np.array_equal(np.concatenate(steps[:3]), np.concatenate(steps[3:]))
-
-
-def test_the_error_is_a_percentage_of_the_landmarks_box() -> None:
-    truth = np.zeros((1, 68, 2), np.float32)
-    truth[0, 0] = (40, 90)
-    found = truth + np.array([3.0, 4.0], np.float32)
-    assert normalised_error(found, truth).tolist() == pytest.approx([100 * 5 / 60])
-
-
-def test_an_evaluation_sets_the_mean_face_beside_the_network(head: HeadModel, tmp_path: Path) -> None:
-    folder = tmp_path / "portraits"
-    (folder / "images").mkdir(parents=True)
-    points = MeshPoints.from_head_model(head)
-    shape = torch.randn(2, 144) * torch.tensor([1.0] * 80 + [0.0] * 64)
-    slide = torch.zeros(7, 468, 2)
-    pose = centred_pose(points, shape, torch.eye(3).expand(2, 3, 3), slide)
-    pixels = project_points(points, shape, pose, slide).numpy() * 0.8 + 5
-    rows = ["id,source,original,licence,width,height,person,split,yaw,pitch,roll"]
-    for k in range(2):
-        Image.fromarray(np.full((200, 200, 3), 120, np.uint8)).save(folder / "images" / f"p{k}.jpg")
-        rows.append(f"p{k},here,p{k},cc0,200,200,person{k},val,0,0,0")
-    (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    box = np.tile(np.array([50, 30, 140, 140, 1], np.float32), (2, 1))
-    table = {"points": np.pad(pixels - 0.5, ((0, 0), (0, 0), (0, 1))), "box": box}
-    np.savez(folder / "landmarks.npz", ids=np.array(["p0", "p1"]), mesh_index=np.arange(468), **table)
-
-    net = FaceNet(working_size=64, width=0.25)
-    scores = evaluate_face(net, tmp_path, sheet=tmp_path / "sheet.png")
-    assert [(row.folder, row.photos) for row in scores] == [("all", 2), ("portraits", 2)]
-    everything = scores[0]
-    assert everything.fit_nme < 0.5 < everything.baseline_nme < everything.nme
-    assert everything.baseline_shape > 1
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width == 8 * 224
-    assert len(PhotoFolder(tmp_path, split="val")) == 2
-    assert json.dumps(everything.nme)

@@ -32,6 +32,18 @@ Research = Annotated[
     bool, typer.Option("--research/--no-research", help="Include the research-only folders.")
 ]
 
+FACE_TABLES = {
+    "folders": "How far are landmarks (NME, percent), shape (mm) and rotation (degrees) from the labels?",
+    "groups": "Is that the same for everybody? (NME, percent; shape, mm)",
+    "ratios": "Worst over best group of ten photos and more (NME)",
+    "clips": "Is the rotation between two frames of a clip right? (degrees)",
+    "jitter": "Do landmarks tremble over consecutive frames? (percent of face size)",
+    "identity": "Do identity coefficients tell people apart? (area under the ROC curve)",
+    "colours": "Has the rendered face the photo's colours? (0 to 255, on skin)",
+    "synthetic": "Pose (degrees) and visible face (mm) of synthetic people, exact truth",
+}
+"""What each table of the face's report answers."""
+
 
 @evaluate.command()
 def face(
@@ -39,19 +51,40 @@ def face(
     models: Models = None,
     limit: Limit = None,
     research: Research = True,
-    sheet: Annotated[Path | None, typer.Option(help="Write the best and the worst photos here.")] = None,
+    passes: Annotated[int, typer.Option(min=1, help="Crops and forward passes for each photo.")] = 2,
+    synthetic: Annotated[int, typer.Option(min=0, help="Number of synthetic people with known truth.")] = 200,
+    cache: Annotated[
+        Path | None, typer.Option(help="Directory that keeps the synthetic people for the next time.")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write best, middling and worst photos here, the worst 20 beside it (NAME-worst)."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Distance of the 68 landmarks to the labels (NME, percent), and of shape and pose to offline fits."""
+    """Landmarks, shape, pose, colours and identity: one table for each question.
+
+    Labels are a landmark network's, shapes and rotations on photos are compared with offline fits to them;
+    synthetic people have exact truth. Each figure stands beside that of the mean face.
+    """
     require_directory(data)
-    from portrait3d.evaluation.face import evaluate_face
+    from portrait3d.evaluation.face_report import evaluate_face
     from portrait3d.models.face_net import FaceNet
     from portrait3d.models.pretrained import load_network
 
     net = load_network(FaceNet, weights(models, "face"))
     with working("Finding faces", quiet=json):
-        scores = evaluate_face(net, data, limit=limit, research=research, sheet=sheet)
-    show("Face, NME in percent, shape in mm, rotation in degrees", map(asdict, scores), json=json)
+        report = evaluate_face(
+            net,
+            data,
+            limit=limit,
+            research=research,
+            passes=passes,
+            synthetic=synthetic,
+            cache=cache,
+            sheet=sheet,
+        )
+    show_tables(FACE_TABLES, asdict(report), json=json)
 
 
 @evaluate.command()
@@ -226,6 +259,22 @@ def show(title: str, records: Iterable[dict[str, Any]], *, json: bool) -> None:
         return
     columns = list(rows[0])
     print_table(title, columns, [[cell(row[column]) for column in columns] for row in rows])
+
+
+def show_tables(titles: dict[str, str], tables: dict[str, list[dict[str, Any]]], *, json: bool) -> None:
+    """Print several tables of records, without the empty ones, or all of them as one JSON document."""
+    if json:
+        print_json(
+            {
+                name: [{key: finite(value) for key, value in row.items()} for row in rows]
+                for name, rows in tables.items()
+            }
+        )
+        return
+    for name, rows in tables.items():
+        if rows:
+            words = [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
+            show(titles[name], words, json=False)
 
 
 def finite(value: Any) -> Any:

@@ -1,0 +1,121 @@
+"""Pose and shape of synthetic people whose truth is known exactly."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE
+from portrait3d.data.synthetic_faces import SyntheticFaces
+from portrait3d.evaluation.face import FacePrediction, joined, predict_crops
+from portrait3d.geometry.pose import Pose, euler_from_rotation
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_net import FaceNet
+from portrait3d.models.head_model import HeadModel
+from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
+from portrait3d.rendering.rasterizer import rasterize
+
+YAWS = ((0, 30), (30, 60), (60, 75))
+"""Ranges of the true yaw to either side, degrees."""
+PLACING = (0.03, 0.04, math.radians(2))
+"""What detections are off by: centre and side over the face's size, and roll (`crop_from_detection`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticScores:
+    """Mean absolute errors over synthetic people of one kind."""
+
+    faces: str
+    count: int
+    yaw: float
+    """Degrees, as pitch and roll."""
+    pitch: float
+    roll: float
+    shape: float
+    """Mean distance of the visible face's vertices after rigid alignment, mm."""
+    mean_shape: float
+    """The same for the mean head: rigidly aligned like the network's."""
+    mean_placed: float
+    """The same for the mean head placed by the 68 true landmarks."""
+
+
+@torch.no_grad()
+def score_synthetic(
+    net: FaceNet, head: HeadModel, faces: SyntheticFaces, passes: int = 2
+) -> list[SyntheticScores]:
+    """One row for every range of yaw, then rows for people with and without glasses turned by up to 60."""
+    found = predict_synthetic(net, head, faces, passes)
+    true_angles = torch.stack(euler_from_rotation(faces.pose.rotation), dim=1)
+    off = torch.stack(euler_from_rotation(found.rotation), dim=1) - true_angles
+    off = torch.rad2deg(torch.remainder(off + math.pi, 2 * math.pi) - math.pi).abs()
+    distances = torch.stack([shape_errors(head, faces, found, k) for k in range(len(faces))])
+    table = torch.cat([off, distances], dim=1).numpy()
+    yaw = torch.rad2deg(true_angles[:, 0]).abs().numpy()
+    kinds = [(f"yaw {low} to {high}", (yaw >= low) & (yaw < high)) for low, high in YAWS]
+    kinds += [("with glasses", faces.glasses & (yaw < 60)), ("without", ~faces.glasses & (yaw < 60))]
+    return [
+        SyntheticScores(name, int(rows.sum()), *table[rows].mean(0).tolist())
+        for name, rows in kinds
+        if rows.any()
+    ]
+
+
+def predict_synthetic(
+    net: FaceNet, head: HeadModel, faces: SyntheticFaces, passes: int = 2, chunk: int = 32
+) -> FacePrediction:
+    """What the network says, starting from crops that are as far off as a detector's."""
+    random, parts = np.random.default_rng(0), []
+    side = STORED_SIZE / STORED_MARGIN
+    shift, scale, roll = PLACING
+    for k in range(0, len(faces), chunk):
+        pictures = [np.array(image) for image in faces.images[k : k + chunk]]
+        crops = []
+        for _ in pictures:
+            noise = random.normal(size=4)
+            centre = STORED_SIZE / 2 + noise[:2] * shift * side / 1.6
+            stretched = side * (1 + scale * noise[2])
+            crops.append(Crop((centre[0], centre[1]), stretched, roll * noise[3], FACE_SIZE))
+        parts.append(predict_crops(net, head, pictures, crops, passes))
+    return joined(parts)
+
+
+def shape_errors(
+    head: HeadModel, faces: SyntheticFaces, found: FacePrediction, row: int
+) -> Float[Tensor, "3"]:
+    """Distances (mm) of the network's visible face, of the mean head's, and of that placed by landmarks."""
+    one = slice(row, row + 1)
+    truth = head.vertices(FaceCoefficients.from_vector(faces.coefficients[one]))
+    ours = head.vertices(FaceCoefficients.from_vector(found.coefficients.to_vector()[one]))[0]
+    seen = visible_face(head, truth, Pose(faces.pose.rotation[one], faces.pose.translation[one]))
+    target, mean = truth[0, seen], head.mean[seen]
+    by_landmarks = rigid_alignment(head.landmarks(head.mean[None])[0], head.landmarks(truth)[0])
+    candidates = (
+        rigid_alignment(ours[seen], target).apply(ours[seen]),
+        rigid_alignment(mean, target).apply(mean),
+        by_landmarks.apply(mean),
+    )
+    return torch.stack([(points - target).norm(dim=-1).mean() for points in candidates])
+
+
+def visible_face(head: HeadModel, vertices: Float[Tensor, "1 V 3"], pose: Pose) -> Bool[Tensor, " V"]:
+    """Which vertices of the face belong to a triangle that the camera sees; hair and glasses hide nothing."""
+    size = 2 * FACE_SIZE
+    camera = Crop((0.0, 0.0), 1.0, 0.0, size).camera()
+    index = rasterize(camera.screen(pose.apply(vertices)), head.faces, size, size).face_index
+    seen = torch.zeros(vertices.shape[1], dtype=torch.bool)
+    seen[head.faces[index[index >= 0].unique()]] = True
+    return seen & (head.face_mask > 0.5)
+
+
+def rigid_alignment(source: Float[Tensor, "N 3"], target: Float[Tensor, "N 3"]) -> Pose:
+    """The rotation and translation that bring points nearest to others in the mean square (Kabsch)."""
+    a, b = source.double(), target.double()
+    middle, wanted = a.mean(0), b.mean(0)
+    u, _, v = torch.linalg.svd((b - wanted).T @ (a - middle))
+    sign = torch.ones(3, dtype=torch.float64)
+    sign[2] = torch.linalg.det(u @ v).sign()
+    rotation = u @ torch.diag(sign) @ v
+    return Pose(rotation.to(source.dtype), (wanted - rotation @ middle).to(source.dtype))
