@@ -1,11 +1,14 @@
 """The face network learns, and a run that was stopped goes on as if it had not been."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
 
 from portrait3d.data.face_crops import FaceBatch
 from portrait3d.data.fits import project_points
@@ -15,8 +18,11 @@ from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
-from portrait3d.training.face import FaceLoss, FaceTrainingConfig, epoch_rows, face_optimizer
+from portrait3d.models.recognition import RecognitionNet
+from portrait3d.training.face import FaceTrainingConfig, epoch_rows, face_optimizer, train_face
+from portrait3d.training.face_losses import FaceLoss, FaceLossConfig, bare_skin
 from portrait3d.training.loop import LoopConfig
+from recognition_network import write_network
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def prepared_net(batch: FaceBatch) -> FaceNet:
 def test_the_loss_falls_to_a_tenth_on_one_batch(head: HeadModel) -> None:
     batch = batch_of_heads(head, 2)
     net = prepared_net(batch)
-    loss = FaceLoss(config(), head, net)
+    loss = FaceLoss(FaceLossConfig(), head, net)
     rate, steps = 2e-3, 50
     optimizer = face_optimizer(net, config(rate=rate))
     totals = []
@@ -79,14 +85,14 @@ def test_every_term_is_near_zero_at_the_truth(head: HeadModel) -> None:
     net = prepared_net(batch)
     output = net(batch.images)
     truth = type(output)(batch.coefficients, batch.pose)
-    terms = FaceLoss(config(), head, net)(truth, batch, progress=0.0)
+    terms = FaceLoss(FaceLossConfig(), head, net)(truth, batch, progress=0.0)
     assert float(terms["total"]) < 0.2
 
 
 def test_faces_are_rendered_in_the_last_part_alone(head: HeadModel) -> None:
     batch = batch_of_heads(head, 2)
     net = prepared_net(batch)
-    loss = FaceLoss(config(photometric_from=0.5), head, net)
+    loss = FaceLoss(FaceLossConfig(rendered_from=0.5), head, net)
     assert "photometric" not in loss(net(batch.images), batch, progress=0.4)
     late = loss(net(batch.images), batch, progress=0.6)
     late["photometric"].backward()
@@ -102,3 +108,93 @@ def test_every_epoch_shows_every_row_once() -> None:
     assert sorted(np.concatenate(steps[:3])) == rows.tolist()
     assert sorted(np.concatenate(steps[3:])) == rows.tolist()
     assert not np.array_equal(np.concatenate(steps[:3]), np.concatenate(steps[3:]))
+
+
+def test_rendered_faces_give_a_gradient_to_colour_and_identity(head: HeadModel, tmp_path: Path) -> None:
+    batch = batch_of_heads(head, 2)
+    net = prepared_net(batch)
+    recognition = RecognitionNet(write_network(tmp_path / "net.onnx"))
+    loss = FaceLoss(FaceLossConfig(rendered_from=0.0), head, net, recognition)
+    terms = loss(net(batch.images), batch, progress=0.0)
+    for name in ("photometric", "identity"):
+        (gradient,) = torch.autograd.grad(terms[name], [net.regressor.weight], retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient[:144].abs().sum() > 0
+        assert gradient[144:233].abs().sum() > 0
+
+
+def test_terms_without_a_weight_are_left_out(head: HeadModel) -> None:
+    batch = batch_of_heads(head, 2)
+    net = prepared_net(batch)
+    loss = FaceLoss(FaceLossConfig(rendered_from=0.0, photometric=0.0), head, net)
+    assert not {"photometric", "identity"} & set(loss(net(batch.images), batch, progress=1.0))
+
+
+def test_bare_skin_has_no_eyes_brows_and_lips(head: HeadModel) -> None:
+    skin, marks = bare_skin(head) > 0, head.landmarks(head.mean[None])[0]
+    assert 0.01 < skin.float().mean() < 0.5
+    assert torch.cdist(marks[[19, 37, 51]], head.mean[skin]).min() > 10
+    assert torch.cdist(marks[[30]], head.mean[skin]).min() < 10
+
+
+def photo_folder(root: Path, head: HeadModel) -> Path:
+    """Six pictures of noise with the mesh points of random heads, two of them for validation."""
+    folder = root / "portraits"
+    (folder / "images").mkdir(parents=True)
+    points, shape = MeshPoints.from_head_model(head), 0.5 * torch.randn(6, 144)
+    shape[:, 80:] = 0
+    slide = torch.zeros(7, 468, 2)
+    pose = centred_pose(points, shape, torch.eye(3).expand(6, 3, 3), slide)
+    pixels = project_points(points, shape, pose, slide).numpy() * 0.8 + 5
+    rows = ["id,source,original,licence,width,height,person,split,yaw,pitch,roll"]
+    for k in range(6):
+        noise = np.random.default_rng(k).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"p{k}.jpg")
+        rows.append(f"p{k},here,p{k},cc0,200,200,person{k},{'val' if k > 3 else 'train'},0,0,0")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    table = {"points": np.pad(pixels - 0.5, ((0, 0), (0, 0), (0, 1))), "mesh_index": np.arange(468)}
+    table["box"] = np.tile(np.array([50, 30, 140, 140, 1], np.float32), (6, 1))
+    np.savez(folder / "landmarks.npz", ids=np.array([f"p{k}" for k in range(6)]), **table)
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, head: HeadModel) -> dict:
+    """Settings of a tiny training, with the weights to start from."""
+    folder = tmp_path_factory.mktemp("training")
+    net = FaceNet(working_size=64)
+    save_file(net.state_dict(), folder / "start.safetensors")
+    return {
+        "data": photo_folder(folder / "data", head),
+        "cache": folder / "cache",
+        "start": folder / "start.safetensors",
+        "working_size": 64,
+        "batch": 4,
+        "turned_share": 0.0,
+        "synthetic_share": 0.25,
+        "synthetic_count": 3,
+        "synthetic_validation": 2,
+    }
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(prepared: dict, tmp_path: Path) -> None:
+    def run(name: str, steps: int) -> list[dict]:
+        out = tmp_path / name
+        loop = LoopConfig(out=out, steps=steps, log_steps=1, warmup_steps=0, decay=1e-9)
+        train_face(FaceTrainingConfig(loop=loop, **prepared))
+        return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+    whole = run("whole", 4)
+    run("parts", 2)
+    parts = run("parts", 4)
+    losses = [[entry["losses"]["landmarks"] for entry in log if "losses" in entry] for log in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    scores = whole[-1]["evaluation"]
+    assert scores["score"] == -scores["nme"]
+    assert {"portraits", "shape", "synthetic_shape", "synthetic_rotation"} <= set(scores)
+    assert (tmp_path / "whole" / "best.safetensors").is_file()
+
+
+def test_shares_that_leave_no_photos_are_refused() -> None:
+    with pytest.raises(ValueError, match="no room for photos"):
+        config(turned_share=0.5, synthetic_share=0.5)

@@ -59,20 +59,19 @@ class FaceBatch:
             extent=self.extent.to(device),
         )
 
-    def joined(self, other: "FaceBatch") -> "FaceBatch":
-        """Both batches in one."""
-        pose = Pose(
-            torch.cat([self.pose.rotation, other.pose.rotation]),
-            torch.cat([self.pose.translation, other.pose.translation]),
-        )
-        vector = torch.cat([self.coefficients.to_vector(), other.coefficients.to_vector()])
-        return FaceBatch(
-            images=torch.cat([self.images, other.images]),
-            points=torch.cat([self.points, other.points]),
-            coefficients=FaceCoefficients.from_vector(vector),
-            has_appearance=torch.cat([self.has_appearance, other.has_appearance]),
-            pose=pose,
-            extent=torch.cat([self.extent, other.extent]),
+    @classmethod
+    def joined(cls, batches: Sequence["FaceBatch"]) -> "FaceBatch":
+        """Several batches in one."""
+        vectors = [batch.coefficients.to_vector() for batch in batches]
+        rotations = [batch.pose.rotation for batch in batches]
+        translations = [batch.pose.translation for batch in batches]
+        return cls(
+            images=torch.cat([batch.images for batch in batches]),
+            points=torch.cat([batch.points for batch in batches]),
+            coefficients=FaceCoefficients.from_vector(torch.cat(vectors)),
+            has_appearance=torch.cat([batch.has_appearance for batch in batches]),
+            pose=Pose(torch.cat(rotations), torch.cat(translations)),
+            extent=torch.cat([batch.extent for batch in batches]),
         )
 
 
@@ -93,7 +92,9 @@ def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) ->
         shape = (len(photos), STORED_SIZE, STORED_SIZE, 3)
         stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         for k, photo in enumerate(photos):
-            crop = Crop(tuple(fits.centre[k]), STORED_MARGIN * fits.side[k], fits.angle[k], STORED_SIZE)
+            x, y = fits.centre[k].tolist()
+            side, angle = STORED_MARGIN * float(fits.side[k]), float(fits.angle[k])
+            crop = Crop((x, y), side, angle, STORED_SIZE)
             pixels = crop.extract(photo.pixels()).permute(1, 2, 0) * 255
             stored[k] = pixels.round().to(torch.uint8).numpy()
         stored.flush()

@@ -1,43 +1,32 @@
 """Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from portrait3d.data.appearance import load_or_explain
 from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
 from portrait3d.data.fits import load_or_fit
 from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.data.synthetic_faces import load_or_draw
 from portrait3d.data.turned_faces import load_or_turn
-from portrait3d.evaluation.face import normalised_error, predict_faces
-from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
-from portrait3d.losses.face import (
-    emphasised_landmarks,
-    landmark_loss,
-    photometric_loss,
-    rotation_loss,
-    shape_loss,
-    standardised_loss,
-)
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.face_net import FaceNet, FaceOutput
+from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
-from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs, slide_offsets
+from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs
+from portrait3d.models.pretrained import load_state
+from portrait3d.models.recognition import RecognitionNet, Scaling
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
-from portrait3d.rendering.interpolation import interpolate
-from portrait3d.rendering.rasterizer import rasterize
-from portrait3d.rendering.shading import shade
+from portrait3d.training.distributed import Workers
+from portrait3d.training.face_losses import FaceLoss, FaceLossConfig
+from portrait3d.training.face_validation import FaceValidation
 from portrait3d.training.loop import LoopConfig, TrainingLoop
-
-SKIN_NOISE = 0.12
-"""Colour difference (RGB in [0, 1]) from the fitted face beyond which a pixel is not skin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,112 +37,51 @@ class FaceTrainingConfig:
     data: Path
     """Root of the labelled photos (--data)."""
     cache: Path | None = None
-    """Where fits and crops are kept between runs (1.6 GB for ten thousand photos); by default OUT/cache."""
+    """Where fits and crops are kept between runs (3 GB for ten thousand photos); by default OUT/cache."""
+    start: Path | None = None
+    """Weights to go on from instead of ImageNet's: a model.safetensors or a run's best.safetensors."""
+    recognition: Path | None = None
+    """A face recognition network (ONNX) for the identity loss, Eq. 3 (--recognition); none is shipped."""
+    recognition_scaling: Scaling = "imagenet"
+    """The RGB values that network takes: imagenet (MobileFaceNet) or symmetric, -1 to 1 (ArcFace)."""
     research: bool = True
     """Use the research-only folders too, which makes the weights non-commercial research only."""
     working_size: int = 128
     """Pixels that the network works at."""
     batch: int = 32
+    """Crops in a batch, of each process."""
     rate: float = 1e-3
     weight_decay: float = 0.02
-    emphasis: float = 2.0
-    """Weight of nose and inner mouth among the 68 landmarks; Deng et al. have 20 for squared distances."""
-    landmarks: float = 0.6
-    """Weight of the 68 landmarks (percent of face size)."""
-    mesh_points: float = 0.4
-    """Weight of the 468 mesh points (percent of face size)."""
-    shape: float = 0.4
-    """Weight of the distance to the fitted shape (mm)."""
-    coefficients: float = 0.4
-    """Weight of the standardised identity and expression coefficients."""
-    rotation: float = 0.15
-    """Weight of the rotation (degrees)."""
-    depth: float = 0.05
-    """Weight of the distance from the camera (percent)."""
-    appearance: float = 0.2
-    """Weight of the standardised albedo and lighting coefficients, where they are known."""
+    loss: FaceLossConfig = field(default_factory=FaceLossConfig)
     turned_share: float = 0.125
     """Share of every batch that shows photographed faces turned by up to 60 degrees."""
     turned_count: int = 3000
     """How many such pictures are rendered before training."""
-    photometric: float = 5.0
-    """Weight of the photometric loss, Eq. 2, in the last part of the training."""
-    photometric_from: float = 0.66
-    """The progress (0 to 1) from which on faces are rendered."""
-    photometric_samples: int = 8
-    """How many faces of a batch are rendered."""
-    photometric_size: int = 96
-    """Pixels of the rendered crops."""
+    synthetic_share: float = 0.125
+    """Share of every batch that shows synthetic faces, turned by up to 75 degrees."""
+    synthetic_count: int = 5000
+    """How many such pictures are drawn before training."""
+    synthetic_validation: int = 200
+    """How many more are drawn to validate with."""
+
+    def __post_init__(self) -> None:
+        if self.turned_share + self.synthetic_share >= 1:
+            raise ValueError(
+                f"turned_share and synthetic_share leave no room for photos: {self.turned_share} and "
+                f"{self.synthetic_share}."
+            )
 
 
-class FaceLoss:
-    """Distance of the network's output from fits, landmarks and, late in the training, photos.
+class Source(NamedTuple):
+    """Crops of one kind, the rows of them that are for training, and how many a batch takes."""
 
-    Args:
-        config: The terms' weights.
-        head: The head model.
-        net: Its buffers hold the spread of the training targets.
-    """
+    crops: FaceCrops
+    rows: np.ndarray
+    count: int
 
-    def __init__(self, config: FaceTrainingConfig, head: HeadModel, net: FaceNet) -> None:
-        self.config, self.head, self.net = config, head, net
-        self.points = MeshPoints.from_head_model(head)
-        self.emphasis = emphasised_landmarks(config.emphasis)
-        inside = head.face_mask[head.skin_faces].amin(1) > 0.5
-        self.face_triangles = head.skin_faces[inside]
-
-    def __call__(self, output: FaceOutput, batch: FaceBatch, progress: float) -> dict[str, Tensor]:
-        """Every term's mean over the batch, and their weighted sum as "total"."""
-        config, net, pose = self.config, self.net, output.camera_from_model
-        truth = torch.cat([batch.coefficients.identity, batch.coefficients.expression], dim=1)
-        shape = self.points(output.shape)
-        moved = pose.apply(shape)
-        pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:].clamp_min(50.0)
-        pixels = pixels + slide_offsets(net.mesh_slide, pose, FACE_FOCAL)
-        # Fits to 68 points say less about the shape than fits to 468.
-        trust = torch.where(batch.points.isnan().any(2).any(1), 0.5, 1.0)
-        depths = pose.translation[:, 2].clamp_min(50.0) / batch.pose.translation[:, 2]
-        terms = {
-            "landmarks": landmark_loss(
-                pixels[:, LANDMARKS_OF_MESH], batch.points[:, LANDMARKS_OF_MESH], batch.extent, self.emphasis
-            ).mean(),
-            "mesh_points": landmark_loss(pixels, batch.points, batch.extent).mean(),
-            "shape": (trust * shape_loss(shape, self.points(truth))).mean(),
-            "coefficients": (trust * standardised_loss(output.shape, truth, net.shape_scale)).mean(),
-            "rotation": rotation_loss(pose.rotation, batch.pose.rotation).mean(),
-            "depth": (100 * depths.log().abs()).mean(),
-        }
-        known = batch.has_appearance.nonzero()[:, 0]
-        if len(known):
-            ours, given = output.coefficients, batch.coefficients
-            terms["appearance"] = (
-                standardised_loss(ours.albedo[known], given.albedo[known], net.albedo_scale)
-                + standardised_loss(ours.lighting[known], given.lighting[known], net.lighting_scale)
-            ).mean()
-            if progress > config.photometric_from:
-                terms["photometric"] = self.photometric(output, batch, known[: config.photometric_samples])
-        total = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum()
-        return {**terms, "total": total}
-
-    def photometric(self, output: FaceOutput, batch: FaceBatch, rows: Tensor) -> Float[Tensor, ""]:
-        """Eq. 2 for some rows; skin is where the fitted colours explain the photo."""
-        size = self.config.photometric_size
-        coefficients = FaceCoefficients.from_vector(output.coefficients.to_vector()[rows])
-        fitted = FaceCoefficients.from_vector(batch.coefficients.to_vector()[rows])
-        pose = output.camera_from_model
-        points = Pose(pose.rotation[rows], pose.translation[rows]).apply(self.head.vertices(coefficients))
-        normals = vertex_normals(points, self.head.skin_faces)
-        colours = shade(self.head.albedo(coefficients), normals, coefficients.lighting)
-        expected = shade(self.head.albedo(fitted), normals.detach(), fitted.lighting)
-        camera = Camera(torch.tensor(FACE_FOCAL), torch.full((2,), FACE_SIZE / 2), FACE_SIZE, FACE_SIZE)
-        screen = camera.resized(size, size).screen(points)
-        fragments = rasterize(screen, self.face_triangles, size, size, cull_backfaces=True)
-        seen = interpolate(torch.cat([colours, expected], dim=-1), self.face_triangles, fragments)
-        rendered, expected = seen[:, :3], seen[:, 3:].detach()
-        photo = F.interpolate(batch.images[rows], (size, size), mode="bilinear", antialias=True)
-        misfit = (photo - expected).square().sum(1, keepdim=True)
-        attention = (fragments.face_index >= 0)[:, None] / (1 + misfit / SKIN_NOISE**2)
-        return photometric_loss(rendered, photo, attention).mean()
+    def batch(self, turn: int, size: int, seed: int, random: np.random.Generator) -> FaceBatch:
+        """This source's part of the batch with this number."""
+        return self.crops.batch(epoch_rows(self.rows, turn, self.count, seed), size, random)
 
 
 def train_face(config: FaceTrainingConfig) -> Path:
@@ -163,62 +91,76 @@ def train_face(config: FaceTrainingConfig) -> Path:
     holds the network with the best validation error as `best.safetensors`.
     """
     head = HeadModel.load()
-    points = MeshPoints.from_head_model(head)
-    photos = PhotoFolder(config.data, research=config.research)
     cache = config.cache or config.loop.out / "cache"
-    fits = load_or_fit(photos, points, cache)
-    images = store_crops(photos, fits, cache)
-    crops = FaceCrops(fits, images, head, load_or_explain(fits, images, head, cache))
-    training = np.flatnonzero(~fits.validation)
-    validation = [photo for photo in photos if photo.split == "val"]
-    folders = np.array([photo.folder for photo in validation])
-    truth = np.stack([photo.landmarks for photo in validation])
+    with Workers.join(config.loop.device).first_alone():
+        sources, validation = prepare_sources(config, head, cache)
+    photos = sources[0]
 
     torch.manual_seed(config.loop.seed)
     net = FaceNet(config.working_size)
-    net.load_imagenet()
+    if config.start is None:
+        net.load_imagenet()
+    else:
+        load_state(net, config.start)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    statistics = target_statistics(crops, training)
+    statistics = target_statistics(photos.crops, photos.rows)
     net.load_state_dict(statistics, strict=False)
-    loss = FaceLoss(config, head, net)
-
-    def evaluate(module: nn.Module) -> dict[str, float]:
-        assert isinstance(module, FaceNet)
-        errors = normalised_error(predict_faces(module, head, validation, passes=1).landmarks, truth)
-        scores = {str(name): float(errors[folders == name].mean()) for name in np.unique(folders)}
-        return {"score": -float(errors.mean()), "nme": float(errors.mean()), **scores}
-
-    turned = FaceCrops(*load_or_turn(fits, images, head, config.turned_count, cache), head)
-    few = round(config.turned_share * config.batch)
-
     loop = TrainingLoop(
         config.loop,
         {"net": net},
         {"net": face_optimizer(net, config)},
         averaged="net",
-        evaluate=evaluate,
+        evaluate=validation,
         settings={**asdict(config), "loop": None, "cache": None},
     )
     # Colours may have been explained only after an earlier start.
     for module in (net, loop.averaged):
         module.load_state_dict(statistics, strict=False)
-    for step in loop:
-        random = np.random.default_rng([config.loop.seed, step])
-        rows = epoch_rows(training, step, config.batch - few, config.loop.seed)
-        batch = crops.batch(rows, config.working_size, random)
-        if few:
-            rows = epoch_rows(np.arange(len(turned)), step, few, config.loop.seed)
-            batch = batch.joined(turned.batch(rows, config.working_size, random))
-        losses = loss(net(batch.images), batch, loop.progress)
+    recognition = None
+    if config.recognition is not None:
+        recognition = RecognitionNet(config.recognition, config.recognition_scaling)
+    loss = FaceLoss(config.loss, head, net, recognition)
+    for _ in loop:
+        random = np.random.default_rng([config.loop.seed, loop.turn])
+        parts = [source.batch(loop.turn, config.working_size, config.loop.seed, random) for source in sources]
+        batch = FaceBatch.joined(parts).to(loop.device)
+        with loop.autocast():
+            output = net(batch.images)
+        losses = loss(output, batch, loop.progress)
         loop.update("net", losses["total"])
         loop.log(losses)
     return config.loop.out
 
 
-def epoch_rows(rows: np.ndarray, step: int, size: int, seed: int) -> np.ndarray:
-    """The rows of one step: every epoch is a fresh permutation, and step alone decides."""
-    steps = max(len(rows) // size, 1)
-    epoch, place = divmod(step, steps)
+def prepare_sources(
+    config: FaceTrainingConfig, head: HeadModel, cache: Path
+) -> tuple[list[Source], FaceValidation]:
+    """Photos, turned and synthetic faces, made in the cache where they are missing, and the validation."""
+    points = MeshPoints.from_head_model(head)
+    photos = PhotoFolder(config.data, research=config.research)
+    fits = load_or_fit(photos, points, cache)
+    images = store_crops(photos, fits, cache)
+    crops = FaceCrops(fits, images, head, load_or_explain(fits, images, head, cache))
+    turned, synthetic = (
+        round(share * config.batch) for share in (config.turned_share, config.synthetic_share)
+    )
+    sources = [Source(crops, np.flatnonzero(~fits.validation), config.batch - turned - synthetic)]
+    if turned:
+        others = FaceCrops(*load_or_turn(fits, images, head, config.turned_count, cache), head)
+        sources.append(Source(others, np.arange(len(others)), turned))
+    if synthetic:
+        faces = load_or_draw(cache, config.synthetic_count)
+        labels = faces.labels(points, torch.from_numpy(fits.slide))
+        others = FaceCrops(labels, faces.images, head, faces.appearance)
+        sources.append(Source(others, np.arange(len(others)), synthetic))
+    held_out = load_or_draw(cache, config.synthetic_validation, split="val")
+    return sources, FaceValidation.prepare(head, photos, fits, held_out)
+
+
+def epoch_rows(rows: np.ndarray, turn: int, size: int, seed: int) -> np.ndarray:
+    """The rows of one batch: every epoch is a fresh permutation, and the batch's number alone decides."""
+    turns = max(len(rows) // size, 1)
+    epoch, place = divmod(turn, turns)
     order = np.random.default_rng([seed, 1_000_000 + epoch]).permutation(rows)
     return order[place * size : (place + 1) * size]
 

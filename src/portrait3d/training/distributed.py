@@ -1,0 +1,93 @@
+"""Training in several processes (torchrun): gradients are averaged, the first process writes and scores."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+PATIENCE = timedelta(hours=3)
+"""How long processes wait for the first one, which prepares data and evaluates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """This process among those that train together; a single process is the first of one."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    """Number on this machine: the GPU to use."""
+
+    @classmethod
+    def join(cls, device: str = "auto") -> "Workers":
+        """The processes that torchrun started, by its environment variables; this one alone without them."""
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            return cls()
+        gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
+        return cls(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes, evaluates and logs."""
+        return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """The device of a name; "auto" is CUDA where there is one, each process taking its own GPU."""
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and self.count > 1:
+            torch.cuda.set_device(self.local_rank)
+            return torch.device("cuda", self.local_rank)
+        return torch.device(name)
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process go ahead, for work whose result the others find on the disk."""
+        if not self.first:
+            self._wait()
+        yield
+        if self.first:
+            self._wait()
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """The first process's number, in every process."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.broadcast(shared, 0)
+        return shared.item()
+
+    def share(self, module: nn.Module) -> None:
+        """Give every process the first one's parameters and buffers."""
+        if self.count > 1:
+            for value in module.state_dict().values():
+                dist.broadcast(value.data, 0)
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace every gradient by its mean over the processes; a missing one counts as zero.
+
+        A parameter that has no gradient anywhere keeps none.
+        """
+        parameters = list(parameters)
+        if self.count == 1 or not parameters:
+            return
+        given = [p.new_tensor(p.grad is not None, dtype=torch.float32) for p in parameters]
+        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
+        total = torch.cat([*flat, torch.stack(given)])
+        dist.all_reduce(total)
+        *means, found = (total / self.count).split([*(p.numel() for p in parameters), len(parameters)])
+        for parameter, mean, share in zip(parameters, means, found.tolist(), strict=True):
+            if share > 0:
+                parameter.grad = mean.view_as(parameter).to(parameter.dtype)
+
+    def _wait(self) -> None:
+        if self.count > 1:
+            dist.barrier()
