@@ -4,13 +4,13 @@ import base64
 import re
 
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.viewer import viewer_page
+from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadMesh
 
 
 def test_the_page_holds_the_head_and_needs_no_network(head: HeadMesh) -> None:
     glb = encode_glb(head)
-    page = viewer_page(glb, "a photo").decode()
+    page = viewer_html(glb, "a photo")
     assert "<title>a photo</title>" in page
     assert not re.search(r"https?:|//cdn|\bsrc=|@import|url\(|fetch\(|XMLHttpRequest|import\(", page)
     assert "default-src 'none'" in page
@@ -20,5 +20,5 @@ def test_the_page_holds_the_head_and_needs_no_network(head: HeadMesh) -> None:
 
 
 def test_a_title_cannot_break_out_of_the_page(head: HeadMesh) -> None:
-    page = viewer_page(encode_glb(head), "</title><script>alert(1)</script>").decode()
+    page = viewer_html(encode_glb(head), "</title><script>alert(1)</script>")
     assert "<script>alert" not in page

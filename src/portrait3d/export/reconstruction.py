@@ -12,7 +12,7 @@ from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
 from portrait3d.export.overview import depth_of_photo, overview
-from portrait3d.export.viewer import viewer_page
+from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
 from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.portrait import Portrait
@@ -38,7 +38,9 @@ def save_reconstruction(
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))
-    files[directory / "viewer.html"] = viewer_page(glb, f"{Path(portrait.photo.name).name} - portrait3d")
+    files[directory / "viewer.html"] = viewer_html(
+        glb, f"{Path(portrait.photo.name).name} - portrait3d"
+    ).encode()
     text = json.dumps(describe(portrait), indent=1, allow_nan=False)
     files[directory / "portrait.json"] = text.encode()
     return write_together(files)

@@ -5,8 +5,13 @@ import html
 from importlib.resources import files
 
 
-def viewer_page(glb: bytes, title: str = "portrait3d") -> bytes:
-    """The page (HTML with WebGL 2) around a GLB as `glb_bytes` writes it, which it also offers to save."""
+def viewer_html(glb: bytes, title: str = "portrait3d") -> str:
+    """The page (HTML with WebGL 2) around a GLB as `encode_glb` writes it, which it also offers to save.
+
+    Drag, scroll and pinch turn and scale the head; sliders move its morph targets, if it has any. It stands
+    alone or in a frame (`srcdoc`). A link may name the first view after `#`: `yaw`, `pitch` (degrees),
+    `zoom`, `mode` (0 photo, 1 soft light, 2 shape only) and weights of morph targets by their names.
+    """
     template = files("portrait3d.export").joinpath("viewer.html").read_text(encoding="utf-8")
     page = template.replace("{{title}}", html.escape(title))
-    return page.replace("{{glb}}", base64.b64encode(glb).decode()).encode()
+    return page.replace("{{glb}}", base64.b64encode(glb).decode())

@@ -1,0 +1,171 @@
+"""Open heads in other programs: the Khronos glTF validator, Blender, three.js in Chromium, and the viewer.
+
+    npm install --prefix tools/glb                     # once: gltf-validator and three
+    apt-get install blender python3-numpy chromium     # Debian; any Blender >= 3.4 and Chromium do
+    pip install playwright
+    python tools/check_glb.py head.glb ... --out pictures
+
+Prints one line for each file and program. Exit code 1: one of them finds a fault; 2: a program is missing.
+"""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from portrait3d.export.glb_check import Glb, glb_problems
+from portrait3d.export.viewer import viewer_html
+from portrait3d.models.expressions import arkit_basis
+
+FOLDER = Path(__file__).resolve().parent / "glb"
+MODULES = FOLDER / "node_modules"
+POSE = {"jawOpen": 1.0, "eyeBlinkLeft": 1.0}
+"""The expression that pictures are taken with."""
+
+Found = Iterator[tuple[Path, list[str]]]
+
+
+def structure(files: list[Path], out: Path) -> Found:
+    """Offsets, bounds, counts and names, read by the project's own code."""
+    for file in files:
+        yield file, glb_problems(file.read_bytes())
+
+
+def validator(files: list[Path], out: Path) -> Found:
+    """The Khronos validator: errors and warnings count, hints don't."""
+    command = ["node", str(FOLDER / "validate.mjs"), str(MODULES), *map(str, files)]
+    reports = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for file, report in zip(files, reports, strict=True):
+        messages = report["issues"]["messages"]
+        yield file, [f"{m['code']}: {m['message']}" for m in messages if m["severity"] < 2]
+
+
+def blender(files: list[Path], out: Path) -> Found:
+    """Blender's importer, without a display: objects, shape keys, pictures."""
+    script = ["--background", "--python-exit-code", "1", "--python", str(FOLDER / "blender_import.py")]
+    command = ["blender", *script, "--", str(out), *map(str, files)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    line = next((line for line in run.stdout.splitlines() if line.startswith("IMPORTED ")), None)
+    if run.returncode or line is None:
+        wrong = [line for line in (run.stdout + run.stderr).splitlines() if "Error" in line]
+        yield from ((file, wrong[-1:] or [f"exit code {run.returncode}"]) for file in files)
+        return
+    reports = json.loads(line.removeprefix("IMPORTED "))
+    for file, report in zip(files, reports, strict=True):
+        yield file, compare(file, {name: item["shape_keys"] for name, item in report["objects"].items()})
+
+
+def three(files: list[Path], out: Path) -> Found:
+    """three.js in Chromium: meshes, names of morph targets, a picture with two of them."""
+    from glb.browsers import page, served
+
+    for file in files:
+        folders = {"modules": MODULES, "page": FOLDER, "glb": file.parent}
+        with served(folders) as address, page(600, 600) as (three, complaints):
+            three.goto(f"{address}/page/three_page.html")
+            three.wait_for_function("() => !!window.show")
+            meshes = three.evaluate(f"show('/glb/{file.name}', {json.dumps(POSE)})")
+            three.screenshot(path=out / f"{file.stem}_three.png")
+            found = compare(file, {name: mesh["targets"] for name, mesh in meshes.items()})
+            yield file, found + complaints
+
+
+def viewer(files: list[Path], out: Path) -> Found:
+    """viewer.html in Chromium: it draws, turns, moves the mouth and asks for nothing from the network."""
+    from glb.browsers import page
+
+    for file in files:
+        place = out / f"{file.stem}_viewer.html"
+        place.write_text(viewer_html(file.read_bytes(), file.name), encoding="utf-8")
+        with page(900, 700) as (shown, found):
+            asked: list[str] = []
+            shown.on("request", lambda request, asked=asked: asked.append(request.url))
+            shown.goto(place.as_uri())
+            shown.wait_for_selector("body[data-state]", state="attached")
+            if shown.get_attribute("body", "data-state") != "ready":
+                found.append(shown.inner_text("#note"))
+                yield file, found
+                continue
+            pictures = [shown.screenshot(path=out / f"{file.stem}_viewer.png")]
+            shown.mouse.move(350, 350)
+            shown.mouse.down()
+            shown.mouse.move(280, 350, steps=2)
+            shown.mouse.up()
+            pictures.append(shown.screenshot(path=out / f"{file.stem}_viewer_turned.png"))
+            for name in POSE:
+                shown.locator(f"input[name={name}]").fill("1")
+            pictures.append(shown.screenshot(path=out / f"{file.stem}_viewer_expression.png"))
+            shown.locator("[data-mode='2']").click()
+            pictures.append(shown.screenshot(path=out / f"{file.stem}_viewer_shape.png"))
+            if len(set(pictures)) < len(pictures):
+                found.append("turning, an expression or the plain shape changed nothing in the picture")
+            beyond = [url for url in asked if not url.startswith(("file:", "blob:", "data:"))]
+            yield file, found + [f"the page asked for {url}" for url in beyond]
+
+
+def compare(file: Path, found: dict[str, list[str]]) -> list[str]:
+    """Differences between what a program sees (names of morph targets by mesh) and what the file says."""
+    wanted = {
+        mesh["name"]: mesh.get("extras", {}).get("targetNames", [])
+        for mesh in Glb.read(file.read_bytes()).document["meshes"]
+    }
+    problems = [f"{name}: {found.get(name)} instead of {names}" for name, names in wanted.items()]
+    problems = [text for text, name in zip(problems, wanted, strict=True) if found.get(name) != wanted[name]]
+    if set(found) != set(wanted):
+        problems.append(f"meshes {sorted(found)} instead of {sorted(wanted)}")
+    if found.get("Head") != list(arkit_basis()[0]):
+        problems.append(f"Head has {len(found.get('Head', []))} morph targets, not ARKit's 52")
+    return problems
+
+
+def missing(name: str) -> str | None:
+    """What a check needs and this machine lacks."""
+    if name == "blender" and not shutil.which("blender"):
+        return "blender is not installed"
+    if name == "validator" and not shutil.which("node"):
+        return "node is not installed"
+    if name in ("validator", "three") and not (MODULES / "three").is_dir():
+        return f"{MODULES} is missing: run `npm install --prefix tools/glb`"
+    if name in ("three", "viewer"):
+        if importlib.util.find_spec("playwright") is None:
+            return "the Python package playwright is not installed"
+        from glb.browsers import find_browser
+
+        if find_browser() is None:
+            return "no Chromium is installed"
+    return None
+
+
+CHECKS: dict[str, Callable[[list[Path], Path], Found]] = {
+    check.__name__: check for check in (structure, validator, blender, three, viewer)
+}
+
+
+def main() -> int:
+    """Run the checks that were asked for, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="GLB")
+    parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS), help="Checks to run.")
+    parser.add_argument("--out", type=Path, default=Path("glb-check"), help="Folder for pictures.")
+    arguments = parser.parse_args()
+    files = [file.resolve(strict=True) for file in arguments.files]
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    faults = absent = 0
+    for name in arguments.only:
+        if reason := missing(name):
+            print(f"{name}: not checked, {reason}")
+            absent += 1
+            continue
+        for file, problems in CHECKS[name](files, out):
+            print(f"{name}: {file.name}: {'; '.join(problems) or 'ok'}", flush=True)
+            faults += len(problems)
+    return 1 if faults else 2 if absent else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Import GLBs into Blender, print what it sees as JSON, and render each from the front with expressions.
+
+Run inside Blender: `blender --background --python-exit-code 1 --python blender_import.py -- OUT GLB...`.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+if "bool" not in vars(np):
+    np.bool = (
+        bool  # Blender 3.4's importer uses this name, which the numpy beside it in Debian 12 has dropped
+    )
+
+POSE = ("jawOpen", "eyeBlinkLeft")
+"""The expression of the second picture."""
+
+
+def main() -> None:
+    """Read every file into an empty scene; one line `IMPORTED [...]` at the end."""
+    out, *files = sys.argv[sys.argv.index("--") + 1 :]
+    reports = [look(Path(file), Path(out)) for file in files]
+    print("IMPORTED", json.dumps(reports))
+
+
+def look(file: Path, out: Path) -> dict:
+    """Objects of one file with their shape keys, after a still has been rendered."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.import_scene.gltf(filepath=str(file))
+    objects = [item for item in bpy.data.objects if item.type == "MESH"]
+    report = {}
+    for item in objects:
+        keys = item.data.shape_keys
+        blocks = list(keys.key_blocks)[1:] if keys else []
+        still = [block.name for block in blocks if not moves(block, keys.key_blocks[0])]
+        report[item.name] = {
+            "vertices": len(item.data.vertices),
+            "location": [round(value, 6) for value in item.matrix_world.translation],
+            "parent": item.parent.name if item.parent else None,
+            "shape_keys": [block.name for block in blocks],
+            "without_effect": still,
+        }
+    render(objects, out / f"{file.stem}_blender.png")
+    for item in objects:
+        for block in item.data.shape_keys.key_blocks[1:] if item.data.shape_keys else ():
+            block.value = float(block.name in POSE)
+    render(objects, out / f"{file.stem}_blender_expression.png")
+    return {"file": str(file), "objects": report}
+
+
+def moves(block: bpy.types.ShapeKey, basis: bpy.types.ShapeKey) -> bool:
+    """Whether a shape key differs from the basis anywhere."""
+    return any((a.co - b.co).length > 1e-6 for a, b in zip(block.data, basis.data, strict=True))
+
+
+def render(objects: list, path: Path) -> None:
+    """A picture from a little beside the front, by Cycles, which needs no display."""
+    scene = bpy.context.scene
+    corners = [item.matrix_world @ Vector(corner) for item in objects for corner in item.bound_box]
+    low, high = (Vector(pick(c[k] for c in corners) for k in range(3)) for pick in (min, max))
+    middle, radius = (low + high) / 2, (high - low).length / 2
+    if scene.camera is None:
+        scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+        scene.collection.objects.link(scene.camera)
+        scene.world = bpy.data.worlds.new("World")
+        scene.world.color = (0.6, 0.6, 0.6)
+    angle = math.radians(25)
+    away = Vector((math.sin(angle), -math.cos(angle), 0.1)) * radius * 2.7
+    scene.camera.location = middle + away
+    scene.camera.rotation_euler = (-away).to_track_quat("-Z", "Y").to_euler()
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 8
+    scene.cycles.use_denoising = False
+    scene.view_settings.view_transform = "Standard"
+    scene.render.resolution_x = scene.render.resolution_y = 400
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+
+
+main()
