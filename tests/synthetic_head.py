@@ -4,17 +4,17 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from portrait3d.geometry import DepthMap, Mesh, Pose
+from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.parsing_net import HeadParsing
+from portrait3d.models.placed_head import place_head, texels
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
-from portrait3d.rendering.rasterizer import rasterize
 
 SIZE = 256
 CROP = Crop((128.0, 128.0), 256.0, 0.0, SIZE, zoom=2.0)
@@ -24,18 +24,15 @@ CAMERA = CROP.camera()
 def fitted_head(model: HeadModel) -> FittedHead:
     """The mean head, seen from the front."""
     pose = Pose(torch.eye(3), torch.tensor([0.0, 0.0, 900.0]))
-    vertices = pose.apply(model.mean)
-    seen = rasterize(CAMERA.screen(vertices)[None], model.faces, SIZE, SIZE)
-    return FittedHead(
-        vertices=vertices.double().numpy(),
-        faces=model.skin_faces.numpy(),
-        camera_from_model=pose,
-        face_mask=model.face_mask.double().numpy(),
-        ears_mask=model.ears_mask.double().numpy(),
-        focal=float(CAMERA.focal),
-        face_index=seen.face_index[0].numpy(),
-        depth=seen.depth[0].double().numpy(),
-    )
+    even = torch.zeros(9)
+    even[0] = (4 * torch.pi) ** 0.5
+    return place_head(model, model.mean, pose, CAMERA, even)
+
+
+def stitched(head: FittedHead, angle: float = 0.0) -> HeadMesh:
+    """That head with its cap of hair as a mesh."""
+    depth, parsing, picture = capped_head(head)
+    return stitch(head, texels(head.layout, len(picture)), depth, parsing, picture, angle)
 
 
 def capped_head(head: FittedHead) -> tuple[DepthMap, np.ndarray, np.ndarray]:
@@ -96,5 +93,5 @@ def synthetic_portrait(height: int = 320, width: int = 340) -> Portrait:
             probabilities,
         ),
         depth=depth,
-        head=stitch(head, depth, parsing, picture),
+        head=stitched(head),
     )

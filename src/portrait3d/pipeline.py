@@ -11,7 +11,6 @@ from jaxtyping import Float, UInt8
 
 from portrait3d.errors import NoFaceError
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
-from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import DepthNet, predict_depth
@@ -19,13 +18,13 @@ from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.parsing_net import HeadParsing, ParsingNet, parse_head
+from portrait3d.models.placed_head import place_head, texels
 from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
-from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
 
@@ -200,11 +199,16 @@ class Portrait3D:
     ) -> HeadMesh:
         """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
         vertices = self.head_model.vertices(_batched(fit.coefficients))[0]
+        placed = place_head(
+            self.head_model, vertices, fit.crop_from_model, head_crop.camera(), fit.coefficients.lighting
+        )
+        picture = _picture(photo, head_crop)
         return stitch(
-            self._fitted_head(vertices, fit.crop_from_model, head_crop),
+            placed,
+            texels(placed.layout, len(picture)),
             depth,
             parsing.head_probabilities.numpy(),
-            _picture(photo, head_crop),
+            picture,
             head_crop.angle,
         )
 
@@ -219,21 +223,6 @@ class Portrait3D:
         points = self.head_model.landmarks(self.head_model.vertices(_batched(fit.coefficients)))
         return fit.crop.photo_from_crop(
             self.face_net.landmarks(points, _batched_pose(fit.crop_from_model))[0]
-        )
-
-    def _fitted_head(self, vertices: torch.Tensor, crop_from_model: Pose, head_crop: Crop) -> FittedHead:
-        model, camera = self.head_model, head_crop.camera()
-        placed = crop_from_model.apply(vertices)
-        seen = rasterize(camera.screen(placed)[None], model.faces, camera.height, camera.width)
-        return FittedHead(
-            vertices=placed.double().numpy(),
-            faces=model.skin_faces.numpy(),
-            camera_from_model=crop_from_model,
-            face_mask=model.face_mask.double().numpy(),
-            ears_mask=model.ears_mask.double().numpy(),
-            focal=float(camera.focal),
-            face_index=seen.face_index[0].numpy(),
-            depth=seen.depth[0].double().numpy(),
         )
 
     def reposer(self, portrait: Portrait) -> Reposer:

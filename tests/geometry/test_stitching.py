@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
-from portrait3d.geometry import HeadMesh, HeadPart
+from portrait3d.geometry import HeadMesh, HeadPart, Pose
+from portrait3d.geometry.layout import SIDES
+from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import FittedHead, boundary_loops, closing_sheets
-from portrait3d.geometry.stitching import stitch
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.placed_head import head_layout
 from portrait3d.rendering.rasterizer import rasterize
-from synthetic_head import CAMERA, SIZE, capped_head, fitted_head
+from portrait3d.rendering.view import render_view
+from synthetic_head import CAMERA, SIZE, capped_head, fitted_head, stitched
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def head(model: HeadModel) -> FittedHead:
 
 @pytest.fixture(scope="module")
 def mesh(head: FittedHead) -> HeadMesh:
-    return stitch(head, *capped_head(head))
+    return stitched(head)
 
 
 def test_every_vertex_is_finite_used_and_within_reach(mesh: HeadMesh) -> None:
@@ -47,7 +51,7 @@ def test_no_triangle_flies(mesh: HeadMesh) -> None:
 def test_parts_are_where_they_belong(mesh: HeadMesh) -> None:
     x, y, _ = (mesh.vertices - [0, 0, 900]).T
     part = mesh.part
-    front = mesh.uv[:, 0] < 2 / 3
+    front = mesh.seen
     assert set(np.unique(part)) == {part.value for part in HeadPart}
     assert y[front & (part == HeadPart.HAIR)].max() < -20
     assert np.abs(x[front & (part == HeadPart.EAR)]).min() > 45
@@ -55,7 +59,8 @@ def test_parts_are_where_they_belong(mesh: HeadMesh) -> None:
 
 
 def test_what_the_photo_shows_faces_the_camera(mesh: HeadMesh) -> None:
-    seen = (mesh.uv[mesh.faces, 0].max(axis=1) < 2 / 3) & (mesh.part[mesh.faces] == HeadPart.FACE).all(axis=1)
+    shown = mesh.seen & (mesh.part == HeadPart.FACE) & (mesh.piece == HeadPiece.SURFACE)
+    seen = shown[mesh.faces].all(axis=1)
     pixels = CAMERA.project(torch.from_numpy(mesh.vertices)).numpy()
     a, b, c = (pixels[mesh.faces[seen][:, k]] for k in range(3))
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
@@ -63,10 +68,68 @@ def test_what_the_photo_shows_faces_the_camera(mesh: HeadMesh) -> None:
 
 
 def test_the_photo_is_seen_through_its_own_pixels(mesh: HeadMesh) -> None:
-    """Vertices with the photo's colours project onto the pixels that they take them from."""
-    shown = mesh.uv[:, 0] < 2 / 3
+    """Vertices on the photo's own chart project onto the pixels that they take their colours from."""
+    shown = (mesh.uv[:, 0] < 0.5) & (mesh.uv[:, 1] > 0.5)
+    assert shown.sum() > 1000
     pixels = CAMERA.project(torch.from_numpy(mesh.vertices[shown])).numpy()
-    assert np.abs(pixels - mesh.uv[shown] * [1.5 * SIZE, SIZE]).max() < 1e-2
+    assert np.abs(pixels - (mesh.uv[shown] * 2 - [0, 1]) * SIZE).max() < 1e-2
+
+
+def test_from_the_photos_own_view_the_head_looks_like_the_photo(head: FittedHead, mesh: HeadMesh) -> None:
+    _, parsing, picture = capped_head(head)
+    drawn = render_view(mesh, Pose.identity(), CAMERA, background=(40, 90, 160))
+    labels = parsing.argmax(axis=0)
+    difference = np.abs(drawn.astype(int) - picture[::2, ::2]).max(axis=-1)
+    inside = ndimage.binary_erosion(np.isin(labels, (1, 2)), iterations=3)
+    assert np.quantile(difference[inside], 0.98) < 20
+
+
+def test_eyes_teeth_tongue_and_mouth_are_pieces_of_their_own(mesh: HeadMesh) -> None:
+    assert set(mesh.piece.tolist()) == {piece.value for piece in HeadPiece}
+    assert (np.ptp(mesh.piece[mesh.faces], axis=1) == 0).all()
+    left, right = (mesh.vertices[mesh.piece == eye] for eye in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE))
+    assert left[:, 0].max() < 0 < right[:, 0].min()
+
+
+def test_places_in_the_texture_are_the_same_for_every_head(model: HeadModel, mesh: HeadMesh) -> None:
+    layout = head_layout(model)
+    on_model = len(layout.points)
+    np.testing.assert_allclose(mesh.uv[:on_model] * SIDES, layout.points, atol=1e-6)
+    assert layout.points.min() > 0
+    assert layout.points.max() < SIDES
+
+
+def test_no_expression_opens_a_seam(model: HeadModel, mesh: HeadMesh) -> None:
+    """Vertices that lie on each other stay within half a millimetre."""
+    assert mesh.binding is not None
+    surface = np.flatnonzero(mesh.piece == HeadPiece.SURFACE)
+    pairs = surface[cKDTree(mesh.vertices[surface]).query_pairs(1e-3, output_type="ndarray")]
+    assert len(pairs) > 100
+    for name, basis in zip(model.expression_names, model.expression_basis.numpy(), strict=True):
+        moved = mesh.binding.apply(basis)
+        gap = np.linalg.norm(moved[pairs[:, 0]] - moved[pairs[:, 1]], axis=1)
+        assert gap.max() < 0.5, f"{name} opens {gap.max():.2f} mm"
+
+
+def test_the_sheet_under_the_faces_border_moves_with_the_face(
+    model: HeadModel, head: FittedHead, mesh: HeadMesh
+) -> None:
+    jaw = model.expression_basis[model.expression_names.index("jawOpen")].numpy()
+    assert mesh.binding is not None
+    moved = np.linalg.norm(mesh.binding.apply(jaw), axis=1)
+    on_sheet = np.arange(len(mesh.vertices)) >= len(head_layout(model).points)
+    near, own = cKDTree(head.vertices[np.unique(head.faces)]).query(mesh.vertices)
+    skin = np.linalg.norm(jaw, axis=1)[np.unique(head.faces)][own]
+    beside = on_sheet & (near < 3.0) & (mesh.part == HeadPart.FACE) & mesh.seen
+    assert beside.sum() > 50
+    assert np.quantile(np.abs(moved - skin)[beside], 0.9) < 1.0
+
+
+def test_hair_on_top_stays_where_it_is_when_the_jaw_opens(model: HeadModel, mesh: HeadMesh) -> None:
+    jaw = model.expression_basis[model.expression_names.index("jawOpen")].numpy()
+    assert mesh.binding is not None
+    hair = mesh.part == HeadPart.HAIR
+    assert np.linalg.norm(mesh.binding.apply(jaw), axis=1)[hair].max() < 1.0
 
 
 def test_no_crack_opens_inside_the_head(head: FittedHead, mesh: HeadMesh) -> None:
@@ -91,7 +154,7 @@ def test_the_face_keeps_the_models_own_vertices(head: FittedHead, mesh: HeadMesh
 
 
 def test_stitching_repeats_exactly(head: FittedHead, mesh: HeadMesh) -> None:
-    again = stitch(head, *capped_head(head))
+    again = stitched(head)
     for name in ("vertices", "faces", "part", "uv", "texture"):
         assert np.array_equal(getattr(again, name), getattr(mesh, name)), name
 
@@ -105,7 +168,7 @@ def test_a_symmetric_head_gives_a_symmetric_mesh(mesh: HeadMesh) -> None:
 
 
 def test_a_rolled_crop_rolls_the_mesh(head: FittedHead, mesh: HeadMesh) -> None:
-    rolled = stitch(head, *capped_head(head), angle=np.pi / 2)
+    rolled = stitched(head, angle=np.pi / 2)
     x, y, z = mesh.vertices.T
     np.testing.assert_allclose(rolled.vertices, np.stack([-y, x, z], axis=1), atol=1e-3)
 

@@ -217,8 +217,11 @@ def beside(one: Sheet, other: Sheet) -> Sheet:
     )
 
 
-def skirt(sheet: Sheet) -> Sheet:
-    """A band from the sheet's outer rim straight back, so that turned heads show no slit behind it."""
+def skirt(sheet: Sheet) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
+    """A band from the sheet's outer rim straight back, so that turned heads show no slit behind it.
+
+    Also returns which of the sheet's vertices each of its own comes from.
+    """
     faces = sheet.faces
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = edges[sheet.rim[edges].all(axis=1)]
@@ -230,7 +233,7 @@ def skirt(sheet: Sheet) -> Sheet:
     front = sheet.vertices[used]
     back = front / front[:, 2:] * (front[:, 2:] + SKIRT)
     low_a, low_b = a + len(used), b + len(used)
-    return Sheet(
+    band = Sheet(
         vertices=np.concatenate([front, back]),
         pixels=np.tile(sheet.pixels[used], (2, 1)),
         faces=np.concatenate([np.stack([b, a, low_a], axis=1), np.stack([b, low_a, low_b], axis=1)]),
@@ -238,14 +241,16 @@ def skirt(sheet: Sheet) -> Sheet:
         rim=np.ones(2 * len(used), bool),
         depth=sheet.depth,
     )
+    return band, np.tile(used, 2)
 
 
 def hair_back(
     sheet: Sheet, hair: Bool[np.ndarray, "H W"], skull: Bool[np.ndarray, "H W"], focal: float
-) -> Sheet | None:
+) -> tuple[Sheet, Int64[np.ndarray, " N"]] | None:
     """The far side of hair that hangs beside the skull: a mirrored sheet, closed at the hair's rim.
 
-    Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward.
+    Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
+    which of the sheet's vertices each of its own comes from.
     """
     height, width = hair.shape
     millimetres = np.median(sheet.vertices[:, 2]) / focal
@@ -260,7 +265,7 @@ def hair_back(
     used, faces = np.unique(faces, return_inverse=True)
     vertices = sheet.vertices[used]
     back = vertices[:, 2] + thickness[row[used], column[used]]
-    return Sheet(
+    far = Sheet(
         vertices=vertices / vertices[:, 2:] * back[:, None],
         pixels=sheet.pixels[used],
         faces=faces.reshape(-1, 3),
@@ -268,3 +273,4 @@ def hair_back(
         rim=sheet.rim[used],
         depth=sheet.depth,
     )
+    return far, used

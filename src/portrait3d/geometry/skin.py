@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int64
 from scipy.sparse.linalg import splu
 
+from portrait3d.geometry.layout import HeadLayout
 from portrait3d.geometry.pose import Pose
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
@@ -24,18 +25,20 @@ class FittedHead:
     """All vertices of the head model, crop camera, mm."""
     faces: Int64[np.ndarray, "F 3"]
     """Triangles of the model's skin, outward; eyes and mouth are openings in it."""
+    layout: HeadLayout
+    """All triangles, and their places in the texture."""
     camera_from_model: Pose
     """Unbatched; the model's frame to the crop's camera."""
     face_mask: Float[np.ndarray, " V"]
     """1 on the face, 0 off it."""
     ears_mask: Float[np.ndarray, " V"]
     """1 on the ears, 0 off them."""
+    irradiance: Float[np.ndarray, " V"]
+    """Brightness of the fitted light on the skin; 1 shows the skin's own colour."""
     face_index: Int64[np.ndarray, "H W"]
-    """Triangle of the model seen in every pixel of the head crop, -1 where none is. Rows beyond `faces` are
-    of other parts (eyeballs, teeth ...)."""
+    """Triangle of `layout` seen in every pixel of the head crop, -1 where none is; the first are `faces`."""
     depth: Float[np.ndarray, "H W"]
     """Depth of what is seen there, mm; infinite where nothing is."""
-
     focal: float
     """Focal length of the crop's camera, pixels; its principal point is the crop's centre."""
 

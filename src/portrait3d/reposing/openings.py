@@ -56,10 +56,11 @@ def eye_surface(portrait: Portrait, head_model: HeadModel) -> Surface:
     return _of_model(portrait, head_model.faces.numpy()[chosen])
 
 
-def eye_sheets(portrait: Portrait, head_model: HeadModel) -> Surface:
-    """The openings between the lids, closed."""
+def closed_openings(portrait: Portrait, head_model: HeadModel) -> tuple[Surface, Surface]:
+    """Sheets that span the openings between the lids and between the lips."""
     sheets = closing_sheets(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
-    return _of_model(portrait, sheets[~np.isin(sheets, _mouth_margin(head_model)).any(axis=1)])
+    of_mouth = np.isin(sheets, _mouth_margin(head_model)).any(axis=1)
+    return _of_model(portrait, sheets[~of_mouth]), _of_model(portrait, sheets[of_mouth])
 
 
 def mouth_flaps(portrait: Portrait, head_model: HeadModel) -> Surface:
@@ -164,6 +165,9 @@ def opening_faces(portrait: Portrait, head_model: HeadModel) -> Bool[np.ndarray,
     for loop in _openings(head_model):
         gap, _ = cKDTree(model[loop]).query(head.vertices)
         inside |= (gap < EXACT)[head.faces].all(axis=1)
+    if head.binding is not None:
+        sockets = head_model.faces[head_model.face_part == head_model.part_names.index("eye_cavities")]
+        inside |= np.isin(head.binding.index[head.faces], sockets.unique().numpy()).all(axis=(1, 2))
     return inside
 
 

@@ -23,8 +23,6 @@ NECK_FROM, BEHIND_JAW = 28.0, 15.0
 """The model's neck begins this far below and behind its origin, mm."""
 SMALLEST_FRONT = 0.02
 """Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
-ATLAS_SPLIT = 2 / 3
-"""Texture coordinate right of which the head's texture holds what the photo does not show."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +119,7 @@ def head_surfaces(
     pixels = grid.project(vertices)
     photo_uv = portrait.head_crop.photo_from_crop(torch.from_numpy(pixels)).numpy()
     follow = np.where(head.part == HeadPart.HAIR, at_rest.following(vertices), 1.0)
-    unseen = head.uv[head.faces, 0].max(axis=1) > ATLAS_SPLIT
+    unseen = ~head.seen[head.faces].all(axis=1)
     front = ~unseen & (signed_area(pixels, head.faces) < -SMALLEST_FRONT)
     left_out = left_out | on_neck(head, at_rest, grid.labels_at(pixels))
 
@@ -131,16 +129,11 @@ def head_surfaces(
     fringe = fringe_surface(grid, vertices[shown], shown_binding, at_rest)
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     behind = ~front & ~left_out
-    by_disc = head.uv[:, 0] > ATLAS_SPLIT
-    back = Surface(
-        vertices=vertices,
-        follow=follow,
-        faces=head.faces[behind],
-        uv=np.where(by_disc[:, None], head.uv, photo_uv),
-        hidden=unseen[behind],
-        binding=binding,
-    )
-    return seen.beside(fringe), back
+    faces = head.faces[behind & unseen]
+    hidden = Surface(vertices, follow, faces, head.uv.astype(np.float64), np.ones(len(faces), bool), binding)
+    faces = head.faces[behind & ~unseen]
+    away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
+    return seen.beside(fringe), hidden.beside(away)
 
 
 def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
@@ -154,9 +147,8 @@ def on_neck(head: HeadMesh, at_rest: Turn, labels: UInt8[np.ndarray, " V"]) -> B
     inner = (head.vertices - at_rest.translation) @ at_rest.rotation
     low = (inner[:, 1] > 62) & ~((inner[:, 2] < 5) & (inner[:, 1] < 75))
     bare = np.isin(head.part, (HeadPart.REST, HeadPart.FACE))
-    by_disc = head.uv[:, 0] > ATLAS_SPLIT
-    shown = ~by_disc & (head.part == HeadPart.REST) & (labels == NECK)
-    return (low & by_disc & bare)[head.faces].any(axis=1) | shown[head.faces].all(axis=1)
+    shown = head.seen & (head.part == HeadPart.REST) & (labels == NECK)
+    return (low & ~head.seen & bare)[head.faces].any(axis=1) | shown[head.faces].all(axis=1)
 
 
 def fringe_surface(
