@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from portrait3d.cli.configuration import build_config, merged, read_settings
+from portrait3d.cli.configuration import build_config, merged, parse_settings, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +52,21 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         loop=Loop(out=Path("b"), minutes=3.0),
         augmentation=Augmentation(angle=20.0),
     )
+
+
+def test_single_settings_have_the_types_of_toml() -> None:
+    texts = ["batch=16", "preset=paper", "weights=[1, 2]", "augmentation.angle=5", "loop.out=runs/a=b"]
+    assert parse_settings(texts) == {
+        "batch": 16,
+        "preset": "paper",
+        "weights": [1, 2],
+        "augmentation": {"angle": 5},
+        "loop": {"out": "runs/a=b"},
+    }
+    assert parse_settings([]) == {}
+    for text in ("batch", "=3", "loop..out=a"):
+        with pytest.raises(ValueError, match="--set wants NAME=VALUE"):
+            parse_settings([text])
 
 
 def test_no_file_means_no_settings() -> None:

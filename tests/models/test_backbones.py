@@ -1,10 +1,13 @@
 """The image encoders."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
-from portrait3d.models.backbones import EfficientNetLite0, SameConv
+from portrait3d.models.backbones import EfficientNetLite0, ResNet50, SameConv
 
 
 def test_the_pyramid_halves_from_level_to_level() -> None:
@@ -51,3 +54,30 @@ def test_imagenet_features_of_a_photo_are_of_moderate_size(astronaut) -> None:
         levels = net(photo)
     # Features blow up or die out when a layer is padded, normalised or ordered wrongly.
     assert all(1 < float(level.std()) < 30 for level in levels)
+
+
+@torch.no_grad()
+def test_resnet_50_has_the_pyramid_and_the_parameters_of_the_paper() -> None:
+    net = ResNet50().eval()
+    levels = net(torch.rand(1, 3, 64, 96))
+    assert [tuple(level.shape) for level in levels] == [
+        (1, channels, 64 // scale, 96 // scale)
+        for channels, scale in zip((256, 512, 1024, 2048), (4, 8, 16, 32), strict=True)
+    ]
+    # 25.557 million with the classifier's 2.049 million.
+    assert sum(parameter.numel() for parameter in net.parameters()) == 25_557_032 - 2_049_000
+
+
+def test_resnet_50_takes_weights_in_the_usual_layout(tmp_path: Path) -> None:
+    source, net = ResNet50(0.125), ResNet50(0.125)
+    assert "layer3.5.conv2.weight" in source.state_dict()
+    assert "layer1.0.downsample.1.running_mean" in source.state_dict()
+    path = tmp_path / "resnet50.safetensors"
+    save_file({**source.state_dict(), "fc.weight": torch.zeros(10, 4), "fc.bias": torch.zeros(10)}, path)
+    net.load_imagenet(path)
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in source.state_dict().items())
+    save_file({"conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="doesn't hold a ResNet-50"):
+        net.load_imagenet(path)
+    with pytest.raises(ValueError, match="name a safetensors file"):
+        net.load_imagenet()

@@ -66,3 +66,14 @@ def test_a_stored_network_comes_back(net: FaceNet, tmp_path) -> None:
 def test_a_working_size_that_the_encoder_cannot_take_is_refused() -> None:
     with pytest.raises(ValueError, match="working_size must be a multiple of 32 from 64 on, got 100"):
         FaceNet(working_size=100)
+
+
+def test_the_papers_encoder_gives_the_same_output(tmp_path) -> None:
+    net = FaceNet(working_size=64, width=0.125, encoder="resnet50")
+    save_network(net, tmp_path, "# A card")
+    loaded, crop = load_network(FaceNet, tmp_path), torch.rand(2, 3, 64, 64)
+    assert loaded(crop).coefficients.to_vector().shape == (2, 233)
+    net(crop).shape.sum().backward()
+    assert net.encoder.conv1.weight.grad is not None
+    with pytest.raises(ValueError, match="'resnet18'"):
+        FaceNet(encoder="resnet18")

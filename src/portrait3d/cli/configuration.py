@@ -3,7 +3,7 @@
 import dataclasses
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +18,25 @@ def read_settings(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is no TOML file: {error}") from None
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Nested settings from texts such as "loss.identity=0"; values are TOML's, anything else is a string."""
+    result: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not all(name.split(".")):
+            raise ValueError(f"--set wants NAME=VALUE, such as loss.identity=0, got {text!r}.")
+        try:
+            parsed: Any = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
+        *tables, last = name.split(".")
+        change: dict[str, Any] = {last: parsed}
+        for table in reversed(tables):
+            change = {table: change}
+        result = merged(result, change)
+    return result
 
 
 def build_config(kind: type[Config], settings: Mapping[str, Any], name: str = "") -> Config:

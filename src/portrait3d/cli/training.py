@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from portrait3d.cli.configuration import build_config, merged, read_settings
+from portrait3d.cli.configuration import build_config, merged, parse_settings, read_settings
 from portrait3d.cli.console import escape, messages, output, print_json
 
 train = typer.Typer(no_args_is_help=True, help="Train a network on labelled photos.")
@@ -40,7 +40,9 @@ def stage_command(stage: str) -> Callable[..., None]:
             float | None, typer.Option(help="Stop after this much training, all starts together.")
         ] = None,
         steps: Annotated[int | None, typer.Option(help="Stop after this many steps.")] = None,
-        config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win.")] = None,
+        config: Annotated[
+            Path | None, typer.Option(help="TOML file with settings; --set and flags win.")
+        ] = None,
         device: Annotated[
             str | None, typer.Option(help="A torch device; by default CUDA where there is one.")
         ] = None,
@@ -58,6 +60,12 @@ def stage_command(stage: str) -> Callable[..., None]:
         tensorboard: Annotated[
             bool | None, typer.Option("--tensorboard", help="Write TensorBoard files too.")
         ] = None,
+        settings: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set", metavar="NAME=VALUE", help="Any setting, such as loss.identity=0; may be repeated."
+            ),
+        ] = None,
         json: Annotated[bool, typer.Option("--json", help="Print the last evaluation as JSON.")] = False,
     ) -> None:
         if not data.is_dir():
@@ -72,7 +80,8 @@ def stage_command(stage: str) -> Callable[..., None]:
             "tensorboard": tensorboard,
         }
         flags = {"data": data, "batch": batch, "research": research, "loop": loop}
-        run_stage(stage, merged(read_settings(config), flags), threads=threads, quiet=json)
+        changes = merged(read_settings(config), parse_settings(settings or []))
+        run_stage(stage, merged(changes, flags), threads=threads, quiet=json)
         report(stage, out, json=json)
 
     command.__name__ = stage

@@ -1,4 +1,4 @@
-"""Image encoders: EfficientNet-Lite0, with ImageNet weights to start training from."""
+"""Image encoders: EfficientNet-Lite0 and ResNets, some with ImageNet weights to start training from."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,7 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB in [0, 1], as most ImageNet weights expect it."""
 
 
 class SameConv(nn.Conv2d):
@@ -199,3 +203,82 @@ class ResNet18(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+class Bottleneck(nn.Module):
+    """ResNet's block of 1 × 1, 3 × 3 and 1 × 1 convolutions around a shortcut; the 3 × 3 one strides."""
+
+    def __init__(self, given: int, middle: int, stride: int) -> None:
+        super().__init__()
+        wanted = 4 * middle
+        self.conv1 = nn.Conv2d(given, middle, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(middle)
+        self.conv2 = nn.Conv2d(middle, middle, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(middle)
+        self.conv3 = nn.Conv2d(middle, wanted, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(wanted)
+        self.downsample = nn.Sequential()
+        if stride != 1 or given != wanted:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(given, wanted, 1, stride, bias=False), nn.BatchNorm2d(wanted)
+            )
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Height and width are divided by the stride."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.downsample(x) + self.bn3(self.conv3(y)))
+
+
+class ResNet50(nn.Module):
+    """ResNet-50, the paper's encoder, without pooling and classifier: features at 1/4, 1/8, 1/16 and 1/32.
+
+    He et al., "Deep Residual Learning", CVPR 2016. Takes RGB in [0, 1]; parameters are named as torchvision
+    and timm name them, so that their ImageNet weights fit.
+
+    Args:
+        width: Factor on all channel counts; only 1 fits those weights, smaller ones serve tests.
+    """
+
+    DEPTHS = (3, 4, 6, 3)
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        middles = [round(count * width) for count in (64, 128, 256, 512)]
+        self.channels = tuple(4 * middle for middle in middles)
+        """Channels of each level of the pyramid, finest first."""
+        self.conv1 = nn.Conv2d(3, middles[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(middles[0])
+        given = middles[0]
+        for i, (middle, depth) in enumerate(zip(middles, self.DEPTHS, strict=True)):
+            blocks = []
+            for k in range(depth):
+                blocks.append(Bottleneck(given, middle, 2 if i and not k else 1))
+                given = 4 * middle
+            self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION)[:, None, None], persistent=False)
+
+    mean: Tensor
+    deviation: Tensor
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """The four stages' features, finest (1/4) first; sides of the image are multiples of 32."""
+        x = F.relu(self.bn1(self.conv1((image - self.mean) / self.deviation)))
+        x = F.max_pool2d(x, 3, 2, 1)
+        levels = []
+        for i in range(len(self.DEPTHS)):
+            x = self.get_submodule(f"layer{i + 1}")(x)
+            levels.append(x)
+        return levels
+
+    def load_imagenet(self, path: Path | None = None) -> "ResNet50":
+        """Take over ImageNet weights from a safetensors file of torchvision's or timm's ResNet-50."""
+        if path is None:
+            raise ValueError("ResNet-50 has no bundled ImageNet weights: name a safetensors file of them.")
+        state = {name: value for name, value in load_file(path).items() if not name.startswith("fc.")}
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"{path} doesn't hold a ResNet-50: {error}") from None
+        return self

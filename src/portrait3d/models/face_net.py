@@ -1,6 +1,7 @@
 """The face network: a face crop in; shape, albedo, light and pose of the head model out (paper, stage 1)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from portrait3d.geometry.pose import Pose
-from portrait3d.models.backbones import EfficientNetLite0, SameConv
+from portrait3d.models.backbones import EfficientNetLite0, ResNet50, SameConv
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.mesh_points import slide_offsets
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
 
 PARTS = {"shape": 144, "albedo": 80, "lighting": 9, "rotation": 6, "translation": 3}
 """What the network regresses, in order; "shape" is identity (80) and expression (64)."""
+
+ENCODERS = {"efficientnet-lite0": EfficientNetLite0, "resnet50": ResNet50}
+"""The small encoder, and the paper's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class FaceOutput:
 
 
 class FaceNet(nn.Module):
-    """EfficientNet-Lite0 whose pooled features and two coarse grids feed one linear layer.
+    """An image encoder whose pooled features and two coarse grids feed one linear layer.
 
     The layer's outputs are standardised: means and deviations of the training targets are buffers, so that
     an untrained network predicts the mean face in the mean pose. The rotation is regressed as two columns
@@ -43,15 +47,29 @@ class FaceNet(nn.Module):
             hardly falls.
         width: Factor on the encoder's channels; 1 for the ImageNet weights.
         dropout: Share of the features that training leaves out.
+        encoder: One of `ENCODERS`.
     """
 
-    def __init__(self, working_size: int = 128, width: float = 1.0, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        working_size: int = 128,
+        width: float = 1.0,
+        dropout: float = 0.1,
+        encoder: str = "efficientnet-lite0",
+    ) -> None:
         if working_size < 64 or working_size % 32:
             raise ValueError(f"working_size must be a multiple of 32 from 64 on, got {working_size}.")
+        if encoder not in ENCODERS:
+            raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {encoder!r}.")
         super().__init__()
-        self.settings = {"working_size": working_size, "width": width, "dropout": dropout}
+        self.settings = {
+            "working_size": working_size,
+            "width": width,
+            "dropout": dropout,
+            "encoder": encoder,
+        }
         self.working_size = working_size
-        self.encoder = EfficientNetLite0(width)
+        self.encoder = ENCODERS[encoder](width)
         *_, middle, coarse = self.encoder.channels
         hidden = round(1280 * width)
         self.head = nn.Sequential(
@@ -118,9 +136,9 @@ class FaceNet(nn.Module):
         pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:]
         return pixels + slide_offsets(self.slide, camera_from_model, FACE_FOCAL)
 
-    def load_imagenet(self) -> "FaceNet":
-        """Start the encoder from ImageNet weights, for training."""
-        self.encoder.load_imagenet()
+    def load_imagenet(self, path: Path | None = None) -> "FaceNet":
+        """Start the encoder from ImageNet weights, for training; ResNet-50 needs a file that holds them."""
+        self.encoder.load_imagenet(path)
         return self
 
     def _place(self, raw: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from portrait3d.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
+
 ALIGNED_SIZE = 112
 FIVE_POINTS = torch.tensor(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -22,7 +24,7 @@ FIVE_POINTS = torch.tensor(
 
 Scaling = Literal["imagenet", "symmetric"]
 SCALINGS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_DEVIATION),
     "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 """Mean and deviation of the RGB values that a network was trained with."""

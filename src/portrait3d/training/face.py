@@ -41,11 +41,16 @@ class FaceTrainingConfig:
     start: Path | None = None
     """Weights to go on from instead of ImageNet's: a model.safetensors or a run's best.safetensors."""
     recognition: Path | None = None
-    """A face recognition network (ONNX) for the identity loss, Eq. 3 (--recognition); none is shipped."""
+    """A face recognition network (ONNX) for the identity loss, Eq. 3; none is shipped."""
     recognition_scaling: Scaling = "imagenet"
     """The RGB values that network takes: imagenet (MobileFaceNet) or symmetric, -1 to 1 (ArcFace)."""
     research: bool = True
     """Use the research-only folders too, which makes the weights non-commercial research only."""
+    encoder: str = "efficientnet-lite0"
+    """efficientnet-lite0, or resnet50 as in the paper."""
+    encoder_weights: Path | None = None
+    """ImageNet weights of the encoder. EfficientNet-Lite0's come with a package; for ResNet-50, a safetensors
+    file of torchvision's or timm's, or random weights without one."""
     working_size: int = 128
     """Pixels that the network works at."""
     batch: int = 32
@@ -97,11 +102,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
     photos = sources[0]
 
     torch.manual_seed(config.loop.seed)
-    net = FaceNet(config.working_size)
-    if config.start is None:
-        net.load_imagenet()
-    else:
-        load_state(net, config.start)
+    net = initial_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     statistics = target_statistics(photos.crops, photos.rows)
     net.load_state_dict(statistics, strict=False)
@@ -130,6 +131,16 @@ def train_face(config: FaceTrainingConfig) -> Path:
         loop.update("net", losses["total"])
         loop.log(losses)
     return config.loop.out
+
+
+def initial_net(config: FaceTrainingConfig) -> FaceNet:
+    """The network that a training starts with."""
+    net = FaceNet(config.working_size, encoder=config.encoder)
+    if config.start is not None:
+        load_state(net, config.start)
+    elif config.encoder_weights is not None or config.encoder == "efficientnet-lite0":
+        net.load_imagenet(config.encoder_weights)
+    return net
 
 
 def prepare_sources(

@@ -14,7 +14,9 @@ from portrait3d.models.pretrained import load_state, save_network
 from portrait3d.models.refinement_net import RefinementNet
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
-    "face": lambda settings: FaceNet(settings["working_size"]),
+    "face": lambda settings: FaceNet(
+        settings["working_size"], encoder=settings.get("encoder", "efficientnet-lite0")
+    ),
     "parsing": lambda settings: ParsingNet(settings["width"]),
     "depth": lambda settings: DepthNet(settings["width"]),
     "refinement": lambda settings: RefinementNet(settings["preset"]),
