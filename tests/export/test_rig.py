@@ -8,7 +8,7 @@ import torch
 
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.rig import morph_targets, place, sphere_centre
+from portrait3d.export.rig import morph_targets, place, smooth_normals, sphere_centre
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
@@ -106,6 +106,20 @@ def test_targets_do_not_depend_on_the_pose(model_head: HeadMesh) -> None:
     straight = replace(model_head, camera_from_head=replace(model_head.camera_from_head, rotation=rotation))
     one, other = morph_targets(model_head), morph_targets(straight)
     assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_seam_of_the_texture_does_not_show_in_the_light(model_head: HeadMesh) -> None:
+    faces = model_head.faces.copy()
+    cut = np.flatnonzero(model_head.piece == HeadPiece.SURFACE)[: len(faces) // 6]
+    again = np.arange(len(model_head.vertices))
+    again[cut] = len(again) + np.arange(len(cut))
+    faces[::2] = again[faces[::2]]
+    whole = smooth_normals(model_head.vertices.astype(float), model_head.faces)
+    seamed = smooth_normals(
+        np.concatenate([model_head.vertices, model_head.vertices[cut]]).astype(float), faces
+    )
+    assert np.allclose(seamed[: len(whole)], whole, atol=1e-6)
+    assert np.allclose(seamed[len(whole) :], whole[cut], atol=1e-6)
 
 
 def test_a_head_without_binding_has_no_targets(head: HeadMesh) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece, vertex_normals
@@ -39,11 +39,22 @@ def place(head: HeadMesh) -> PlacedHead:
     pose = head.camera_from_head
     rotation, translation = pose.rotation.double().numpy(), pose.translation.double().numpy()
     vertices = ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
-    # Before the change to metres, in which the smallest triangles would count as having no area.
-    normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(head.faces)).numpy()
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    normals = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0))
-    return PlacedHead((vertices * METRES).astype(np.float32), normals.astype(np.float32))
+    return PlacedHead((vertices * METRES).astype(np.float32), smooth_normals(vertices, head.faces))
+
+
+def smooth_normals(
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "V 3"]:
+    """Unit normals at the vertices (mm), the same where vertices differ in their texture coordinates alone.
+
+    Vertices of no triangle get (0, 0, 1), as files hold unit vectors only.
+    """
+    _, first, same = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    same = same.reshape(-1)
+    joined = vertex_normals(torch.from_numpy(vertices[first]), torch.from_numpy(same[faces])).numpy()
+    lengths = np.linalg.norm(joined, axis=1, keepdims=True)
+    joined = np.where(lengths > 0, joined / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0))
+    return joined[same].astype(np.float32)
 
 
 def named_meshes(head: HeadMesh, *, rigged: bool = True) -> list[GltfMesh]:
