@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors.torch import save_file
 
 from portrait3d.data.face_crops import FaceBatch
@@ -23,6 +22,7 @@ from portrait3d.training.face import FaceTrainingConfig, epoch_rows, face_optimi
 from portrait3d.training.face_losses import FaceLoss, FaceLossConfig, bare_skin
 from portrait3d.training.loop import LoopConfig
 from recognition_network import write_network
+from tiny_photos import photo_folder
 
 
 @pytest.fixture(scope="module")
@@ -135,27 +135,6 @@ def test_bare_skin_has_no_eyes_brows_and_lips(head: HeadModel) -> None:
     assert 0.01 < skin.float().mean() < 0.5
     assert torch.cdist(marks[[19, 37, 51]], head.mean[skin]).min() > 10
     assert torch.cdist(marks[[30]], head.mean[skin]).min() < 10
-
-
-def photo_folder(root: Path, head: HeadModel) -> Path:
-    """Six pictures of noise with the mesh points of random heads, two of them for validation."""
-    folder = root / "portraits"
-    (folder / "images").mkdir(parents=True)
-    points, shape = MeshPoints.from_head_model(head), 0.5 * torch.randn(6, 144)
-    shape[:, 80:] = 0
-    slide = torch.zeros(7, 468, 2)
-    pose = centred_pose(points, shape, torch.eye(3).expand(6, 3, 3), slide)
-    pixels = project_points(points, shape, pose, slide).numpy() * 0.8 + 5
-    rows = ["id,source,original,licence,width,height,person,split,yaw,pitch,roll"]
-    for k in range(6):
-        noise = np.random.default_rng(k).integers(0, 255, (200, 200, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / "images" / f"p{k}.jpg")
-        rows.append(f"p{k},here,p{k},cc0,200,200,person{k},{'val' if k > 3 else 'train'},0,0,0")
-    (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    table = {"points": np.pad(pixels - 0.5, ((0, 0), (0, 0), (0, 1))), "mesh_index": np.arange(468)}
-    table["box"] = np.tile(np.array([50, 30, 140, 140, 1], np.float32), (6, 1))
-    np.savez(folder / "landmarks.npz", ids=np.array([f"p{k}" for k in range(6)]), **table)
-    return root
 
 
 @pytest.fixture(scope="module")

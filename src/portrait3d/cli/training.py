@@ -3,6 +3,7 @@
 import importlib
 import json as json_format
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,8 @@ def stage_command(stage: str) -> Callable[..., None]:
         flags = {"data": data, "batch": batch, "research": research, "loop": loop}
         changes = merged(read_settings(config), parse_settings(settings or []))
         run_stage(stage, merged(changes, flags), threads=threads, quiet=json)
-        report(stage, out, json=json)
+        if os.environ.get("RANK", "0") == "0":
+            report(stage, out, json=json)
 
     command.__name__ = stage
     command.__doc__ = f"Train the {stage} network."
@@ -102,7 +104,8 @@ def run_stage(stage: str, settings: dict[str, Any], *, threads: int | None, quie
     module = importlib.import_module(f"portrait3d.training.{stage}")
     config_name, function_name = STAGES[stage]
     config = build_config(getattr(module, config_name), settings)
-    with progress(stage, config.loop, quiet=quiet):
+    others = os.environ.get("RANK", "0") != "0"
+    with progress(stage, config.loop, quiet=quiet or others):
         getattr(module, function_name)(config)
 
 
