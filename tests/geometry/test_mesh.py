@@ -85,15 +85,21 @@ def test_without_word_everything_is_seen_surface() -> None:
 
 
 def test_the_front_is_what_the_photo_shows() -> None:
-    seen, piece = np.array([True, True, False, True]), np.array([0, 1, 2, 3], np.uint8)
-    marked = replace(bound_head(), seen=seen, piece=piece)
+    marked = replace(
+        bound_head(), seen=np.array([True, True, False, True]), part=np.arange(4, dtype=np.uint8)
+    )
     front = marked.front_only()
     assert front.faces.tolist() == [[0, 2, 1]]
-    assert front.piece.tolist() == [0, 1, 3]
+    assert front.part.tolist() == [0, 1, 3]
     assert (front.vertices == marked.vertices[[0, 1, 3]]).all()
     assert front.binding is not None
     assert front.binding.index.tolist() == [[0, 1, 1], [1, 0, 0], [2, 2, 2]]
     assert front.seen.all()
+
+
+def test_the_front_keeps_eyes_and_mouth_whole() -> None:
+    teeth = replace(bound_head(), seen=np.array([True, True, False, True]), piece=np.full(4, 3, np.uint8))
+    assert teeth.front_only().faces.tolist() == teeth.faces.tolist()
 
 
 def test_a_binding_of_other_length_is_refused() -> None:

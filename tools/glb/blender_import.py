@@ -70,7 +70,7 @@ def render(objects: list, path: Path) -> None:
         scene.world = bpy.data.worlds.new("World")
         scene.world.color = (0.6, 0.6, 0.6)
     angle = math.radians(25)
-    away = Vector((math.sin(angle), -math.cos(angle), 0.1)) * radius * 2.7
+    away = Vector((math.sin(angle), -math.cos(angle), 0.1)) * radius * 2.4
     scene.camera.location = middle + away
     scene.camera.rotation_euler = (-away).to_track_quat("-Z", "Y").to_euler()
     scene.render.engine = "CYCLES"

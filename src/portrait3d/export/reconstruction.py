@@ -12,8 +12,10 @@ from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
 from portrait3d.export.overview import depth_of_photo, overview
+from portrait3d.export.rig import PIECE_NAMES
 from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
+from portrait3d.models.expressions import arkit_basis
 from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.portrait import Portrait
 
@@ -84,6 +86,10 @@ def describe(portrait: Portrait) -> dict[str, Any]:
             "vertices_by_part": {
                 part.name.lower(): int((portrait.head.part == part).sum()) for part in HeadPart
             },
+            "vertices_by_piece": {
+                name: int((portrait.head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
+            },
+            "morph_targets": 0 if portrait.head.binding is None else len(arkit_basis()[0]),
         },
         "parsing_classes": list(PARSING_CLASSES),
         "depth_unit_mm": DEPTH_UNIT,

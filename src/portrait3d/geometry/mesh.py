@@ -125,8 +125,12 @@ class HeadMesh:
         return replace(self, vertices=moved.astype(np.float32))
 
     def front_only(self) -> "HeadMesh":
-        """The paper's representation: only what the photo shows, without the completed sides and back."""
-        return self.kept(np.all(self.seen[self.faces], axis=1))
+        """The paper's representation: only what the photo shows, without the completed sides and back.
+
+        Eyes and mouth stay whole, as expressions uncover more of them.
+        """
+        inner = self.piece[self.faces[:, 0]] != HeadPiece.SURFACE
+        return self.kept(np.all(self.seen[self.faces], axis=1) | inner)
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
         """A part of the head: the chosen triangles and their vertices."""
