@@ -124,6 +124,18 @@ def test_the_best_average_is_kept_and_the_score_logged(tmp_path: Path) -> None:
     assert scores == [-1, 0, -1, -2]
 
 
+def test_a_run_ends_when_evaluations_do_not_get_better_and_stays_ended(tmp_path: Path) -> None:
+    scores = iter([1.0, 2.0, 1.5, 2.0, 9.0])
+    config = LoopConfig(out=tmp_path, steps=20, evaluate_minutes=0.0, patience=2)
+    loop = make_loop(config, evaluate=lambda _: {"score": next(scores)})
+    train(loop)
+    assert loop.step == 4
+    assert loop.exhausted
+    again = make_loop(config, evaluate=lambda _: {"score": next(scores)})
+    train(again)
+    assert again.step == 4
+
+
 def test_a_run_is_not_continued_with_another_configuration(tmp_path: Path) -> None:
     config = LoopConfig(out=tmp_path, steps=2)
     train(make_loop(config))
@@ -163,6 +175,8 @@ def test_bad_limits_name_their_flag(tmp_path: Path) -> None:
         LoopConfig(out=tmp_path)
     with pytest.raises(ValueError, match="--steps must be positive"):
         LoopConfig(out=tmp_path, steps=0)
+    with pytest.raises(ValueError, match="at least 1 evaluation, got 0"):
+        LoopConfig(out=tmp_path, steps=1, patience=0)
     with pytest.raises(ValueError, match="'half'"):
         LoopConfig(out=tmp_path, steps=1, precision="half")
 
