@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.pretrained import load_network
-from portrait3d.training.release import release_network
+from portrait3d.training.release import lineage, notable_settings, release_network
 
 
 @pytest.fixture
@@ -56,3 +56,18 @@ def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: 
     (run / "best.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"best\.safetensors is missing"):
         release_network("depth", run, tmp_path / "depth")
+
+
+def test_a_face_networks_card_names_what_it_comes_from_without_places() -> None:
+    settings = {
+        "start": "/secret/best.safetensors",
+        "recognition": "/secret/MobileFaceNet.onnx",
+        "synthetic_share": 0.125,
+    }
+    words = lineage("face", settings)
+    assert "earlier weights" in words
+    assert "(MobileFaceNet.onnx)" in words
+    assert "Synthetic heads" in words
+    assert "secret" not in words
+    assert notable_settings(settings) == {"start": "best.safetensors", "recognition": "MobileFaceNet.onnx"}
+    assert lineage("face", {}) == "The encoder starts from ImageNet weights."

@@ -34,7 +34,7 @@ LINEAGE = (
     "CelebAMask-HQ (whose own terms are research-only), points from MediaPipe's face mesh (Apache-2.0)."
 )
 STARTS = {
-    "face": "The encoder starts from ImageNet weights (EfficientNet-Lite0).",
+    "face": "The encoder starts from ImageNet weights.",
     "parsing": "The encoder starts from ImageNet weights (EfficientNet-Lite0).",
     "depth": "Starts from random weights. Depth to learn from is made from portraits, whose hair is inflated "
     "between face and outline, and from the head model; frames of clips are compared with each other.",
@@ -80,14 +80,15 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
     research = settings.get("research", False)
     limit = f"--minutes {loop['minutes']:g}" if loop.get("minutes") else f"--steps {loop['steps']}"
     folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
+    changed = "".join(f" --set {name}={value}" for name, value in notable_settings(settings).items())
     rows = [f"| {name} | {value:.4g} |" for name, value in best["evaluation"].items()]
     parts = [
         f"# The {stage} network of portrait3d",
         "",
         f"- **Licence of the weights**: {RESEARCH_LICENCE if research else OPEN_LICENCE}",
         f"- **Data**: labelled photos ({folders}), their training split.",
-        f"- **Lineage**: {LINEAGE} {STARTS[stage]}",
-        f"- **Command**: `portrait3d train {stage} --data DATA --out RUN {limit}`, seed {loop['seed']}",
+        f"- **Lineage**: {LINEAGE} {lineage(stage, settings)}",
+        f"- **Command**: `portrait3d train {stage} --data DATA --out RUN {limit}{changed}`, seed {loop['seed']}",
         f"- **Commit**: {record.get('commit') or 'unknown'}",
         f"- **Stopped at**: step {best['step']}, after {best['minutes']:.0f} minutes of training",
         "- **Use**: through `portrait3d.Portrait3D`. Turned photos are synthetic pictures of real people: "
@@ -100,3 +101,22 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
         *rows,
     ]
     return "\n".join(parts) + "\n" + (f"\n{notes.strip()}\n" if notes else "")
+
+
+def lineage(stage: str, settings: Mapping[str, Any]) -> str:
+    """What besides the photos the weights come from."""
+    parts = [STARTS[stage]]
+    if settings.get("start"):
+        parts = ["Goes on from earlier weights of the same network, whose encoder started from ImageNet's."]
+    if settings.get("synthetic_share"):
+        parts.append("Synthetic heads of the head model, drawn by this project, are among the pictures.")
+    if settings.get("recognition"):
+        name = Path(settings["recognition"]).name
+        parts.append(f"The identity loss compared features of a recognition network ({name}).")
+    return " ".join(parts)
+
+
+def notable_settings(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of a training that name files, without the places where these lay."""
+    names = ("start", "encoder_weights", "recognition")
+    return {name: Path(settings[name]).name for name in names if settings.get(name)}
