@@ -8,7 +8,7 @@ import torch
 
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.rig import morph_targets, place, smooth_normals, sphere_centre
+from portrait3d.export.rig import coinciding, morph_targets, place, smooth_normals, sphere_centre
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
@@ -114,10 +114,10 @@ def test_a_seam_of_the_texture_does_not_show_in_the_light(model_head: HeadMesh) 
     again = np.arange(len(model_head.vertices))
     again[cut] = len(again) + np.arange(len(cut))
     faces[::2] = again[faces[::2]]
-    whole = smooth_normals(model_head.vertices.astype(float), model_head.faces)
-    seamed = smooth_normals(
-        np.concatenate([model_head.vertices, model_head.vertices[cut]]).astype(float), faces
-    )
+    vertices = model_head.vertices.astype(float)
+    doubled = np.concatenate([vertices, vertices[cut]])
+    whole = smooth_normals(vertices, model_head.faces, coinciding(vertices))
+    seamed = smooth_normals(doubled, faces, coinciding(doubled))
     assert np.allclose(seamed[: len(whole)], whole, atol=1e-6)
     assert np.allclose(seamed[len(whole) :], whole[cut], atol=1e-6)
 
@@ -142,12 +142,21 @@ def test_targets_that_move_little_are_sparse_and_say_the_same(glb: Glb, model_he
     assert sparse > 40
 
 
-def test_a_lit_head_has_no_unlit_material(model_head: HeadMesh) -> None:
-    lit = Glb.read(encode_glb(model_head, lit=True)).document
-    assert "extensionsUsed" not in lit
-    assert "extensions" not in lit["materials"][0]
-    unlit = Glb.read(encode_glb(model_head)).document
-    assert unlit["extensionsUsed"] == ["KHR_materials_unlit"]
+def test_a_lit_head_takes_the_scenes_light_and_turns_its_normals(model_head: HeadMesh) -> None:
+    lit, unlit = Glb.read(encode_glb(model_head, lit=True)), Glb.read(encode_glb(model_head))
+    assert unlit.document["extensionsUsed"] == ["KHR_materials_unlit"]
+    assert "extensionsUsed" not in lit.document
+    assert "extensions" not in lit.document["materials"][0]
+    assert "NORMAL" not in mesh(unlit, "Head")["primitives"][0]["targets"][0]
+    head = mesh(lit, "Head")
+    number = head["extras"]["targetNames"].index("jawOpen")
+    primitive = head["primitives"][0]
+    rest = lit.array(primitive["attributes"]["NORMAL"])
+    found = rest + lit.array(primitive["targets"][number]["NORMAL"])
+    moved = place(model_head.displaced(expression_displacement({"jawOpen": 1.0}))).normals
+    moved = moved[model_head.piece == HeadPiece.SURFACE]
+    assert np.abs(found - moved).max() < 0.02
+    assert np.abs(rest - moved).max() > 0.3
 
 
 def broken(content: bytes, old: bytes, new: bytes) -> bytes:

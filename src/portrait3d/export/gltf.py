@@ -15,6 +15,8 @@ VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 SHORTEST_MOVE = 1e-5
 """Metres; what a morph target moves less than this, it leaves where it is."""
+SMALLEST_TURN = 0.005
+"""The same for the components of a normal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +34,8 @@ class GltfMesh:
     """(0, 0) is the texture's top left corner."""
     targets: Mapping[str, Float[np.ndarray, "V 3"]] = field(default_factory=dict)
     """Displacement of the vertices for each morph target."""
+    turns: Mapping[str, Float[np.ndarray, "V 3"]] = field(default_factory=dict)
+    """What is added to the normals, for the same targets or none."""
 
 
 def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = False) -> bytes:
@@ -112,7 +116,11 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
     }
     document: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}
     if mesh.targets:
-        primitive["targets"] = [{"POSITION": buffer.target(moves)} for moves in mesh.targets.values()]
+        primitive["targets"] = [
+            {"POSITION": buffer.target(moves, SHORTEST_MOVE)}
+            | ({"NORMAL": buffer.target(mesh.turns[name], SMALLEST_TURN)} if mesh.turns else {})
+            for name, moves in mesh.targets.items()
+        ]
         document["weights"] = [0.0] * len(mesh.targets)
         document["extras"] = {"targetNames": list(mesh.targets)}
     return document
@@ -151,9 +159,9 @@ class _Buffer:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
-    def target(self, moves: Float[np.ndarray, "V 3"]) -> int:
+    def target(self, moves: Float[np.ndarray, "V 3"], smallest: float) -> int:
         """Append a morph target, only its moved vertices if that is shorter; returns the accessor's index."""
-        moves = np.where((np.abs(moves) >= SHORTEST_MOVE).any(axis=1, keepdims=True), moves, 0).astype("<f4")
+        moves = np.where((np.abs(moves) >= smallest).any(axis=1, keepdims=True), moves, 0).astype("<f4")
         moved = np.flatnonzero(moves.any(axis=1))
         index_type = np.dtype(_index_type(len(moves)))
         if len(moved) * (12 + index_type.itemsize) >= moves.nbytes:

@@ -41,9 +41,9 @@ def encode_glb(head: HeadMesh, *, lit: bool = False) -> bytes:
     """The head as the content of a GLB file with its pieces as nodes and, if it is bound, morph targets.
 
     The texture is inside as PNG. Its colours hold the photo's light, so the material shows them as they are;
-    with `lit` it is a matte surface that takes the light of the scene.
+    with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
     """
-    return glb_bytes(named_meshes(head), encode_image(head.texture), lit=lit)
+    return glb_bytes(named_meshes(head, turns=lit), encode_image(head.texture), lit=lit)
 
 
 def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:

@@ -36,35 +36,47 @@ class PlacedHead:
 
 def place(head: HeadMesh) -> PlacedHead:
     """Take the head's pose out and change to the files' axes and unit."""
+    vertices = _upright(head)
+    normals = smooth_normals(vertices, head.faces, coinciding(vertices))
+    return PlacedHead((vertices * METRES).astype(np.float32), normals)
+
+
+def _upright(head: HeadMesh) -> Float[np.ndarray, "V 3"]:
+    """Vertices in the files' axes and place, but in mm, in which the smallest triangles have an area."""
     pose = head.camera_from_head
     rotation, translation = pose.rotation.double().numpy(), pose.translation.double().numpy()
-    vertices = ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
-    return PlacedHead((vertices * METRES).astype(np.float32), smooth_normals(vertices, head.faces))
+    return ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
+
+
+def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:
+    """For each vertex the first one at the same place: vertices that differ in their texture coordinates."""
+    _, first, same = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    return first[same.reshape(-1)]
 
 
 def smooth_normals(
-    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"], same: Int64[np.ndarray, " V"]
 ) -> Float[np.ndarray, "V 3"]:
-    """Unit normals at the vertices (mm), the same where vertices differ in their texture coordinates alone.
+    """Unit normals at the vertices (mm), shared by those that coincide.
 
     Vertices of no triangle get (0, 0, 1), as files hold unit vectors only.
     """
-    _, first, same = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
-    same = same.reshape(-1)
-    joined = vertex_normals(torch.from_numpy(vertices[first]), torch.from_numpy(same[faces])).numpy()
+    joined = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(same[faces])).numpy()[same]
     lengths = np.linalg.norm(joined, axis=1, keepdims=True)
-    joined = np.where(lengths > 0, joined / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0))
-    return joined[same].astype(np.float32)
+    return np.where(lengths > 0, joined / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0)).astype(
+        np.float32
+    )
 
 
-def named_meshes(head: HeadMesh, *, rigged: bool = True) -> list[GltfMesh]:
+def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) -> list[GltfMesh]:
     """The head's pieces, the surface first; if `rigged`, with the morph targets that its binding gives.
 
-    The surface has all of ARKit's 52 targets, other pieces those that move them. Eyes lie in nodes at the
-    eyeballs' centres, so that they can be turned.
+    The surface has all of ARKit's 52 targets, other pieces those that move them; with `turns` also what they
+    do to the normals. Eyes lie in nodes at the eyeballs' centres, so that they can be turned.
     """
     placed = place(head)
     targets = morph_targets(head) if rigged else {}
+    turned = normal_targets(head, targets) if turns else {}
     meshes = []
     for piece, name in PIECE_NAMES.items():
         chosen = head.piece == piece
@@ -86,6 +98,7 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True) -> list[GltfMesh]:
                 normals=placed.normals[chosen],
                 uv=head.uv[chosen],
                 targets=own,
+                turns={target: turned[target][chosen] for target in own if turned},
             )
         )
     return meshes
@@ -98,6 +111,19 @@ def morph_targets(head: HeadMesh) -> dict[str, Float[np.ndarray, "V 3"]]:
     names, basis = arkit_basis()
     moves = head.binding.apply(basis.transpose(1, 0, 2)) * (GLTF_FROM_CAMERA * np.float32(METRES))
     return {name: moves[:, number] for number, name in enumerate(names)}
+
+
+def normal_targets(
+    head: HeadMesh, targets: dict[str, Float[np.ndarray, "V 3"]]
+) -> dict[str, Float[np.ndarray, "V 3"]]:
+    """What morph targets at full strength add to the normals of `place`."""
+    rest = _upright(head)
+    same = coinciding(rest)
+    before = smooth_normals(rest, head.faces, same)
+    return {
+        name: smooth_normals(rest + moves / METRES, head.faces, same) - before
+        for name, moves in targets.items()
+    }
 
 
 def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:
