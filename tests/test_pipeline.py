@@ -7,8 +7,9 @@ import pytest
 import torch
 from jaxtyping import UInt8
 
-from portrait3d import InvalidImageError, NoFaceError, Portrait, Portrait3D
+from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
 from portrait3d.geometry import HeadPart
+from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.preprocessing.detection import Detection
 
@@ -129,6 +130,26 @@ def test_a_mirrored_photo_gives_the_mirrored_pose(
     assert abs(mirrored.yaw + portrait.pose.yaw) < 4
     assert abs(mirrored.roll + portrait.pose.roll) < 3
     assert abs(mirrored.pitch - portrait.pose.pitch) < 3
+
+
+def test_a_covered_face_has_a_low_quality_and_is_warned_about(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    assert LEAST_QUALITY < portrait.quality <= 1
+    covered = astronaut.copy()
+    low, high = portrait.landmarks.min(axis=0).astype(int), portrait.landmarks.max(axis=0).astype(int)
+    covered[(low[1] + high[1]) // 2 : high[1] + 5, low[0] - 5 : high[0] + 5] = (20, 60, 20)
+    one = Portrait3D(
+        head_model=model.head_model,
+        face_net=model.face_net,
+        parsing_net=model.parsing_net,
+        depth_net=model.depth_net,
+        refinement_net=model.refinement_net,
+        detector=TwoFaces(portrait.detection),
+    )
+    with pytest.warns(PoorFitWarning, match="quality 0"):
+        poor = one.reconstruct(covered)
+    assert 0 < poor.quality < LEAST_QUALITY
 
 
 def test_a_picture_without_a_face_gives_no_head(model: Portrait3D) -> None:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from portrait3d.errors import InvalidImageError, NoFaceError
+    from portrait3d.errors import InvalidImageError, NoFaceError, PoorFitWarning
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
 
 __version__ = "0.1.0"
-__all__ = ["InvalidImageError", "NoFaceError", "Portrait", "Portrait3D", "__version__"]
+__all__ = ["InvalidImageError", "NoFaceError", "PoorFitWarning", "Portrait", "Portrait3D", "__version__"]
 
 _HOMES = {
     "InvalidImageError": "portrait3d.errors",
     "NoFaceError": "portrait3d.errors",
+    "PoorFitWarning": "portrait3d.errors",
     "Portrait": "portrait3d.portrait",
     "Portrait3D": "portrait3d.pipeline",
 }

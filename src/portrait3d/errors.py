@@ -1,4 +1,4 @@
-"""The two errors that a photo can cause."""
+"""The errors that a photo or a video can cause."""
 
 
 class InvalidImageError(ValueError):
@@ -7,3 +7,11 @@ class InvalidImageError(ValueError):
 
 class NoFaceError(ValueError):
     """No face was found in the picture; the message names it and gives the best candidate's score."""
+
+
+class InvalidVideoError(ValueError):
+    """A file can't be read as a video."""
+
+
+class PoorFitWarning(UserWarning):
+    """A face was fitted badly, by the signs that `Portrait.quality` sums up."""

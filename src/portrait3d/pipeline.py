@@ -1,28 +1,31 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned."""
 
 import math
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from portrait3d.errors import NoFaceError
+from portrait3d.errors import NoFaceError, PoorFitWarning
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import DepthNet, predict_depth
 from portrait3d.models.face_depth import render_face_depth
+from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
+from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.parsing_net import HeadParsing, ParsingNet, parse_head
 from portrait3d.models.placed_head import place_head, texels
 from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.portrait import HeadAngles, Portrait
-from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
+from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.reposing import Reposer
@@ -32,17 +35,6 @@ NETWORKS = {"face": FaceNet, "parsing": ParsingNet, "depth": DepthNet, "refineme
 """The learned stages; each one's weights lie in a directory of its name."""
 TEXTURE_SIZE = 1024
 """Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaceFit:
-    """The head model fitted to a photo by the face network, unbatched."""
-
-    crop: Crop
-    """The face crop that the fit was made in."""
-    coefficients: FaceCoefficients
-    crop_from_model: Pose
-    """Pose in the camera of the upright crop, mm."""
 
 
 class Portrait3D:
@@ -94,6 +86,8 @@ class Portrait3D:
             photo: A path, a Pillow image or a uint8 RGB array [H, W, 3].
             face: Which face, counted from the largest.
 
+        Warns `PoorFitWarning` if the portrait's quality is below `LEAST_QUALITY`.
+
         Raises:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
@@ -104,13 +98,18 @@ class Portrait3D:
             raise NoFaceError(
                 f"{decoded.name} shows {len(detections)} face(s), counted from 0: there is no face {face}."
             )
-        return self._reconstruct(decoded, detections[face])
+        portrait = self._reconstruct(decoded, detections[face])
+        _warn_if_poor(portrait)
+        return portrait
 
     def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
-        """Recover the heads of everybody in a photo, the largest face first; errors as in `reconstruct`."""
+        """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does."""
         decoded = decode_photo(photo)
         detections = self.detector.detect(decoded.pixels, decoded.name)
-        return [self._reconstruct(decoded, detection) for detection in detections]
+        portraits = [self._reconstruct(decoded, detection) for detection in detections]
+        for portrait in portraits:
+            _warn_if_poor(portrait)
+        return portraits
 
     @torch.inference_mode()
     def repose(
@@ -165,21 +164,17 @@ class Portrait3D:
             coefficients=fit.coefficients,
             camera_from_model=camera_from_model,
             face=Mesh(camera_from_model.apply(vertices[0]), self.head_model.faces),
-            landmarks=self._landmarks(fit).numpy(),
+            landmarks=fit.landmarks.numpy(),
             head_parsing=parsing,
             depth=depth,
             head=replace(head, camera_from_head=camera_from_model),
+            quality=FitSigns.of(fit, head_crop, parsing).quality,
         )
 
     @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
-        """Shape, light and pose of a detected face (paper, section 3.1).
-
-        The first result places the crop anew, and the second, made in that crop, is kept: the paper's
-        alignment after the face is known.
-        """
-        first = self._fit_crop(photo, crop_from_detection(detection))
-        return self._fit_crop(photo, crop_from_landmarks(self._landmarks(first)))
+        """Shape, light and pose of a detected face (paper, section 3.1)."""
+        return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
 
     @torch.inference_mode()
     def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> DepthMap:
@@ -212,25 +207,24 @@ class Portrait3D:
             head_crop.angle,
         )
 
-    def _fit_crop(self, photo: Photo, crop: Crop) -> FaceFit:
-        output = self.face_net(crop.extract(photo.pixels)[None])
-        coefficients = FaceCoefficients.from_vector(output.coefficients.to_vector()[0])
-        pose = Pose(output.camera_from_model.rotation[0], output.camera_from_model.translation[0])
-        return FaceFit(crop, coefficients, pose)
-
-    def _landmarks(self, fit: FaceFit) -> torch.Tensor:
-        """The 68 landmarks in pixels of the photo."""
-        points = self.head_model.landmarks(self.head_model.vertices(_batched(fit.coefficients)))
-        return fit.crop.photo_from_crop(
-            self.face_net.landmarks(points, _batched_pose(fit.crop_from_model))[0]
-        )
-
     def reposer(self, portrait: Portrait) -> Reposer:
         """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
         reposer = self._last_reposer
         if reposer is None or reposer.portrait is not portrait:
             reposer = self._last_reposer = Reposer(portrait, self.head_model)
         return reposer
+
+
+def _warn_if_poor(portrait: Portrait) -> None:
+    """Warn the caller of `reconstruct` about a fit of low quality."""
+    if portrait.quality < LEAST_QUALITY:
+        x, y = portrait.landmarks.mean(axis=0)
+        warnings.warn(
+            f"The face at ({x:.0f}, {y:.0f}) in {portrait.photo.name} may be fitted badly: quality "
+            f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut or blurred faces, extreme poses).",
+            PoorFitWarning,
+            stacklevel=3,
+        )
 
 
 def _picture(photo: Photo, head_crop: Crop) -> UInt8[np.ndarray, "S S 3"]:

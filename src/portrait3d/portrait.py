@@ -56,6 +56,9 @@ class Portrait:
     """Depth of the head in the head crop's camera, mm."""
     head: HeadMesh = field(repr=False)
     """Face, hair, ears and the rest as one mesh in the photo's camera frame, mm."""
+    quality: float = 1.0
+    """How far the fit of the face can be trusted, in [0, 1]: 1 % over the expected error of the landmarks in
+    percent of face size. Below 0.5, `portrait3d.models.fit_quality.LEAST_QUALITY`, `reconstruct` warns."""
 
     @property
     def pose(self) -> HeadAngles:

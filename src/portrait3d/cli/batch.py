@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portrait3d.cli.console import as_json, describe
+from portrait3d.cli.console import as_json, describe, show_warning
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
@@ -164,6 +165,7 @@ def summary(portrait: "Portrait") -> dict[str, Any]:
     pose = portrait.pose
     return {
         "pose": {"yaw": round(pose.yaw, 2), "pitch": round(pose.pitch, 2), "roll": round(pose.roll, 2)},
+        "quality": round(portrait.quality, 3),
         "detection_score": round(float(portrait.detection.score), 4),
         "vertices": len(portrait.head.vertices),
         "faces": len(portrait.head.faces),
@@ -215,6 +217,7 @@ def _start(options: Options, threads: int | None) -> None:
     global _model
     if threads is not None:  # a process of the pool: its parent decides when to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        warnings.showwarning = show_warning
     import torch
 
     from portrait3d.pipeline import Portrait3D

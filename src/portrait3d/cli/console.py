@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from portrait3d.errors import InvalidImageError, NoFaceError
+from portrait3d.errors import InvalidImageError, NoFaceError, PoorFitWarning
 
 FAILURE = 1
 """Exit code of a command that could not do what was asked; usage errors exit with 2."""
@@ -47,7 +48,10 @@ class ReportingGroup(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", PoorFitWarning)
+                warnings.showwarning = show_warning
+                return super().invoke(ctx)
         except NOT_FAILURES:
             raise
         except Exception as error:
@@ -70,6 +74,16 @@ def describe(error: Exception) -> str:
 def report_failure(error: Exception) -> None:
     """Print one line about an expected error to stderr."""
     messages.print(f"[red]error:[/] {escape(describe(error))}", soft_wrap=True, highlight=False)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Print one line about a badly fitted face to stderr, other warnings as Python does; in the place of
+    `warnings.showwarning`."""
+    if issubclass(category, PoorFitWarning):
+        messages.print(f"[yellow]warning:[/] {escape(str(message))}", soft_wrap=True, highlight=False)
+    else:
+        filename, line = place[:2]
+        sys.stderr.write(warnings.formatwarning(message, category, filename, line))
 
 
 def escape(text: str) -> str:

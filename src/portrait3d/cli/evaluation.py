@@ -52,6 +52,9 @@ def face(
     limit: Limit = None,
     research: Research = True,
     passes: Annotated[int, typer.Option(min=1, help="Crops and forward passes for each photo.")] = 2,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored/--no-mirrored", help="Average the last pass with its mirror image.")
+    ] = True,
     synthetic: Annotated[int, typer.Option(min=0, help="Number of synthetic people with known truth.")] = 200,
     cache: Annotated[
         Path | None, typer.Option(help="Directory that keeps the synthetic people for the next time.")
@@ -80,6 +83,7 @@ def face(
             limit=limit,
             research=research,
             passes=passes,
+            mirrored=mirrored,
             synthetic=synthetic,
             cache=cache,
             sheet=sheet,

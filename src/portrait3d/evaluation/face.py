@@ -12,6 +12,7 @@ from portrait3d.data.face_crops import crop_from_box
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.geometry.pose import Pose, rotation_from_axis_angle
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_fit import read_faces
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
@@ -42,14 +43,21 @@ class FacePrediction:
 
 
 def predict_faces(
-    net: FaceNet, head: HeadModel, photos: Sequence[LabelledPhoto], passes: int = 2, chunk: int = 32
+    net: FaceNet,
+    head: HeadModel,
+    photos: Sequence[LabelledPhoto],
+    passes: int = 2,
+    *,
+    mirrored: bool = False,
+    chunk: int = 32,
 ) -> FacePrediction:
-    """Reconstruct faces from the labels' detector boxes; later passes crop around the landmarks found."""
+    """Reconstruct faces from the labels' detector boxes; arguments as in `predict_crops`."""
     parts = []
     for k in range(0, len(photos), chunk):
         part = photos[k : k + chunk]
         crops = [crop_from_box(photo.box) for photo in part]
-        parts.append(predict_crops(net, head, [photo.pixels() for photo in part], crops, passes))
+        pixels = [photo.pixels() for photo in part]
+        parts.append(predict_crops(net, head, pixels, crops, passes, mirrored=mirrored))
     return joined(parts)
 
 
@@ -60,17 +68,21 @@ def predict_crops(
     pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
     crops: list[Crop],
     passes: int = 2,
+    *,
+    mirrored: bool = False,
 ) -> FacePrediction:
-    """Reconstruct the faces in crops of some pictures; later passes crop around the landmarks found."""
+    """Reconstruct the faces in crops of some pictures; later passes crop around the landmarks found.
+
+    With `mirrored`, the last pass reads the mirror images too, as `Portrait3D` does.
+    """
     net.eval()
-    for again in range(passes):
-        if again:
+    for number in range(1, passes + 1):
+        pictures = torch.stack([c.extract(p) for c, p in zip(crops, pixels, strict=True)])
+        reading = read_faces(net, head, pictures, mirrored=mirrored and number == passes)
+        found = [crop.photo_from_crop(seen) for crop, seen in zip(crops, reading.landmarks, strict=True)]
+        if number < passes:
             crops = [crop_from_landmarks(points) for points in found]
-        output = net(torch.stack([c.extract(p) for c, p in zip(crops, pixels, strict=True)]))
-        points = head.landmarks(head.vertices(output.coefficients))
-        seen = net.landmarks(points, output.camera_from_model)
-        found = [crop.photo_from_crop(s) for crop, s in zip(crops, seen, strict=True)]
-    return FacePrediction(torch.stack(found).numpy(), output.coefficients, output.camera_from_model, crops)
+    return FacePrediction(torch.stack(found).numpy(), reading.coefficients, reading.camera_from_model, crops)
 
 
 def joined(parts: Sequence[FacePrediction]) -> FacePrediction:

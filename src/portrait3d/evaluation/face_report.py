@@ -69,6 +69,7 @@ def evaluate_face(
     limit: int | None = None,
     research: bool = True,
     passes: int = 2,
+    mirrored: bool = True,
     synthetic: int = 200,
     cache: Path | None = None,
     sheet: Path | None = None,
@@ -83,6 +84,7 @@ def evaluate_face(
         limit: Take only so many photos, spread over the split.
         research: Include the research-only folders.
         passes: The first crop comes from the detector's box, further ones from the landmarks found.
+        mirrored: Average over the last crop and its mirror image, as `Portrait3D` does.
         synthetic: Number of synthetic people, 0 for none.
         cache: Where synthetic people are kept between runs; drawing them takes about 0.1 s each.
         sheet: Write contact sheets here: see `face_sheets.write_sheets`.
@@ -92,7 +94,7 @@ def evaluate_face(
     if limit is not None:
         photos = [photos[i] for i in np.linspace(0, len(photos) - 1, min(limit, len(photos))).astype(int)]
     head = HeadModel.load()
-    found = predict_faces(net, head, photos, passes)
+    found = predict_faces(net, head, photos, passes, mirrored=mirrored)
     fit, mean = reference_fits(net, head, photos)
     truth = np.stack([photo.landmarks for photo in photos])
     errors = {
@@ -115,7 +117,7 @@ def evaluate_face(
         jitter=score_jitter(photos, found.landmarks, truth, fit.landmarks),
         identity=score_identity(photos, found.coefficients.identity, fit.shape[:, :80]),
         colours=score_colours(head, photos, found),
-        synthetic=evaluate_synthetic(net, head, synthetic, passes, cache),
+        synthetic=evaluate_synthetic(net, head, synthetic, cache, passes=passes, mirrored=mirrored),
     )
 
 
@@ -133,12 +135,11 @@ def score_folders(
 
 
 def evaluate_synthetic(
-    net: FaceNet, head: HeadModel, count: int, passes: int, cache: Path | None
+    net: FaceNet, head: HeadModel, count: int, cache: Path | None, *, passes: int, mirrored: bool
 ) -> list[SyntheticScores]:
     """Score the network on so many held-out synthetic people."""
     if count < 1:
         return []
-    if cache is not None:
-        return score_synthetic(net, head, load_or_draw(cache, count, split="val"), passes)
     with tempfile.TemporaryDirectory() as directory:
-        return score_synthetic(net, head, load_or_draw(Path(directory), count, split="val"), passes)
+        faces = load_or_draw(cache or Path(directory), count, split="val")
+        return score_synthetic(net, head, faces, passes, mirrored=mirrored)

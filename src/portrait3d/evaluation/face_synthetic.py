@@ -15,7 +15,7 @@ from portrait3d.geometry.pose import Pose, euler_from_rotation
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
-from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
+from portrait3d.preprocessing.alignment import FACE_MARGIN, FACE_SIZE, Crop
 from portrait3d.rendering.rasterizer import rasterize
 
 YAWS = ((0, 30), (30, 60), (60, 75))
@@ -44,10 +44,10 @@ class SyntheticScores:
 
 @torch.no_grad()
 def score_synthetic(
-    net: FaceNet, head: HeadModel, faces: SyntheticFaces, passes: int = 2
+    net: FaceNet, head: HeadModel, faces: SyntheticFaces, passes: int = 2, *, mirrored: bool = True
 ) -> list[SyntheticScores]:
     """One row for every range of yaw, then rows for people with and without glasses turned by up to 60."""
-    found = predict_synthetic(net, head, faces, passes)
+    found = predict_synthetic(net, head, faces, passes, mirrored=mirrored)
     true_angles = torch.stack(euler_from_rotation(faces.pose.rotation), dim=1)
     off = torch.stack(euler_from_rotation(found.rotation), dim=1) - true_angles
     off = torch.rad2deg(torch.remainder(off + math.pi, 2 * math.pi) - math.pi).abs()
@@ -64,22 +64,32 @@ def score_synthetic(
 
 
 def predict_synthetic(
-    net: FaceNet, head: HeadModel, faces: SyntheticFaces, passes: int = 2, chunk: int = 32
+    net: FaceNet,
+    head: HeadModel,
+    faces: SyntheticFaces,
+    passes: int = 2,
+    *,
+    mirrored: bool = True,
+    chunk: int = 32,
 ) -> FacePrediction:
     """What the network says, starting from crops that are as far off as a detector's."""
-    random, parts = np.random.default_rng(0), []
-    side = STORED_SIZE / STORED_MARGIN
-    shift, scale, roll = PLACING
+    crops, parts = detector_crops(len(faces)), []
     for k in range(0, len(faces), chunk):
         pictures = [np.array(image) for image in faces.images[k : k + chunk]]
-        crops = []
-        for _ in pictures:
-            noise = random.normal(size=4)
-            centre = STORED_SIZE / 2 + noise[:2] * shift * side / 1.6
-            stretched = side * (1 + scale * noise[2])
-            crops.append(Crop((centre[0], centre[1]), stretched, roll * noise[3], FACE_SIZE))
-        parts.append(predict_crops(net, head, pictures, crops, passes))
+        part = crops[k : k + chunk]
+        parts.append(predict_crops(net, head, pictures, part, passes, mirrored=mirrored))
     return joined(parts)
+
+
+def detector_crops(count: int) -> list[Crop]:
+    """Crops of as many stored pictures, off at random as far as a detector's are."""
+    side = STORED_SIZE / STORED_MARGIN
+    shift, scale, roll = PLACING
+    crops = []
+    for noise in np.random.default_rng(0).normal(size=(count, 4)):
+        x, y = STORED_SIZE / 2 + noise[:2] * shift * side / FACE_MARGIN
+        crops.append(Crop((x, y), side * (1 + scale * noise[2]), roll * noise[3], FACE_SIZE))
+    return crops
 
 
 def shape_errors(

@@ -60,6 +60,7 @@ def describe(portrait: Portrait) -> dict[str, Any]:
             "principal_px": portrait.camera.principal.tolist(),
         },
         "pose_degrees": {"yaw": angles.yaw, "pitch": angles.pitch, "roll": angles.roll},
+        "quality": portrait.quality,
         "camera_from_model_mm": {
             "rotation": pose.rotation.tolist(),
             "translation": pose.translation.tolist(),

@@ -1,0 +1,111 @@
+"""From face crops to fits of the head model: a crop is read together with its mirror image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from portrait3d.geometry.pose import Pose
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_net import FaceNet
+from portrait3d.models.head_model import HeadModel
+from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReading:
+    """What the face network says about B face crops."""
+
+    coefficients: FaceCoefficients
+    camera_from_model: Pose
+    """Pose in the camera of each crop, mm."""
+    landmarks: Float[Tensor, "B 68 2"]
+    """Where a landmark detector would see them, pixels of 224."""
+    asymmetry: Float[Tensor, " B"]
+    """Mean distance between the landmarks read in the crop and in its mirror image, percent of face size;
+    0 where the mirror image was not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFit:
+    """The head model fitted to a photo by the face network, unbatched."""
+
+    crop: Crop
+    """The face crop that the fit was made in."""
+    coefficients: FaceCoefficients
+    crop_from_model: Pose
+    """Pose in the camera of the upright crop, mm."""
+    landmarks: Float[Tensor, "68 2"]
+    """Pixels of the photo."""
+    moved: float
+    """How far the landmarks moved from the first crop to the second, percent of face size."""
+    asymmetry: float
+    """`FaceReading.asymmetry` of the second crop."""
+
+
+def fit_face(net: FaceNet, head: HeadModel, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> FaceFit:
+    """Shape, light and pose of the face in a crop of a photo (paper, section 3.1).
+
+    The first result places the crop anew, and the second, made in that crop, is kept: the paper's alignment
+    after the face is known. A third pass gains nothing.
+    """
+    first = read_faces(net, head, crop.extract(pixels)[None], mirrored=False)
+    before = crop.photo_from_crop(first.landmarks[0])
+    crop = crop_from_landmarks(before)
+    reading = read_faces(net, head, crop.extract(pixels)[None])
+    landmarks = crop.photo_from_crop(reading.landmarks[0])
+    return FaceFit(
+        crop=crop,
+        coefficients=FaceCoefficients.from_vector(reading.coefficients.to_vector()[0]),
+        crop_from_model=Pose(reading.camera_from_model.rotation[0], reading.camera_from_model.translation[0]),
+        landmarks=landmarks,
+        moved=float(landmark_distance(before[None], landmarks[None])),
+        asymmetry=float(reading.asymmetry),
+    )
+
+
+@torch.no_grad()
+def read_faces(
+    net: FaceNet, head: HeadModel, crops: Float[Tensor, "B 3 H W"], *, mirrored: bool = True
+) -> FaceReading:
+    """Reconstruct the faces in square crops, RGB in [0, 1].
+
+    With `mirrored`, coefficients and poses are the means over a crop and its mirror image: what the network
+    sees in one and not in the other is noise, and the mirror image of a crop gives the mirrored face exactly.
+    """
+    if not mirrored:
+        output = net(crops)
+        coefficients, pose = output.coefficients, output.camera_from_model
+        landmarks = net.landmarks(head.landmarks(head.vertices(coefficients)), pose)
+        return FaceReading(coefficients, pose, landmarks, landmarks.new_zeros(len(crops)))
+    both = net(torch.cat([crops, crops.flip(-1)]))
+    vectors, mirror = both.coefficients.to_vector().chunk(2)
+    reflected = head.mirrored(FaceCoefficients.from_vector(mirror)).to_vector()
+    coefficients = FaceCoefficients.from_vector((vectors + reflected) / 2)
+    flip = crops.new_tensor([-1.0, 1.0, 1.0])
+    rotation, mirror_rotation = both.camera_from_model.rotation.chunk(2)
+    translation, mirror_translation = both.camera_from_model.translation.chunk(2)
+    mirror_rotation, mirror_translation = mirror_rotation * flip[:, None] * flip, mirror_translation * flip
+    pose = Pose(mean_rotation(rotation, mirror_rotation), (translation + mirror_translation) / 2)
+
+    def seen(vector: Tensor, pose: Pose) -> Tensor:
+        return net.landmarks(head.landmarks(head.vertices(FaceCoefficients.from_vector(vector))), pose)
+
+    asymmetry = landmark_distance(
+        seen(vectors, Pose(rotation, translation)), seen(reflected, Pose(mirror_rotation, mirror_translation))
+    )
+    return FaceReading(coefficients, pose, seen(coefficients.to_vector(), pose), asymmetry)
+
+
+def mean_rotation(first: Float[Tensor, "B 3 3"], second: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 3 3"]:
+    """The rotation halfway between two that differ by less than half a turn."""
+    u, _, v = torch.linalg.svd(first + second)
+    return u @ v
+
+
+def landmark_distance(first: Float[Tensor, "B 68 2"], second: Float[Tensor, "B 68 2"]) -> Float[Tensor, " B"]:
+    """Mean distance of landmarks, percent of sqrt(w h) of the second ones' box."""
+    extent = (second.amax(1) - second.amin(1)).prod(1).sqrt()
+    return 100 * (first - second).norm(dim=-1).mean(1) / extent
