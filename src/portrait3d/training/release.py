@@ -79,6 +79,7 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
     settings, loop = record["settings"], record["loop"]
     research = settings.get("research", False)
     limit = f"--minutes {loop['minutes']:g}" if loop.get("minutes") else f"--steps {loop['steps']}"
+    command = f"portrait3d train {stage} --data DATA --out RUN {limit}"
     folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
     changed = "".join(f" --set {name}={value}" for name, value in notable_settings(settings).items())
     rows = [f"| {name} | {value:.4g} |" for name, value in best["evaluation"].items()]
@@ -88,7 +89,7 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
         f"- **Licence of the weights**: {RESEARCH_LICENCE if research else OPEN_LICENCE}",
         f"- **Data**: labelled photos ({folders}), their training split.",
         f"- **Lineage**: {LINEAGE} {lineage(stage, settings)}",
-        f"- **Command**: `portrait3d train {stage} --data DATA --out RUN {limit}{changed}`, seed {loop['seed']}",
+        f"- **Command**: `{command}{changed}`, seed {loop['seed']}",
         f"- **Commit**: {record.get('commit') or 'unknown'}",
         f"- **Stopped at**: step {best['step']}, after {best['minutes']:.0f} minutes of training",
         "- **Use**: through `portrait3d.Portrait3D`. Turned photos are synthetic pictures of real people: "
