@@ -25,7 +25,6 @@ TINY = {
     "loss.rendered_from": 0,
     "loss.rendered_size": 64,
     "loop.device": "cpu",
-    "loop.precision": "float32",
 }
 
 

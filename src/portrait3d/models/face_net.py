@@ -106,7 +106,7 @@ class FaceNet(nn.Module):
         size = self.working_size
         if crop.shape[-2:] != (size, size):
             crop = F.interpolate(crop, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        raw = dict(zip(PARTS, self.regress(crop).split(list(PARTS.values()), dim=1), strict=True))
+        raw = dict(zip(PARTS, self.regress(crop).float().split(list(PARTS.values()), dim=1), strict=True))
         shape = self.shape_mean + self.shape_scale * raw["shape"]
         coefficients = FaceCoefficients(
             identity=shape[:, :80],
