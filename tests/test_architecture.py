@@ -22,6 +22,7 @@ LAYERS = (
     {"losses"},
     {"portrait", "reposing", "pipeline"},
     {"data", "training", "evaluation"},
+    {"video"},
     {"export"},
     {"app", "cli", "__init__", "__main__"},
 )

@@ -13,6 +13,7 @@ from portrait3d.cli.console import ReportingGroup
 from portrait3d.cli.evaluation import evaluate
 from portrait3d.cli.portraits import demo, reconstruct, repose
 from portrait3d.cli.training import train
+from portrait3d.cli.video import animate, turntable
 
 app = typer.Typer(
     name="portrait3d",
@@ -25,6 +26,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(reconstruct)
 app.command()(repose)
+app.command()(turntable)
+app.command()(animate)
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)

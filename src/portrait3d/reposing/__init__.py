@@ -1,5 +1,5 @@
 """The photo with the head turned: move the stitched head, draw it at full resolution, keep the rest."""
 
-from portrait3d.reposing.reposer import CoarseTurn, Reposer
+from portrait3d.reposing.reposer import CoarseTurn, Reposer, reduced
 
-__all__ = ["CoarseTurn", "Reposer"]
+__all__ = ["CoarseTurn", "Reposer", "reduced"]

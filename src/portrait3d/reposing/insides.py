@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,8 +14,10 @@ from portrait3d.portrait import Portrait
 from portrait3d.reposing.drawing import Canvas
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.openings import eye_sheets, eye_surface, inner_mouth, teeth_surface
+from portrait3d.reposing.openings import closed_openings, eye_surface, inner_mouth, teeth_surface
 
+NEAR = 2
+"""Pixels around lids and lips in which what lies behind them may be seen."""
 EYE_WHITE = 0.72
 """Brightness of the bright parts of eyes in good light; the mouth's colours are meant for that."""
 DIMMEST, BRIGHTEST = 0.4, 1.1
@@ -54,7 +57,9 @@ class Insides:
         self.canvas = canvas
         self._eyes = eye_surface(portrait, head_model)
         rest = Turn(portrait.camera_from_model, portrait.pose)
-        opening = canvas.draw(eye_sheets(portrait, head_model), rest, torch.cat([picture, picture[:1]])).shown
+        lids, lips = closed_openings(portrait, head_model)
+        self._openings = lids.beside(lips)
+        opening = canvas.draw(lids, rest, torch.cat([picture, picture[:1]])).shown
         whole = torch.ones_like(picture[:1])
         self._eye_layer = torch.cat([push_pull(picture, opening[0]), whole])
         self._teeth = teeth_surface(portrait, head_model)
@@ -84,7 +89,10 @@ class Insides:
             colour = colour + (teeth.colour - colour) * teeth.alpha
             new = new * (1 - teeth.alpha)
             depth = torch.where(teeth.alpha[0] > 0.5, torch.minimum(depth, teeth.depth), depth)
-        return Inside(colour, depth, new)
+        span = self.canvas.draw(self._openings, turn, self._eye_layer, displacement=displacement)
+        # From below or behind, eyes and mouth would be seen through the gaps between the layers.
+        near = F.max_pool2d(span.shown, 2 * NEAR + 1, 1, NEAR)
+        return Inside(colour, torch.where(near[0] > 0, depth, torch.inf), new)
 
 
 def light_of(picture: Float[Tensor, "3 h w"], eyes: Float[Tensor, "1 h w"]) -> float:

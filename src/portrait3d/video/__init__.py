@@ -1,0 +1,1 @@
+"""Moving pictures: a photo that turns, and a photo that a video drives."""

@@ -1,0 +1,59 @@
+"""Drawing a portrait that moves, frame by frame."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from portrait3d.pipeline import Portrait3D
+from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.reposing import Reposer, reduced
+
+WORKERS = 2
+"""Frames that are drawn at the same time."""
+
+
+def draw_frames(
+    model: Portrait3D,
+    portrait: Portrait,
+    poses: Sequence[HeadAngles],
+    expressions: Float[np.ndarray, "T 64"] | None,
+    size: int,
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The photo in a sequence of absolute poses, at most `size` pixels wide and high.
+
+    `expressions`, a row for every pose, are added to the photo's own expression coefficients.
+    """
+    small = reduced(portrait, size / max(portrait.photo.pixels.shape[:2]))
+    reposer = Reposer(small, model.head_model)
+
+    def draw(index: int) -> UInt8[np.ndarray, "H W 3"]:
+        expression = None if expressions is None else expressions[index]
+        return model.draw_pose(reposer, poses[index], expression)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting = deque()
+        try:
+            for index in range(len(poses)):
+                waiting.append(pool.submit(draw, index))
+                if len(waiting) > 2 * WORKERS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for job in waiting:
+                job.cancel()
+
+
+def beside(
+    left: Iterator[UInt8[np.ndarray, "H W 3"]], right: Iterator[UInt8[np.ndarray, "h w 3"]]
+) -> Iterator[UInt8[np.ndarray, "H V 3"]]:
+    """Two films side by side, the right one reduced to the left one's height."""
+    for one, other in zip(left, right, strict=True):
+        height = len(one)
+        width = max(1, round(other.shape[1] * height / len(other)))
+        resized = Image.fromarray(other).resize((width, height), Image.Resampling.LANCZOS)
+        yield np.concatenate([one, np.asarray(resized)], axis=1)

@@ -1,0 +1,38 @@
+"""The smooth closed paths of a turntable: the photo from side to side, the head all the way round."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.rendering.view import frame_head, render_view
+
+HEAD_PITCH = 5.0
+"""From how far above the head is looked at on its way round, degrees: the face looks down a little."""
+
+
+def turntable_poses(portrait: Portrait, frames: int, yaw: float, pitch: float) -> list[HeadAngles]:
+    """A closed path from the photo's own pose: once to either side, with a gentle nod, slow at the ends.
+
+    `yaw` is the largest absolute yaw, `pitch` the largest change of pitch, both in degrees. A photo that is
+    turned further than `yaw` starts at `yaw`. The last frame comes one step before the first.
+    """
+    now = portrait.pose
+    start = np.arcsin(np.clip(now.yaw / yaw, -1, 1)) if yaw else 0.0
+    phases = 2 * np.pi * np.arange(frames) / frames
+    return [
+        HeadAngles(
+            yaw=float(yaw * np.sin(start + phase)),
+            pitch=float(now.pitch + pitch * np.sin(2 * phase)),
+            roll=now.roll,
+        )
+        for phase in phases
+    ]
+
+
+def head_views(portrait: Portrait, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+    """The 3D head once all the way round at an even pace, in front of white."""
+    for index in range(frames):
+        pose, camera = frame_head(portrait.head, 360.0 * index / frames, -HEAD_PITCH, size)
+        yield render_view(portrait.head, pose, camera)
