@@ -1,6 +1,7 @@
 """The face network learns, and a run that was stopped goes on as if it had not been."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from portrait3d.data.face_crops import FaceBatch
 from portrait3d.data.fits import project_points
+from portrait3d.data.photos import PhotoFolder
 from portrait3d.data.turned_faces import centred_pose
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
@@ -18,7 +20,7 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.models.recognition import RecognitionNet
-from portrait3d.training.face import FaceTrainingConfig, epoch_rows, face_optimizer, train_face
+from portrait3d.training.face import FaceTrainingConfig, epoch_rows, face_optimizer, repeated_rows, train_face
 from portrait3d.training.face_losses import FaceLoss, FaceLossConfig, bare_skin
 from portrait3d.training.loop import LoopConfig
 from recognition_network import write_network
@@ -59,6 +61,13 @@ def prepared_net(batch: FaceBatch) -> FaceNet:
     place, light = torch.tensor([0.0, -25.0, float(depth)]), FaceCoefficients.neutral().lighting[0]
     net.load_state_dict({"place_mean": place, "lighting_mean": light}, strict=False)
     return net
+
+
+def test_photos_of_the_elderly_come_more_often(head: HeadModel, tmp_path: Path) -> None:
+    names = ["utk_72_0_1_x", "utk_20_1_0_x", "utk_61_1_3_x", "portrait"]
+    anybody = next(iter(PhotoFolder(photo_folder(tmp_path, head))))
+    photos = [replace(anybody, name=name) for name in names]
+    assert repeated_rows(np.array([0, 1, 3]), photos, 3).tolist() == [0, 0, 0, 1, 3]
 
 
 def test_the_loss_falls_to_a_tenth_on_one_batch(head: HeadModel) -> None:

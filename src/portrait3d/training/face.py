@@ -1,5 +1,6 @@
 """Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +13,10 @@ from torch import Tensor
 from portrait3d.data.appearance import load_or_explain
 from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
 from portrait3d.data.fits import load_or_fit
-from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto, PhotoFolder
 from portrait3d.data.synthetic_faces import load_or_draw
 from portrait3d.data.turned_faces import load_or_turn
+from portrait3d.evaluation.face_groups import groups_of
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
@@ -27,6 +29,9 @@ from portrait3d.training.distributed import Workers
 from portrait3d.training.face_losses import FaceLoss, FaceLossConfig
 from portrait3d.training.face_validation import FaceValidation
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+
+ELDERLY = ("60 to 69", "70 and more")
+"""Age groups of `evaluation.face_groups` with few photos and large errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,8 @@ class FaceTrainingConfig:
     rate: float = 1e-3
     weight_decay: float = 0.02
     loss: FaceLossConfig = field(default_factory=FaceLossConfig)
+    elderly: int = 2
+    """How often photos of people of 60 and more come in an epoch: there are few of them."""
     turned_share: float = 0.125
     """Share of every batch that shows photographed faces turned by up to 60 degrees."""
     turned_count: int = 3000
@@ -104,7 +111,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
     torch.manual_seed(config.loop.seed)
     net = initial_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    statistics = target_statistics(photos.crops, photos.rows)
+    statistics = target_statistics(photos.crops, np.unique(photos.rows))
     net.load_state_dict(statistics, strict=False)
     loop = TrainingLoop(
         config.loop,
@@ -155,7 +162,8 @@ def prepare_sources(
     turned, synthetic = (
         round(share * config.batch) for share in (config.turned_share, config.synthetic_share)
     )
-    sources = [Source(crops, np.flatnonzero(~fits.validation), config.batch - turned - synthetic)]
+    rows = repeated_rows(np.flatnonzero(~fits.validation), photos, config.elderly)
+    sources = [Source(crops, rows, config.batch - turned - synthetic)]
     if turned:
         others = FaceCrops(*load_or_turn(fits, images, head, config.turned_count, cache), head)
         sources.append(Source(others, np.arange(len(others)), turned))
@@ -166,6 +174,12 @@ def prepare_sources(
         sources.append(Source(others, np.arange(len(others)), synthetic))
     held_out = load_or_draw(cache, config.synthetic_validation, split="val")
     return sources, FaceValidation.prepare(head, photos, fits, held_out)
+
+
+def repeated_rows(rows: np.ndarray, photos: Sequence[LabelledPhoto], times: int) -> np.ndarray:
+    """These rows, those of the elderly so many times."""
+    elderly = np.array([groups_of(photo).get("age") in ELDERLY for photo in photos])
+    return np.repeat(rows, np.where(elderly[rows], times, 1))
 
 
 def epoch_rows(rows: np.ndarray, turn: int, size: int, seed: int) -> np.ndarray:
