@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from portrait3d.data.face_crops import FaceBatch
 from portrait3d.data.fits import project_points
@@ -180,7 +180,11 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(prepared: dict, tmp_pa
     scores = whole[-1]["evaluation"]
     assert scores["score"] == -scores["nme"]
     assert {"portraits", "shape", "synthetic_shape", "synthetic_rotation"} <= set(scores)
-    assert (tmp_path / "whole" / "best.safetensors").is_file()
+    # Weights that a training goes on from keep the statistics that they were trained with.
+    first, last = (load_file(path) for path in (prepared["start"], tmp_path / "whole" / "best.safetensors"))
+    assert torch.equal(first["shape_mean"], last["shape_mean"])
+    assert not torch.equal(first["slide"], last["slide"])
+    assert not torch.equal(first["regressor.weight"], last["regressor.weight"])
 
 
 def test_shares_that_leave_no_photos_are_refused() -> None:

@@ -112,6 +112,9 @@ def train_face(config: FaceTrainingConfig) -> Path:
     net = initial_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     statistics = target_statistics(photos.crops, np.unique(photos.rows))
+    if config.start is not None:
+        # Weights mean something with the statistics alone that they were trained with.
+        statistics = {name: value for name, value in statistics.items() if name.endswith("slide")}
     net.load_state_dict(statistics, strict=False)
     loop = TrainingLoop(
         config.loop,
