@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
 from portrait3d.export.rig import coinciding, morph_targets, place, smooth_normals, sphere_centre
@@ -13,6 +14,7 @@ from portrait3d.geometry.mesh import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
 from portrait3d.models.head_model import HeadModel
+from synthetic_head import synthetic_portrait
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +184,21 @@ def test_the_check_finds_what_is_broken(model_head: HeadMesh, old: bytes, new: b
 
 def test_a_cut_off_file_is_broken(model_head: HeadMesh) -> None:
     assert "broken GLB header" in glb_problems(encode_glb(model_head)[:-4])[0]
+
+
+def test_a_target_without_effect_is_reported(model_head: HeadMesh) -> None:
+    tongue = model_head.piece[model_head.faces[:, 0]] == HeadPiece.TONGUE
+    (found,) = glb_problems(encode_glb(model_head.kept(~tongue)))
+    assert found == "morph targets that move nothing: tongueOut"
+
+
+def test_a_stitched_head_is_rigged_and_stays_closed_when_it_moves() -> None:
+    head = synthetic_portrait().head
+    assert glb_problems(encode_glb(head)) == []
+    assert glb_problems(encode_glb(head.front_only())) == []
+    same = coinciding(head.vertices.astype(float))
+    for name, moves in morph_targets(head).items():
+        assert np.abs(moves - moves[same]).max() < 1e-5, f"{name} tears the texture's seams open"
+    for weights in ({"jawOpen": 1.0}, {"eyeBlinkLeft": 1.0, "mouthSmileRight": 1.0}, {"cheekPuff": 1.0}):
+        moved = view_direction(head.displaced(expression_displacement(weights)), 0, 0, 128)
+        assert moved.gaps == 0, weights

@@ -71,7 +71,7 @@ class Glb:
 def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
     """What is wrong with a head's GLB, one line each; none if all is well.
 
-    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name.
+    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name, and each must move something.
     """
     try:
         glb = Glb.read(content)
@@ -84,7 +84,23 @@ def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
         problems.append("there is no mesh 'Head'")
     elif rigged and names != list(arkit_basis()[0]):
         problems.append(f"'Head' has {len(names)} morph targets, not ARKit's 52")
+    elif rigged and (still := set(names) - _moving(glb)):
+        problems.append(f"morph targets that move nothing: {', '.join(sorted(still))}")
     return problems
+
+
+def _moving(glb: Glb) -> set[str]:
+    """Names of the morph targets that move a vertex of some mesh by a tenth of a millimetre."""
+    moving = set()
+    for mesh in glb.document["meshes"]:
+        names, targets = (
+            mesh.get("extras", {}).get("targetNames", []),
+            mesh["primitives"][0].get("targets", []),
+        )
+        for name, target in zip(names, targets, strict=True):
+            if np.abs(glb.array(target["POSITION"])).max() > 1e-4:
+                moving.add(name)
+    return moving
 
 
 def _structure(glb: Glb) -> Iterator[str]:
