@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from portrait3d import __version__
+from portrait3d.cli.app import open_page
 from portrait3d.cli.benchmark import benchmark
 from portrait3d.cli.console import ReportingGroup
 from portrait3d.cli.evaluation import evaluate
@@ -31,6 +32,7 @@ app.command()(animate)
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)
+app.command("app")(open_page)
 
 
 def _print_version(wanted: bool) -> None:
