@@ -90,8 +90,8 @@ def viewer(files: list[Path], out: Path) -> Found:
                 found.append(shown.inner_text("#note"))
                 yield file, found
                 continue
-            pictures = [shown.screenshot(path=out / f"{file.stem}_viewer.png")]
             shown.mouse.move(350, 350)
+            pictures = [shown.screenshot(path=out / f"{file.stem}_viewer.png")]
             shown.mouse.down()
             shown.mouse.move(280, 350, steps=2)
             shown.mouse.up()
@@ -103,6 +103,11 @@ def viewer(files: list[Path], out: Path) -> Found:
             pictures.append(shown.screenshot(path=out / f"{file.stem}_viewer_shape.png"))
             if len(set(pictures)) < len(pictures):
                 found.append("turning, an expression or the plain shape changed nothing in the picture")
+            shown.locator("[data-mode='0']").click()
+            shown.locator("#reset").click()
+            shown.mouse.move(350, 350)
+            if shown.screenshot() != pictures[0]:
+                found.append("Reset doesn't bring the first view back")
             beyond = [url for url in asked if not url.startswith(("file:", "blob:", "data:"))]
             yield file, found + [f"the page asked for {url}" for url in beyond]
 

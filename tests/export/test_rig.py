@@ -77,6 +77,17 @@ def test_closing_lids_move_down_and_an_opening_jaw_too(glb: Glb) -> None:
     assert smile[np.argmax(np.linalg.norm(smile, axis=1)), 1] > 0.002
 
 
+@pytest.mark.parametrize(
+    ("name", "axis", "sign"),
+    [("eyeLookOut", 0, 1), ("eyeLookIn", 0, -1), ("eyeLookUp", 1, 1), ("eyeLookDown", 1, -1)],
+)
+def test_eyes_look_where_the_name_says(glb: Glb, name: str, axis: int, sign: int) -> None:
+    for side, outward in (("Left", 1), ("Right", -1)):
+        position = glb.array(mesh(glb, f"Eye{side}")["primitives"][0]["attributes"]["POSITION"])
+        pupil = targets(glb, f"Eye{side}")[name + side][np.argmax(position[:, 2])]
+        assert pupil[axis] * sign * (outward if axis == 0 else 1) > 0.002
+
+
 def test_eyes_turn_about_their_centres(glb: Glb) -> None:
     nodes = {node["name"]: node for node in glb.document["nodes"]}
     assert [glb.document["nodes"][child]["name"] for child in nodes["Head"]["children"]] == [
