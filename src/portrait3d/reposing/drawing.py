@@ -16,8 +16,13 @@ from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.openings import Painted
 from portrait3d.reposing.surfaces import Surface, signed_area
 
-STRETCH = 4.0
-"""Triangles drawn this many times larger than the photo shows them say little about what is there."""
+STRETCHED, SMEARED = 2.0, 4.0
+"""Surface drawn this many times larger than the photo shows it begins to fade, and is gone: the photo saw it
+edge-on and says little about it."""
+SMALL = 0.3
+"""Area (pixels) below which sizes are not compared."""
+EVENING = 2
+"""How many rings of neighbours decide together whether surface is stretched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,6 @@ class Drawing:
     alpha: Float[Tensor, "1 h w"]
     depth: Float[Tensor, "h w"]
     """mm; infinite beside the surface."""
-    doubtful: Float[Tensor, "h w"]
-    """1 where the colour is stretched or not the photo's."""
 
     @property
     def shown(self) -> Float[Tensor, "1 h w"]:
@@ -76,31 +79,33 @@ class Canvas:
         photo: Float[Tensor, "C h w"],
         texture: Float[Tensor, "3 Ht Wt"] | None = None,
         displacement: Float[np.ndarray, "M 3"] | None = None,
+        fade: bool = False,
     ) -> Drawing:
         """Turn a surface, after an expression's displacement of the head model, and look up its colours.
 
         `photo` holds colour and, as a fourth channel, opacity for the window's pixels; `texture` the colours
-        of hidden triangles. With a texture, only triangles that face the camera are drawn.
+        of hidden triangles. With a texture, only triangles that face the camera are drawn; with `fade`, what
+        the turn stretches too much becomes transparent.
         """
         moved = surface.moved(turn, displacement)
-        seen, place, margin = self._rasterize(moved, surface.faces, surface.uv, cull=texture is not None)
+        attributes = surface.uv
+        if fade:
+            turned = moved if displacement is None else surface.moved(turn, None)
+            attributes = np.concatenate([attributes, self._trust(surface, turned)[:, None]], axis=1)
+        seen, place, margin = self._rasterize(moved, surface.faces, attributes, cull=texture is not None)
         index = seen.face_index[0]
         shown = index >= 0
-        safe = index.clamp_min(0)
 
         to_window = torch.tensor([self.window.left, self.window.top], dtype=torch.float32)[:, None, None]
-        values = sample(photo, place - to_window)
-        hidden = torch.from_numpy(surface.hidden)[safe] & shown
-        if texture is not None and bool(hidden.any()):
+        values = sample(photo, place[:2] - to_window)
+        if fade:
+            values[3:] *= place[2:]
+        if texture is not None:
+            hidden = torch.from_numpy(surface.hidden)[index.clamp_min(0)]
             scale = torch.tensor([texture.shape[2], texture.shape[1]])[:, None, None]
-            other = sample(texture, place * scale)
+            other = sample(texture, place[:2] * scale)
             values = torch.where(hidden, torch.cat([other, torch.ones_like(values[:1])]), values)
-        turned = moved if displacement is None else surface.moved(turn, None)
-        growth = np.abs(signed_area(self._screen(turned), surface.faces)) / np.maximum(
-            np.abs(signed_area(self._screen(surface.vertices), surface.faces)), 1e-3
-        )
-        stretched = torch.from_numpy(growth > STRETCH)[safe] & shown
-        return _drawing(seen, values * shown, (hidden | stretched).float(), margin)
+        return _drawing(seen, values * shown, margin)
 
     def paint(
         self, surface: Painted, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None = None
@@ -109,12 +114,28 @@ class Canvas:
         moved = turn.apply(surface.displaced(displacement))
         seen, colour, margin = self._rasterize(moved, surface.faces, surface.colours)
         shown = (seen.face_index >= 0).float()
-        return _drawing(seen, torch.cat([colour * shown, shown]), shown[0], margin)
+        return _drawing(seen, torch.cat([colour * shown, shown]), margin)
 
     def _screen(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
         """Where points of the photo's camera frame lie in the window, pixels."""
         offset = self.camera.principal.double().numpy() - np.array([self.window.left, self.window.top])
         return float(self.camera.focal) * points[:, :2] / points[:, 2:] + offset
+
+    def _trust(self, surface: Surface, turned: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+        """1 at vertices around which the turned surface is about as large as in the photo, 0 where it is much
+        larger."""
+        faces, count = surface.faces, len(surface.vertices)
+
+        def size_about_vertices(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+            size = np.abs(signed_area(self._screen(points), faces)) + SMALL
+            total = np.bincount(faces.ravel(), np.repeat(size, 3), count)
+            for _ in range(EVENING):
+                total = np.bincount(faces.ravel(), np.repeat(total[faces].sum(axis=1), 3), count)
+            return np.maximum(total, SMALL)
+
+        growth = size_about_vertices(turned) / size_about_vertices(surface.vertices)
+        share = np.clip((growth - STRETCHED) / (SMEARED - STRETCHED), 0, 1)
+        return 1 - share * share * (3 - 2 * share)
 
     def _rasterize(
         self,
@@ -141,7 +162,6 @@ class Canvas:
 def _drawing(
     seen: Fragments,
     values: Float[Tensor, "4 h w"],
-    doubtful: Float[Tensor, "h w"],
     margin: tuple[int, int, int, int],
 ) -> Drawing:
     """What was drawn in a part of the window, with nothing around it."""
@@ -149,7 +169,6 @@ def _drawing(
         colour=F.pad(values[:3], margin),
         alpha=F.pad(values[3:], margin),
         depth=F.pad(seen.depth[0], margin, value=torch.inf),
-        doubtful=F.pad(doubtful, margin),
     )
 
 

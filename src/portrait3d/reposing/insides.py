@@ -16,6 +16,8 @@ from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.openings import closed_openings, eye_surface, inner_mouth, teeth_surface
 
+UNDER_LIP = 5.0
+"""How far the photo's teeth go on behind the upper lip, mm."""
 NEAR = 2
 """Pixels around lids and lips in which what lies behind them may be seen."""
 EYE_WHITE = 0.72
@@ -66,6 +68,10 @@ class Insides:
         self._teeth_layer: Layer | None = None
         if self._teeth is not None:
             self._teeth_layer = cut_out(picture, mouth, ((mouth - 0.8) / 0.2).clamp(0, 1))
+            depth = float(self._teeth.vertices[:, 2].mean())
+            reach = max(1, round(float(canvas.camera.focal) * UNDER_LIP / depth))
+            below = F.pad(self._teeth_layer.alpha, (0, 0, 0, reach))
+            self._under_lip = F.max_pool2d(below, (reach + 1, 1), 1)
         light = light_of(picture, opening)
         self._mouth = inner_mouth(portrait, head_model, self._teeth is not None, light)
 
@@ -84,7 +90,7 @@ class Insides:
         colour, new = torch.where(nearer, mouth.colour, eyes.colour), nearer.float()
         depth = torch.minimum(mouth.depth, eyes.depth)
         if self._teeth is not None and self._teeth_layer is not None:
-            values = torch.cat([self._teeth_layer.colour, self._teeth_layer.alpha])
+            values = torch.cat([self._teeth_layer.colour, self._under_lip])
             teeth = self.canvas.draw(self._teeth, turn, values, displacement=displacement)
             colour = colour + (teeth.colour - colour) * teeth.alpha
             new = new * (1 - teeth.alpha)

@@ -117,7 +117,7 @@ def teeth_surface(portrait: Portrait, head_model: HeadModel) -> Surface | None:
     fitted = np.linalg.lstsq(terms, margin[:, 2], rcond=None)[0]
     curved = (column - line[:, 0].mean()) ** 2
     depth = fitted[0] + fitted[1] * column + fitted[2] * row + fitted[3] * curved + BEHIND_LIPS
-    points, photo, faces, _ = grid.lift(ndimage.binary_dilation(shown, iterations=3), depth)
+    points, photo, faces, _ = grid.lift(ndimage.binary_dilation(shown, iterations=7), depth)
     return Surface(
         vertices=points,
         follow=np.ones(len(points)),

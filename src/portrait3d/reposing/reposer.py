@@ -207,14 +207,14 @@ class Reposer:
         picture = picture + (inside.colour - picture) * open_to
         unknown = unknown * (1 - open_to)
 
-        front = self._draw(self.front_surface, turn, self.front, displacement)
+        front = self._draw(self.front_surface, turn, self.front, displacement, fade=True)
         before = (front.depth < back.depth + LAYER_GAP).float()[None]
         # Lids and lips have edges within the front: soften them.
         gap = F.max_pool2d(open_to * (1 - front.shown), 3, 1, 1)
         alpha = front.alpha + (blur(front.alpha, 1) - front.alpha) * gap
         alpha = alpha * torch.maximum(before, gap)
         picture = picture + (spread_out(front) - picture) * alpha
-        unknown = unknown * (1 - alpha) + front.doubtful * alpha
+        unknown = unknown * (1 - alpha)
         return picture, soften(unknown), inside.new * open_to * (1 - alpha)
 
     def _draw(
@@ -224,9 +224,10 @@ class Reposer:
         layer: Layer,
         displacement: Float[np.ndarray, "M 3"] | None,
         texture: Float[Tensor, "3 Ht Wt"] | None = None,
+        fade: bool = False,
     ) -> Drawing:
         values = torch.cat([layer.colour, layer.alpha])
-        return self.canvas.draw(surface, turn, values, texture, displacement)
+        return self.canvas.draw(surface, turn, values, texture, displacement, fade)
 
     def _to_crop(
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]

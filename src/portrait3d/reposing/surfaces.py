@@ -9,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import HeadMesh, HeadPart
+from portrait3d.geometry.layout import SIDES
 from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, NECK, nearest, triangulate
 from portrait3d.portrait import Portrait
@@ -128,8 +129,10 @@ def head_surfaces(
     shown_binding = Binding(binding.index[shown], binding.weight[shown])
     fringe = fringe_surface(grid, vertices[shown], shown_binding, at_rest)
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
+    # The model's own surface lies under what the photo shows, for where that fades in a turn.
     behind = ~front & ~left_out
-    faces = head.faces[behind & unseen]
+    baked = head.uv[:, 1] < 1 / SIDES
+    faces = head.faces[(behind & unseen) | (front & ~left_out & baked[head.faces].all(axis=1))]
     hidden = Surface(vertices, follow, faces, head.uv.astype(np.float64), np.ones(len(faces), bool), binding)
     faces = head.faces[behind & ~unseen]
     away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
