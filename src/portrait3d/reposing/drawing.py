@@ -64,6 +64,15 @@ class Drawing:
         """1 on the surface."""
         return (self.depth < torch.inf).float()[None]
 
+    def behind(self, other: "Drawing", gap: float) -> "Drawing":
+        """This drawing, with the other one where it lies in front by more than `gap`, mm."""
+        nearer = other.depth + gap < self.depth
+        return Drawing(
+            colour=torch.where(nearer, other.colour, self.colour),
+            alpha=torch.where(nearer, other.alpha, self.alpha),
+            depth=torch.where(nearer, other.depth, self.depth),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvas:

@@ -43,6 +43,8 @@ SETTLED = 3.0
 """Up to this turn (degrees) the details that the layers lose are blended back."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
+SIDE_GAP = 15.0
+"""The sides that lead from the front's outline back are seen this far (mm) before the model's own surface."""
 LAYER_GAP = 3.0
 """The photographed front hides what is behind it even if that pokes out by this much, mm."""
 
@@ -91,13 +93,14 @@ class Reposer:
         self.rest = Turn(portrait.camera_from_model, portrait.pose)
         self.modes = ExpressionModes(portrait, head_model)
         hole = hole_weight(maps[0].numpy(), maps[1].numpy()) * moving_share(portrait, self.rest)
-        front, self.back_surface = head_surfaces(
+        surfaces = head_surfaces(
             portrait,
             self.rest,
             binding_of(portrait.head, portrait, head_model),
             opening_faces(portrait, head_model),
         )
-        self.front_surface = front.beside(mouth_flaps(portrait, head_model))
+        self.front_surface = surfaces.front.beside(mouth_flaps(portrait, head_model))
+        self.back_surface, self.side_surface = surfaces.back, surfaces.sides
         neck = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
         self.neck_surface = neck[0] if neck else None
         under_chin = neck[1] if neck else np.zeros(labels.shape, bool)
@@ -199,6 +202,8 @@ class Reposer:
             picture = picture + (neck.colour - picture) * alpha
             unknown = unknown * (1 - alpha)
         back = self._draw(self.back_surface, turn, self.front, displacement, self.texture)
+        sides = self._draw(self.side_surface, turn, self.front, displacement, self.texture)
+        back = back.behind(sides, SIDE_GAP)
         alpha = blur(back.shown, 1)
         picture = picture + (spread_out(back) - picture) * alpha
         unknown = torch.maximum(unknown * (1 - alpha), alpha)

@@ -61,6 +61,18 @@ class Surface:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HeadSurfaces:
+    """The parts of a head that turns."""
+
+    front: Surface
+    """What the photo shows, with a fringe beyond its outline."""
+    back: Surface
+    """The model's whole surface, with its baked colours, under the front and behind it."""
+    sides: Surface
+    """What leads from the front's outline back: it closes gaps, and is the far side of hanging hair."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CropGrid:
     """The head crop's pixels and labels, and the way from there to the photo's camera."""
 
@@ -106,8 +118,8 @@ class CropGrid:
 
 def head_surfaces(
     portrait: Portrait, at_rest: Turn, binding: Binding, left_out: Bool[np.ndarray, " F"]
-) -> tuple[Surface, Surface]:
-    """What the photo shows of the head, with a fringe beyond its outline, and what it does not show.
+) -> HeadSurfaces:
+    """Split the stitched head by how its parts are drawn.
 
     Args:
         portrait: The person.
@@ -131,12 +143,20 @@ def head_surfaces(
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     # The model's own surface lies under what the photo shows, for where that fades in a turn.
     behind = ~front & ~left_out
-    baked = head.uv[:, 1] < 1 / SIDES
-    faces = head.faces[(behind & unseen) | (front & ~left_out & baked[head.faces].all(axis=1))]
-    hidden = Surface(vertices, follow, faces, head.uv.astype(np.float64), np.ones(len(faces), bool), binding)
+    baked = (head.uv[:, 1] < 1 / SIDES)[head.faces].all(axis=1)
+    texture_uv = head.uv.astype(np.float64)
+
+    def with_texture(faces: Int64[np.ndarray, "F 3"]) -> Surface:
+        return Surface(vertices, follow, faces, texture_uv, np.ones(len(faces), bool), binding)
+
+    model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
     faces = head.faces[behind & ~unseen]
     away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
-    return seen.beside(fringe), hidden.beside(away)
+    return HeadSurfaces(
+        front=seen.beside(fringe),
+        back=model.beside(away),
+        sides=with_texture(head.faces[behind & unseen & ~baked]),
+    )
 
 
 def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
