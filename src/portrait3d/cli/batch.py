@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,8 @@ class Options:
     """Which face, counted from the largest; None for all."""
     models: Path | None = None
     """Directory with weights of one's own."""
+    front_only: bool = False
+    """Keep only what the photo shows, without the completed sides and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ def reconstruct_one(
         for number, portrait in portraits:
             place = directory if options.face is not None else directory / f"face-{number}"
             turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
+            if options.front_only:
+                portrait = replace(portrait, head=portrait.head.front_only())
             files = save_reconstruction(portrait, place, turned)
             seconds, started = time.perf_counter() - started, time.perf_counter()
             known = {**summary(portrait), "files": files}

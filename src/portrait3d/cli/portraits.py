@@ -31,6 +31,7 @@ from portrait3d.cli.console import (
     print_json,
     working,
 )
+from portrait3d.cli.expressions import Expressions, expression_weights
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
@@ -83,6 +84,9 @@ def reconstruct(
     out: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
     face: Face = "0",
     jobs: Annotated[int, typer.Option(min=1, help="Photos that are worked on at the same time.")] = 1,
+    front_only: Annotated[
+        bool, typer.Option("--front-only", help="Keep only what the photo shows, without sides and back.")
+    ] = False,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -93,7 +97,7 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
-    options = Options(chosen_face(face), models)
+    options = Options(chosen_face(face), models, front_only)
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()
@@ -127,18 +131,24 @@ def repose(
     roll: Annotated[
         float | None, typer.Option(help="Degrees; above 0 the head leans clockwise in the picture.")
     ] = None,
+    expression: Expressions = None,
     is_sweep: Annotated[bool, typer.Option("--sweep", help="Write a grid of poses instead of one.")] = False,
     face: Face = "0",
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Turn the head in a photo to an absolute pose; an angle that is not given stays as it is."""
+    """Turn the head in a photo to an absolute pose, and change its expression.
+
+    An angle that is not given stays as it is. Left and right in the names of expressions are the person's.
+    """
     if out.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"{out} must end in one of {', '.join(PICTURES)}.", param_hint="--output")
-    if is_sweep and any(angle is not None for angle in (yaw, pitch, roll)):
-        raise typer.BadParameter("a grid has its own angles; leave out --yaw, --pitch and --roll.")
-    if not is_sweep and yaw is None and pitch is None and roll is None:
-        raise typer.BadParameter("say where to turn the head: --yaw, --pitch, --roll or --sweep.")
+    weights = expression_weights(expression)
+    changes = bool(weights) or any(angle is not None for angle in (yaw, pitch, roll))
+    if is_sweep and changes:
+        raise typer.BadParameter("a grid has its own angles; leave out --yaw, --pitch, --roll, --expression.")
+    if not is_sweep and not changes:
+        raise typer.BadParameter("say what to do: --yaw, --pitch, --roll, --expression or --sweep.")
     chosen = chosen_face(face)
     if chosen is None:
         raise typer.BadParameter("one face at a time: give a number.", param_hint="--face")
@@ -148,12 +158,13 @@ def repose(
     with working("Reconstructing the head", quiet=json):
         portrait = model.reconstruct(photo, chosen)
     with working("Turning the photo", quiet=json):
-        image = (
-            sweep(model, portrait) if is_sweep else model.repose(portrait, yaw=yaw, pitch=pitch, roll=roll)
-        )
+        if is_sweep:
+            image = sweep(model, portrait)
+        else:
+            image = model.repose(portrait, yaw=yaw, pitch=pitch, roll=roll, expression=weights)
         save_image(image, out)
     if json:
-        target = {"yaw": yaw, "pitch": pitch, "roll": roll}
+        target = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": weights}
         print_json({"photo": photo, **summary(portrait), "target": None if is_sweep else target, "file": out})
     else:
         output.print(
