@@ -22,7 +22,7 @@ def test_the_package_is_under_60_megabytes() -> None:
 
 
 def test_the_package_holds_only_known_kinds_of_files() -> None:
-    kinds = {".py", ".typed", ".npz", ".safetensors", ".json", ".md", ".html", ".js", ".css"}
+    kinds = {".py", ".typed", ".npz", ".safetensors", ".json", ".md", ".html", ".js", ".css", ".jpg"}
     odd = [path for path in package_files() if path.suffix not in kinds and path.name != "py.typed"]
     odd = [path for path in odd if path.suffix not in {".nbi", ".nbc"}]  # numba's cache
     assert not odd
@@ -54,7 +54,13 @@ def test_constraints_pin_every_direct_dependency() -> None:
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         if "==" in line
     }
-    for requirement in [*project["dependencies"], *extras["train"], *extras["test"]]:
+    for requirement in [
+        *project["dependencies"],
+        *extras["train"],
+        *extras["app"],
+        *extras["browser"],
+        *extras["test"],
+    ]:
         name = requirement.split(">")[0].split("[")[0].strip()
         assert name == "portrait3d" or name in pins, f"{name} is not pinned"
 

@@ -9,14 +9,16 @@ from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="the extra app is not installed")
 
+from portrait3d.app import session as session_module  # noqa: E402
 from portrait3d.app.page import ANGLES, Page  # noqa: E402
 from portrait3d.app.session import EXPRESSIONS, Sessions  # noqa: E402
 from portrait3d.pipeline import Portrait3D  # noqa: E402
+from portrait3d.video.reading import inspect_video  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def page(model: Portrait3D) -> Page:
-    return Page(model, Sessions(), [])
+def page(model: Portrait3D, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return Page(model, Sessions(), [], tmp_path_factory.mktemp("films"))
 
 
 def dropped(path: Path, name: str) -> dict[str, Any]:
@@ -91,3 +93,17 @@ def test_of_several_people_one_can_be_chosen(page: Page, astronaut: np.ndarray, 
     one, other = (page.sessions.get(second[page.key]).boxes[face] for face in (0, 1))
     assert other[0] > one[0] + 300
     assert page.sessions.get(second[page.key]).face == 1
+
+
+@pytest.mark.slow
+def test_a_video_is_made_of_an_open_photo_and_of_no_other(
+    page: Page, photo_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "FILM_FRAMES", 3)
+    heard = []
+    key = page.open(dropped(photo_file, "a.jpg"), "")[page.key]
+    film = page.turntable(key, lambda done, unit: heard.append(done))[page.film]
+    assert film.visible
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert inspect_video(page.folder / f"{key}.mp4").width == 512
+    assert "no longer open" in alert(page, page.turntable("guess"))

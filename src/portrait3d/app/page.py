@@ -17,6 +17,7 @@ from portrait3d.app.session import (
     ExpiredError,
     Session,
     Sessions,
+    film_file,
     findings,
     open_photo,
     open_session,
@@ -64,10 +65,13 @@ class Page:
         model: The networks.
         sessions: Where open photos are kept.
         examples: Pictures that are ready.
+        folder: Where videos are written.
     """
 
-    def __init__(self, model: Portrait3D, sessions: Sessions, examples: Sequence[Example]) -> None:
-        self.model, self.sessions = model, sessions
+    def __init__(
+        self, model: Portrait3D, sessions: Sessions, examples: Sequence[Example], folder: Path
+    ) -> None:
+        self.model, self.sessions, self.folder = model, sessions, folder
         with gr.Blocks(title="portrait3d", analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
             self.key = gr.State("", time_to_live=3600, delete_callback=sessions.drop)
             gr.Markdown(INTRODUCTION, elem_id="introduction")
@@ -117,13 +121,17 @@ class Page:
                 ]
             with gr.Row(elem_id="files"):
                 self.reset = gr.Button("Back to the photo", size="sm", scale=0, min_width=150)
+                self.make_film = gr.Button("Make a video", size="sm", scale=0, min_width=130)
                 self.downloads = gr.HTML(elem_id="downloads")
+            self.film = gr.Video(
+                label="Turntable", visible=False, height=360, autoplay=True, loop=True, buttons=["download"]
+            )
 
     def _connect(self) -> None:
         sliders: list[Any] = [*self.angles, *self.strengths]
         opened = [
             *(self.key, self.photo, self.message, self.several, self.face, self.faces, self.findings),
-            *(self.turned, self.head, self.controls, self.downloads, *sliders),
+            *(self.turned, self.head, self.controls, self.downloads, self.film, *sliders),
         ]
         # Without Gradio's preprocessing, which has messages of its own for what is no picture.
         dropped: dict[str, Any] = {
@@ -138,6 +146,8 @@ class Page:
             shown = button.click(lambda path=path: path, None, self.photo, **QUIET)
             shown.then(**dropped, **WORKING)
         self.face.input(self.choose, [self.face, self.key], opened, concurrency_id="networks", **WORKING)
+        filmed = [self.film, self.message]
+        self.make_film.click(self.turntable, self.key, filmed, concurrency_id="films", **WORKING)
         drawn = [self.turned, self.downloads, self.message]
         moved = [slider.input for slider in sliders]
         gr.on(moved, None, sliders, None, js=FOLLOW)
@@ -195,6 +205,16 @@ class Page:
             return self._closed(str(error))
         return self._drawn(key, session, session.resting) | self._slider_values(session)
 
+    def turntable(self, key: str, progress: Any = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
+        """Film the head as it turns from side to side."""
+        try:
+            session = self.sessions.get(key)
+        except ExpiredError as error:
+            return self._closed(str(error))
+        path = self.folder / f"{key}.mp4"
+        film_file(session, path, lambda done, total: progress((done, total), unit="frames"))
+        return {self.film: gr.Video(str(path), visible=True), self.message: ""}
+
     def _opened(self, session: Session) -> dict[Any, Any]:
         key = self.sessions.add(session)
         count = len(session.boxes)
@@ -211,6 +231,7 @@ class Page:
                 self.findings: figures.findings_figures(findings(session)),
                 self.head: figures.head_frame(key, session.portrait.pose),
                 self.controls: gr.Column(visible=True),
+                self.film: gr.Video(None, visible=False),
             }
         )
 

@@ -70,7 +70,7 @@ def web_app(model: Portrait3D, folder: Path) -> Any:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)
     add_files(app, sessions)
-    page = Page(model, sessions, write_examples(folder))
+    page = Page(model, sessions, write_examples(folder), folder)
     return gr.mount_gradio_app(
         app,
         page.blocks,

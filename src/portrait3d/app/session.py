@@ -4,7 +4,7 @@ import copy
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.image import FORMATS, Photo, decode_photo
 from portrait3d.reposing.reposer import reduced
+from portrait3d.video.animation import draw_frames
+from portrait3d.video.turntable import turntable_poses
+from portrait3d.video.writing import write_video
 
 MAX_FILE_BYTES = 20 * 2**20
 """Larger files are refused before they are read."""
@@ -27,6 +30,10 @@ MAX_PIXELS = 40_000_000
 """Larger pictures are refused before they are decoded."""
 PREVIEW_SIDE = 640
 """Longest side (pixels) of the turned photo that follows the sliders; files have the photo's own size."""
+FILM_FRAMES, FILM_RATE = 60, 20.0
+"""Length of the turntable video and frames a second."""
+FILM_YAW, FILM_PITCH = 25.0, 4.0
+"""How far the head turns and nods in it, degrees."""
 MAX_SESSIONS = 8
 """Photos that are kept open at once; the one that was used longest ago is forgotten first."""
 
@@ -164,6 +171,16 @@ def head_file(session: Session) -> bytes:
 def viewer_file(session: Session) -> bytes:
     """A web page around the head that needs nothing else."""
     return viewer_html(head_file(session), session.portrait.photo.name).encode()
+
+
+def film_file(session: Session, path: Path, report: Callable[[int, int], object]) -> None:
+    """Write the turntable video (.mp4); `report` hears how many frames are done, and of how many."""
+    poses = turntable_poses(session.portrait, FILM_FRAMES, FILM_YAW, FILM_PITCH)
+    frames = draw_frames(copy.copy(session.model), session.portrait, poses, None, PREVIEW_SIDE)
+    with write_video(path, FILM_RATE) as film:
+        for number, frame in enumerate(frames, start=1):
+            film.add(frame)
+            report(number, FILM_FRAMES)
 
 
 def _turned(model: Portrait3D, portrait: Portrait, controls: Controls) -> UInt8[np.ndarray, "h w 3"]:
