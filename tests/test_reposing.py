@@ -10,6 +10,7 @@ from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
+from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.motion import Turn, axis_angle
 from synthetic_head import synthetic_portrait
 
@@ -89,6 +90,89 @@ def test_large_photos_are_drawn_smaller_and_stay_the_same_elsewhere(
     exact = reposer.composite(reposer.coarse_turn(angles))
     assert np.array_equal(turned[:10], portrait.photo.pixels[:10])
     assert np.abs(turned.astype(int) - exact).mean() < 6
+
+
+def expression(**weights: float) -> np.ndarray:
+    return expression_vector(weights, HeadModel.load().expression_names)
+
+
+def test_no_expression_in_the_photos_pose_is_the_photo(portrait: Portrait, reposer: Reposer) -> None:
+    turn = reposer.coarse_turn(HeadAngles(0.0, 0.0, 0.0), np.zeros(64))
+    assert turn.still
+    assert np.array_equal(reposer.composite(turn), portrait.photo.pixels)
+
+
+def test_an_open_jaw_shows_a_dark_mouth_that_the_hole_map_marks(portrait: Portrait, reposer: Reposer) -> None:
+    turn = reposer.coarse_turn(HeadAngles(0.0, 0.0, 0.0), expression(jawOpen=0.6))
+    picture = reposer.composite(turn)
+    dark = picture.astype(int).sum(axis=-1) < 240
+    newly = dark & (portrait.photo.pixels.astype(int).sum(axis=-1) > 400)
+    focal, principal = float(portrait.camera.focal), portrait.camera.principal.numpy()
+    lips = np.array([[0.0, 46.0, 852.0]])
+    x, y = (focal * lips[:, :2] / lips[:, 2:] + principal)[0]
+    row, column = np.nonzero(newly)
+    assert len(row) > 40
+    assert column.mean() == pytest.approx(x, abs=3)
+    assert y - 3 < row.mean() < y + 30
+    assert turn.holes.sum() > 30
+    assert turn.unknown.max() == 0  # what is drawn in the mouth is not handed to the network
+
+
+def test_closed_lids_cover_the_eyes_with_skin(portrait: Portrait, reposer: Reposer) -> None:
+    blink = expression(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
+    inside = reposer.insides.draw(reposer.rest, reposer.modes.displacement(blink))
+    front = reposer.canvas.draw(
+        reposer.front_surface,
+        reposer.rest,
+        torch.cat([reposer.front.colour, reposer.front.alpha]),
+        displacement=reposer.modes.displacement(blink),
+    )
+    at_rest = reposer.canvas.draw(
+        reposer.front_surface, reposer.rest, torch.cat([reposer.front.colour, reposer.front.alpha])
+    )
+    openings = [((inside.depth < torch.inf) & (drawn.depth == torch.inf)).sum() for drawn in (at_rest, front)]
+    assert openings[0] > 50
+    assert openings[1] < 0.35 * openings[0]
+
+
+def test_left_and_right_are_the_persons(portrait: Portrait, reposer: Reposer) -> None:
+    smile = reposer.modes.displacement(expression(mouthSmileLeft=1.0))
+    moved = np.linalg.norm(smile, axis=1)
+    # The person's left is on the right of the picture.
+    x = portrait.face.vertices[:, 0].numpy()
+    assert x[moved > 0.5 * moved.max()].min() > 0
+
+
+def test_pixels_away_from_the_head_stay_as_they_are_in_an_expression(
+    portrait: Portrait, reposer: Reposer
+) -> None:
+    turn = reposer.coarse_turn(HeadAngles(0.0, 0.0, 0.0), expression(jawOpen=0.7, browInnerUp=1.0))
+    picture = reposer.composite(turn, torch.ones_like(turn.image))
+    probabilities = portrait.head_parsing.head_probabilities[1:].sum(0, keepdim=True)
+    head = portrait.head_crop.restore(probabilities, *portrait.photo.pixels.shape[:2])[0].numpy() > 0.05
+    reach = ndimage.binary_dilation(head, iterations=16)
+    assert np.array_equal(picture[~reach], portrait.photo.pixels[~reach])
+
+
+def test_unknown_expressions_are_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ValueError, match="did you mean jawOpen"):
+        expression(jawOpn=0.3)
+    with pytest.raises(ValueError, match="unit0"):
+        expression(unit0=0.3)
+    with pytest.raises(ValueError, match="finite"):
+        expression(jawOpen=float("inf"))
+
+
+def test_what_the_photo_saw_edge_on_fades_in_a_large_turn(reposer: Reposer) -> None:
+    values = torch.cat([reposer.front.colour, torch.ones_like(reposer.front.alpha)])
+    turn = Turn(reposer.portrait.camera_from_model, HeadAngles(40.0, 0.0, 0.0))
+    whole = reposer.canvas.draw(reposer.front_surface, turn, values)
+    faded = reposer.canvas.draw(reposer.front_surface, turn, values, fade=True)
+    share = float(faded.alpha.sum() / whole.alpha.sum())
+    assert 0.5 < share < 0.97
+    small = Turn(reposer.portrait.camera_from_model, HeadAngles(3.0, 0.0, 0.0))
+    kept = reposer.canvas.draw(reposer.front_surface, small, values, fade=True)
+    assert float(kept.alpha.sum() / kept.shown.sum()) > 0.995
 
 
 def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:

@@ -1,0 +1,28 @@
+"""Expressions typed on the command line."""
+
+import pytest
+import typer
+
+from portrait3d.cli.expressions import expression_weights
+
+
+def test_names_and_weights_are_taken_apart() -> None:
+    assert expression_weights(["jawOpen=0.3", "mouthSmileLeft=-.5"]) == {
+        "jawOpen": 0.3,
+        "mouthSmileLeft": -0.5,
+    }
+    assert expression_weights(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("jawOpen", "'jawOpen' is not NAME=WEIGHT"),
+        ("jawOpen=wide", "'jawOpen=wide' is not NAME=WEIGHT"),
+        ("jawOpn=0.3", "did you mean jawOpen"),
+        ("jawOpen=nan", "finite"),
+    ],
+)
+def test_mistakes_are_named(typed: str, message: str) -> None:
+    with pytest.raises(typer.BadParameter, match=message):
+        expression_weights([typed])
