@@ -82,6 +82,17 @@ def crop_from_box(box: Float[np.ndarray, "4"]) -> Crop:
     return Crop((float(centre[0]), float(centre[1])), BOX_SIDE * size, 0.0, FACE_SIZE)
 
 
+def face_rolls(landmarks: Float[Tensor, "N 68 2"]) -> Float[Tensor, " N"]:
+    """Roll of faces in stored crops, as `alignment.roll_of_face` has it; 0 where crops were placed by it.
+
+    Side views that look up or down lean in the picture though their heads do not roll.
+    """
+    left, right = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
+    down = landmarks[:, [48, 54]].mean(1) - (left + right) / 2
+    across = right - left + torch.stack([down[:, 1], -down[:, 0]], dim=1)
+    return torch.atan2(across[:, 1], across[:, 0])
+
+
 def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) -> np.ndarray:
     """A wide upright crop of every photo, uint8 [N, 224, 224, 3] mapped from the cache, made if missing."""
     path, key = cache / "crops.npy", cache / "crops.key"
@@ -129,6 +140,7 @@ class FaceCrops:
         self.coefficients = torch.from_numpy(np.concatenate([fits.shape, np.nan_to_num(appearance)], axis=1))
         self.pose = Pose(torch.from_numpy(fits.rotation), torch.from_numpy(fits.translation))
         self.head, self.pairs = head, mirror_pairs(MeshPoints.from_head_model(head).mean)
+        self.roll = face_rolls(self.points[:, LANDMARKS_OF_MESH])
         self.box_shift, self.box_scale = self._detector_crops()
 
     def __len__(self) -> int:
@@ -163,6 +175,7 @@ class FaceCrops:
         rolled = (random.random(count) < 0.2) * random.uniform(-0.6, 0.6, count)
         angle = normal(math.radians(5), count) + torch.from_numpy(rolled.astype(np.float32))
         mirrored = torch.from_numpy(random.random(count) < 0.5)
+        angle = angle - torch.where(mirrored, -self.roll[rows], self.roll[rows])
 
         points, coefficients, pose = self.mirror(rows, mirrored)
         shift[:, 0] = torch.where(mirrored, -shift[:, 0], shift[:, 0])
