@@ -195,7 +195,12 @@ class Portrait3D:
         """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
         vertices = self.head_model.vertices(_batched(fit.coefficients))[0]
         placed = place_head(
-            self.head_model, vertices, fit.crop_from_model, head_crop.camera(), fit.coefficients.lighting
+            self.head_model,
+            vertices,
+            fit.crop_from_model,
+            head_crop.camera(),
+            fit.coefficients.lighting,
+            parsing.head_labels,
         )
         picture = _picture(photo, head_crop)
         return stitch(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from portrait3d.geometry.baking import Scene
 from portrait3d.geometry.filling import push_pull, resample
-from portrait3d.geometry.layout import SIDES, Texels
+from portrait3d.geometry.layout import FREE, SIDES, Texels
 from portrait3d.geometry.sheet import HAIR, HEADWEAR, NECK, is_bald
 
 RIM = 1.5
@@ -36,10 +36,27 @@ class Atlas:
         """Texture coordinates of places of the head model's layout."""
         return points / SIDES
 
+    @property
+    def free(self) -> tuple[slice, slice]:
+        """Rows and columns of the texture that no island of the model uses."""
+        left, top, right, bottom = (round(side * self.size) for side in FREE)
+        return slice(top, bottom), slice(left, right)
+
+    def of_free(self, places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
+        """Texture coordinates of places (x, y), 0 to 1, in the free part, half a pixel off its border."""
+        rows, columns = self.free
+        low = np.array([columns.start, rows.start]) + 0.5
+        high = np.array([columns.stop, rows.stop]) - 0.5
+        return (low + places * (high - low)) / (SIDES * self.size)
+
     def compose(
-        self, photo: Float[Tensor, "3 S S"], texels: Texels, colours: Float[np.ndarray, "N 3"]
+        self,
+        photo: Float[Tensor, "3 S S"],
+        texels: Texels,
+        colours: Float[np.ndarray, "N 3"],
+        free: Float[np.ndarray, "h w 3"] | None = None,
     ) -> UInt8[np.ndarray, "T T 3"]:
-        """Put the texture together."""
+        """Put the texture together; `free` are the colours of the part that no island uses."""
         side = SIDES * self.size
         ground = colours.mean(axis=0).clip(0, 1) * 255
         texture = np.empty((side, side, 3), np.uint8)
@@ -50,6 +67,8 @@ class Atlas:
         known = known.reshape(side, side)
         for _ in range(MARGIN):
             grow(texture, known)
+        if free is not None:
+            texture[self.free] = np.round(free.clip(0, 1) * 255).astype(np.uint8)
         texture[self.size :, : self.size] = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
         return texture
 

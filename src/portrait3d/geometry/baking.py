@@ -20,7 +20,7 @@ GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
 SKIN_RIM = 1.5
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
-MIRRORED = 0.05
+MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
 SMOOTH = 2.5
 """Width of the blur (pixels of the crop) that parts smooth colours from detail."""
@@ -130,6 +130,13 @@ def hair_colours(
     model: FittedHead, texels: Texels, chosen: np.ndarray, scene: Scene, look: HairLook
 ) -> Float[np.ndarray, "K 3"]:
     """Colours of texels under hair: the visible hair's, spread over the scalp, with strands down the head."""
+    base = hair_base(model, scene)
+    there = texels.spread(np.concatenate([base, model.model_vertices], axis=1), model.layout, chosen)
+    return look.colours(there[:, :3], there[:, 3:])
+
+
+def hair_base(model: FittedHead, scene: Scene) -> Float[np.ndarray, "V 3"]:
+    """Smooth colours of hair at the model's vertices: those that the photo shows, spread over the rest."""
     crop = len(scene.labels)
     inside = scene.hair.astype(np.float64)
     smooth = blurred(scene.coarse, inside)
@@ -138,9 +145,7 @@ def hair_colours(
     )
     # The far side of the head takes the near side's colours only faintly: they are right at the outline.
     behind = view_cosine(model.vertices, normals(model.vertices, model.faces)) < 0
-    base = diffuse(model.layout.faces, at[:, :3], at[:, 3] * np.where(behind, 0.003, 1.0))
-    there = texels.spread(np.concatenate([base, model.model_vertices], axis=1), model.layout, chosen)
-    return look.colours(there[:, :3], there[:, 3:])
+    return diffuse(model.faces, at[:, :3], at[:, 3] * np.where(behind, 0.003, 1.0))
 
 
 def blurred(

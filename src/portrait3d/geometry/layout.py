@@ -15,6 +15,8 @@ SIDES = 2
 """Sides of the photo's chart along the texture."""
 DENSITY = 1 / 380
 """Sides of the photo's chart for a millimetre of the smaller islands: about as fine as the photo."""
+FREE = (1.02, 1.78, 1.98, 1.98)
+"""Left, top, right and bottom of the part of the texture that no island of the model uses, sides."""
 GAP = 0.012
 """Empty space around an island, sides."""
 

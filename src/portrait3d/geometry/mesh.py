@@ -159,6 +159,23 @@ class HeadMesh:
         return export_mesh(self, path, lit=lit)
 
 
+def welded_normals(
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "V 3"]:
+    """Unit normals at the vertices of a mesh with seams: vertices in the same place share theirs.
+
+    Vertices of no triangle get the zero vector.
+    """
+    _, place = np.unique(
+        np.ascontiguousarray(vertices).view(f"V{vertices.itemsize * 3}"), return_inverse=True
+    )
+    place = place.ravel()
+    first = np.zeros(place.max() + 1, np.int64)
+    first[place] = np.arange(len(place))
+    points, corners = torch.from_numpy(vertices[first]), torch.from_numpy(place[faces])
+    return vertex_normals(points, corners).numpy()[place]
+
+
 def vertex_normals(
     vertices: Float[Tensor, "*batch V 3"], faces: Int64[Tensor, "F 3"]
 ) -> Float[Tensor, "*batch V 3"]:

@@ -35,7 +35,7 @@ HIDDEN = 4.0
 
 
 def openings(model: FittedHead) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
-    """The skin's margins around eyes and mouth: vertices in order, by what lies behind."""
+    """The skin's margins around eyes, mouth and the cut neck: vertices in order, by what lies behind."""
     loops = boundary_loops(model.faces.tobytes(), len(model.faces))
     at = [model.model_vertices[loop].mean(axis=0) for loop in loops]
     down = sorted(range(len(loops)), key=lambda k: float(at[k][1]))
@@ -44,6 +44,7 @@ def openings(model: FittedHead) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
         HeadPiece.LEFT_EYE: loops[left],
         HeadPiece.RIGHT_EYE: loops[right],
         HeadPiece.MOUTH_CAVITY: loops[down[2]],
+        HeadPiece.SURFACE: loops[down[3]],
     }
 
 

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 HAIR, HEADWEAR, NECK = 2, 8, 6
 EARS, SKIN, HEAD = (3, 4), (1, 5), (1, 2, 3, 4, 5, 8)
@@ -24,8 +25,11 @@ SNAP = 6.0
 """Pixels over which the sheet beside the face leaves the face model's depth for the predicted one."""
 HAIR_DEPTH = 22.0
 """Thickness of hair that hangs free, mm."""
-SKIRT = 12.0
-"""How far the rim is drawn back, mm."""
+SKIRT, LONGEST = 12.0, 70.0
+"""How far the rim is drawn back, mm: at least, and at most where that meets what closes the head."""
+NEAR_RIM, NEIGHBOURS, INWARD = 10.0, 8, 6.0
+"""The closing surface counts within so many pixels of the rim, as the mean of so many points; the band ends
+this far (mm) inside it."""
 SMALLEST_PIECE = 24
 """Loose pieces of fewer vertices are dropped."""
 
@@ -90,7 +94,7 @@ def settle_depth(
         distance, source = nearest(covered)
         offset = np.where(covered, face_depth - depth, 0.0)
         offset = ndimage.gaussian_filter(offset[source], 1.5)
-        beside = np.isin(labels, SKIN) & ~covered
+        beside = np.isin(labels, (*SKIN, *EARS)) & ~covered
         depth = np.where(beside, depth + offset * np.exp(-((distance / SNAP) ** 2)), depth)
     before = np.isin(labels, (HAIR, HEADWEAR)) & np.isfinite(face_depth)
     depth = np.where(before, np.minimum(depth, face_depth - 1.0), depth)
@@ -191,47 +195,36 @@ def lift(
     )
 
 
-def lift_ears(
-    depth: Float[np.ndarray, "H W"],
-    ears: Bool[np.ndarray, "H W"],
-    region: Bool[np.ndarray, "H W"],
-    labels: UInt8[np.ndarray, "H W"],
-    coverage: Float[np.ndarray, "H W"],
-    focal: float,
-) -> Sheet:
-    """The ears, loose from cheek and hair, and a pixel larger so that no gap is seen from the front."""
-    _, source = nearest(ears)
-    wider = ndimage.binary_dilation(ears, np.ones((3, 3), bool)) & region
-    return lift(depth[source], wider, labels[source], coverage, focal)
+def skirt(
+    sheet: Sheet, closing: Float[np.ndarray, "K 3"], focal: float
+) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
+    """A band from the sheet's outer rim straight back to what closes the head behind, so that no slit opens.
 
-
-def beside(one: Sheet, other: Sheet) -> Sheet:
-    """Two sheets as one, unconnected; where both have a pixel, the nearer depth is its depth."""
-    return Sheet(
-        vertices=np.concatenate([one.vertices, other.vertices]),
-        pixels=np.concatenate([one.pixels, other.pixels]),
-        faces=np.concatenate([one.faces, other.faces + len(one.vertices)]),
-        label=np.concatenate([one.label, other.label]),
-        rim=np.concatenate([one.rim, other.rim]),
-        depth=np.minimum(one.depth, other.depth),
-    )
-
-
-def skirt(sheet: Sheet) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
-    """A band from the sheet's outer rim straight back, so that turned heads show no slit behind it.
-
+    `closing` are points on the outline of the closing surface (mm); where none is near, the band is short.
     Also returns which of the sheet's vertices each of its own comes from.
     """
     faces = sheet.faces
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = edges[sheet.rim[edges].all(axis=1)]
+    edges = edges[(sheet.rim & ~np.isin(sheet.label, EARS))[edges].all(axis=1)]
     size = len(sheet.vertices)
     forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
     open_edges = edges[~np.isin(forward, backward)]
     used, ends = np.unique(open_edges, return_inverse=True)
     a, b = ends.reshape(-1, 2).T
     front = sheet.vertices[used]
-    back = front / front[:, 2:] * (front[:, 2:] + SKIRT)
+    length = np.full(len(used), SKIRT)
+    if len(closing) and len(used):
+        places = cKDTree(closing[:, :2] / closing[:, 2:] * focal)
+        gap, near = places.query(front[:, :2] / front[:, 2:] * focal, min(NEIGHBOURS, len(closing)))
+        wanted = np.clip(closing[near, 2].reshape(len(used), -1).mean(axis=1) - front[:, 2], SKIRT, LONGEST)
+        length = np.where(gap.reshape(len(used), -1)[:, 0] < NEAR_RIM, wanted, length)
+        _, beside = cKDTree(front).query(front, min(3 * NEIGHBOURS, len(front)))
+        length = length[beside.reshape(len(front), -1)].mean(axis=1)
+    back = front / front[:, 2:] * (front[:, 2:] + length[:, None])
+    # Into the closing surface, so that no edge stands out behind the head's outline.
+    toward = sheet.vertices[:, :2].mean(axis=0) - back[:, :2]
+    inward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    back[:, :2] += inward * np.where(length > SKIRT, INWARD, 0.0)[:, None]
     low_a, low_b = a + len(used), b + len(used)
     band = Sheet(
         vertices=np.concatenate([front, back]),

@@ -1,20 +1,19 @@
 """One head mesh from the fitted face, the lifted depth of everything else and a closed back."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.atlas import Atlas, clean_photo
-from portrait3d.geometry.backing import close_behind, scalp_weight
+from portrait3d.geometry.backing import LIMB, close_behind, in_the_way, scalp_weight
 from portrait3d.geometry.baking import Scene, Surfaces, bake_skin
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.diffusion import diffuse
-from portrait3d.geometry.following import chosen, follow, follow_beside, joined
+from portrait3d.geometry.following import chosen, follow_beside
 from portrait3d.geometry.layout import Texels
-from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart
+from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
+from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
 from portrait3d.geometry.sheet import (
     EARS,
     HAIR,
@@ -23,35 +22,23 @@ from portrait3d.geometry.sheet import (
     NECK,
     OVERLAP,
     SKIN,
-    Sheet,
-    beside,
     hair_back,
     head_region,
     is_bald,
     lift,
-    lift_ears,
+    nearest,
     settle_depth,
     skirt,
 )
 from portrait3d.geometry.skin import FittedHead, normals, view_cosine
+from portrait3d.geometry.tail import hair_tail, tail_colours
 
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+BEHIND_EARS = 25.0
+"""Depth in the model's frame from which hanging hair hides the skin, mm."""
 UNSEEN_SCALP = 0.002
 """Weight of hair where the photo does not show the scalp, against what it shows elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
-    """A part of the mesh on its way into it."""
-
-    vertices: Float[np.ndarray, "N 3"]
-    faces: Int64[np.ndarray, "F 3"]
-    part: UInt8[np.ndarray, " N"]
-    uv: Float[np.ndarray, "N 2"]
-    binding: Binding
-    piece: UInt8[np.ndarray, " N"]
-    seen: Bool[np.ndarray, " N"]
 
 
 def stitch(
@@ -87,32 +74,44 @@ def stitch(
     covered = covered_pixels(model, seen, labels) & region
     settled = settle_depth(depth.depth.double().numpy(), region, labels, model.depth, covered)
     inner = ndimage.binary_erosion(covered, iterations=OVERLAP)
-    ears = np.isin(labels, EARS) & region
-    sheet = lift(settled, region & ~inner & ~ears, labels, coverage, model.focal)
-    if ears.any():
-        sheet = beside(sheet, lift_ears(settled, ears, region, labels, coverage, model.focal))
+    sheet = lift(settled, region & ~inner, labels, coverage, model.focal)
 
     held = np.zeros(len(model.vertices), bool)
     held[model.faces[seen]] = True
     backing = close_behind(model, held, sheet.depth, labels, region)
-    hairy = under_hair(model, held, labels, region, coverage)
+    tail = hair_tail(model, sheet, labels, region, backing)
+    hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
+    kept = np.ones(len(model.layout.faces), bool)
+    # Triangles between the face and hair beside it may reach through the hair: nothing shows them.
+    beside = np.where(np.isin(labels, (HAIR, HEADWEAR)), sheet.depth, np.inf)
+    if tail is not None:
+        poking = in_the_way(backing, model.faces, beside, model.focal)
+        kept[: len(model.faces)] = held[model.faces].all(axis=1) | ~poking
 
     atlas = Atlas(len(picture))
     follows = follow_beside(model, sheet, covered, labels)
     patches = [
-        model_patch(model, backing, held, hairy, atlas),
+        model_patch(model, backing, kept, held, hairy, atlas),
+        neck_cap(model, backing, hairy, atlas),
         sheet_patch(sheet, follows, atlas, crop),
     ]
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     behind = hair_back(sheet, hair, model.face_index >= 0, model.focal)
-    for grown in (skirt(sheet), behind):
+    turned = np.abs(view_cosine(backing, normals(backing, model.faces))) < LIMB
+    for grown in (skirt(sheet, backing[turned & ~held], model.focal), behind):
         if grown is not None:
             patches.append(sheet_patch(grown[0], chosen(follows, grown[1]), atlas, crop, seen=False))
 
     scene = Scene.of(picture, labels, coverage)
+    tail_picture = None
+    if tail is not None:
+        patches.append(tail_patch(tail[0], atlas))
+        rows, columns = atlas.free
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        tail_picture = tail_colours(model, *tail, scene, shape)
     colours, _ = bake_skin(model, texels, scene, Surfaces(held, hairy))
     colours = paint_pieces(model, texels, scene, colours)
-    texture = atlas.compose(clean_photo(scene), texels, colours)
+    texture = atlas.compose(clean_photo(scene), texels, colours, tail_picture)
     return assemble(patches, texture, angle)
 
 
@@ -124,7 +123,7 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
     height, width = model.depth.shape
     pixels = model.pixels(model.vertices)
     at = pixels.T[::-1] - 0.5
-    skin = parsing[[*SKIN, NECK]].sum(axis=0)
+    skin = parsing[[*SKIN, *EARS, NECK]].sum(axis=0)
     deep = ndimage.minimum_filter(skin, 7) > 0.5
     on_skin, inner = (
         ndimage.map_coordinates(values, at, order=1, mode="constant") > 0.5
@@ -132,10 +131,14 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
     )
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
     row, column = np.floor(pixels.T[::-1]).astype(np.int64).clip(0, [[height - 1], [width - 1]])
-    nearest = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
-    hidden = model.vertices[:, 2] - nearest[row, column]
-    shown = np.where(inner, (cosine > -0.7) & (hidden < 12.0), (cosine > GRAZING) & (hidden < 2.0))
-    return shown & on_skin & (model.ears_mask < 0.05)
+    front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
+    hidden = model.vertices[:, 2] - front[row, column]
+    shown = np.where(
+        inner & (model.ears_mask < 0.05),
+        (cosine > -0.7) & (hidden < 12.0),
+        (cosine > GRAZING) & (hidden < 2.0),
+    )
+    return shown & on_skin
 
 
 def covered_pixels(
@@ -151,13 +154,14 @@ def covered_pixels(
 
 def under_hair(
     model: FittedHead,
-    shown: Bool[np.ndarray, " V"],
     labels: UInt8[np.ndarray, "H W"],
     region: Bool[np.ndarray, "H W"],
     coverage: Float[np.ndarray, "H W"],
+    *,
+    hanging: bool,
 ) -> Float[np.ndarray, " V"]:
-    """1 where hair covers the model's skin: on the scalp as far as the photo does not show it bare, and where
-    hair beside the face hides it."""
+    """1 where hair covers the model's skin: on the scalp as far as the photo does not show it bare, where
+    hair beside the face hides it, and behind if it is `hanging` down there."""
     if is_bald(labels):
         return np.zeros(len(model.vertices))
     height, width = labels.shape
@@ -165,7 +169,11 @@ def under_hair(
     column, row = np.floor(model.pixels(model.vertices)).astype(np.int64).clip(0, [width - 1, height - 1]).T
     before = (model.face_mask > 0.5) & (model.model_vertices[:, 2] < -5)
     scalp = scalp_weight(model.model_vertices, model.ears_mask) > 0.5
-    wanted = np.where(scalp, 1.0, hair[row, column] & ~before)
+    _, (to_row, to_column) = nearest(np.isin(labels, (*HEAD, NECK)))
+    at_rim = hair[to_row, to_column][row, column]
+    wanted = np.where(scalp, 1.0, at_rim & ~before)
+    if hanging:
+        wanted[(model.model_vertices[:, 2] > BEHIND_EARS) & (model.ears_mask < 0.3)] = 1.0
     # Where the photo shows the scalp, it decides; the scalp around takes what is likely from there.
     facing = view_cosine(model.vertices, normals(model.vertices, model.faces)) > 0.1
     sure = ndimage.binary_erosion(coverage > 0.8, iterations=2)
@@ -174,64 +182,3 @@ def under_hair(
     wanted = np.where(evident, hair[row, column], wanted)
     weight = np.where(scalp & ~evident, UNSEEN_SCALP, 1.0)
     return diffuse(model.faces, wanted[:, None].astype(float), weight)[:, 0]
-
-
-def model_patch(
-    model: FittedHead,
-    vertices: Float[np.ndarray, "V 3"],
-    shown: Bool[np.ndarray, " V"],
-    hairy: Float[np.ndarray, " V"],
-    atlas: Atlas,
-) -> Patch:
-    """The head model's whole surface in its own texture coordinates."""
-    layout, at = model.layout, model.layout.point_vertex
-    piece = np.zeros(len(at), np.uint8)
-    piece[layout.point_faces] = layout.piece[:, None]
-    part = np.where(model.face_mask > 0.3, HeadPart.FACE, HeadPart.REST).astype(np.uint8)
-    part[(hairy > 0.5) & ~shown] = HeadPart.HAIR
-    part[model.ears_mask > 0.5] = HeadPart.EAR
-    visible = np.unique(model.face_index[model.face_index >= len(model.faces)])
-    seen = shown.copy()
-    seen[layout.faces[visible]] = True
-    on_skin = np.zeros(len(part), bool)
-    on_skin[model.faces] = True
-    part[~on_skin] = HeadPart.FACE
-    return Patch(
-        vertices[at], layout.point_faces, part[at], atlas.of_model(layout.points), follow(at), piece, seen[at]
-    )
-
-
-def sheet_patch(sheet: Sheet, binding: Binding, atlas: Atlas, crop: int, *, seen: bool = True) -> Patch:
-    """A lifted part of the head, with the photo's colours."""
-    part = np.full(len(sheet.label), HeadPart.REST, np.uint8)
-    part[np.isin(sheet.label, (HAIR, HEADWEAR))] = HeadPart.HAIR
-    part[np.isin(sheet.label, EARS)] = HeadPart.EAR
-    part[np.isin(sheet.label, SKIN)] = HeadPart.FACE
-    return Patch(
-        vertices=sheet.vertices,
-        faces=sheet.faces,
-        part=part,
-        uv=atlas.of_photo(sheet.pixels, crop),
-        binding=binding,
-        piece=np.zeros(len(part), np.uint8),
-        seen=np.full(len(part), seen),
-    )
-
-
-def assemble(patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], angle: float) -> HeadMesh:
-    """One mesh of all patches, turned back into the photo's camera frame."""
-    offsets = np.cumsum([0] + [len(patch.vertices) for patch in patches[:-1]])
-    vertices = np.concatenate([patch.vertices for patch in patches])
-    cosine, sine = np.cos(angle), np.sin(angle)
-    vertices = vertices @ np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
-    faces = [patch.faces + start for patch, start in zip(patches, offsets, strict=True)]
-    return HeadMesh(
-        vertices=vertices.astype(np.float32),
-        faces=np.concatenate(faces).astype(np.int64),
-        part=np.concatenate([patch.part for patch in patches]),
-        uv=np.concatenate([patch.uv for patch in patches]).astype(np.float32),
-        texture=texture,
-        binding=joined([patch.binding for patch in patches]),
-        piece=np.concatenate([patch.piece for patch in patches]),
-        seen=np.concatenate([patch.seen for patch in patches]),
-    )

@@ -21,8 +21,12 @@ WIDTH = 4.0
 """Blur (pixels of the crop) that parts the hair's shading from its strands."""
 CROWN_TILT = np.radians(25.0)
 """The crown, from which strands run, lies this far behind the top of the head."""
-LAYERS = ((36, 2, 0.6), (90, 3, 0.7), (220, 5, 0.7), (520, 9, 0.6))
+LENGTH = 300.0
+"""Hair that hangs straight changes over this length (mm) as much as over half the way round the head."""
+LAYERS = ((36, 4, 0.5), (90, 6, 0.7), (220, 10, 0.8), (520, 18, 0.7))
 """Strands around the head, changes along them, and weight, of each layer of the noise."""
+EVENNESS = 0.6
+"""Contrast of unseen strands relative to those in the photo, some of whose contrast is the light's."""
 GREY = np.array([0.3, 0.6, 0.1])
 
 
@@ -65,18 +69,19 @@ def hair_look(
     brightness = detail @ GREY
     brightness = brightness - brightness.mean()
     tint = (detail * brightness[:, None]).sum(axis=0) / max(float((brightness**2).sum()), 1e-9)
-    quantiles = np.quantile(brightness, np.linspace(0.01, 0.99, 33))
+    quantiles = EVENNESS * np.quantile(brightness, np.linspace(0.01, 0.99, 33))
     return HairLook(quantiles, np.clip(tint, 0.5, 1.5))
 
 
 def strand_noise(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
     """Standard normal noise that runs down from the crown like hair; points in the model's frame, mm."""
     x, y, z = (points - HEAD_CENTRE).T
+    low, y = np.maximum(y, 0.0), np.minimum(y, 0.0)  # below the skull's middle hair hangs straight
     cosine, sine = np.cos(CROWN_TILT), np.sin(CROWN_TILT)
     y, z = y * cosine + z * sine, z * cosine - y * sine
     across = np.hypot(x, z)
-    height = np.arctan2(across, -y) / np.pi
-    wave = 0.012 * np.sin(9 * height + 1.3 * np.sin(5 * height)) * np.minimum(across / 60, 1)
+    height = (np.arctan2(across, -y) / np.pi + low / LENGTH) / 2
+    wave = 0.012 * np.sin(18 * height + 1.3 * np.sin(10 * height)) * np.minimum(across / 60, 1)
     azimuth = (np.arctan2(x, z) / (2 * np.pi) + wave) % 1.0
     noise = _noise()
     grid = torch.from_numpy(np.stack([azimuth * 2 - 1, height * 2 - 1], axis=1).astype(np.float32))

@@ -4,10 +4,11 @@ import weakref
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.ears import fit_ears
 from portrait3d.geometry.layout import SIDES, HeadLayout, Texels, pack
 from portrait3d.geometry.mesh import HeadPiece, vertex_normals
 from portrait3d.geometry.pose import Pose
@@ -65,12 +66,18 @@ def place_head(
     crop_from_model: Pose,
     camera: Camera,
     lighting: Float[Tensor, "9"],
+    labels: UInt8[np.ndarray, "H W"] | None = None,
 ) -> FittedHead:
     """Vertices of the head model (model frame, mm) as the camera of a head crop sees them.
 
-    `lighting` are the nine spherical harmonics of the fitted light.
+    `lighting` are the nine spherical harmonics of the fitted light, `labels` the classes of the crop: with
+    them the ears are moved to where the photo shows them.
     """
     placed = crop_from_model.apply(vertices)
+    if labels is not None:
+        ears, side = model.ears_mask.double().numpy(), model.mean[:, 0].double().numpy()
+        moved = fit_ears(placed.double().numpy(), ears, side, labels, float(camera.focal))
+        placed = torch.from_numpy(moved).float()
     seen = rasterize(camera.screen(placed)[None], model.faces, camera.height, camera.width)
     normals = vertex_normals(placed, model.skin_faces)
     irradiance = (spherical_harmonics(normals) * lighting).sum(dim=-1)

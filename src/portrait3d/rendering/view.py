@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import HeadMesh, vertex_normals
+from portrait3d.geometry.mesh import HeadMesh, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
@@ -51,7 +51,9 @@ def render_view(
         grid = uv.permute(0, 2, 3, 1) * 2 - 1
         colours = functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
     else:
-        normals = interpolate(vertex_normals(vertices, faces)[None], faces, fragments)
+        normals = interpolate(
+            torch.from_numpy(welded_normals(vertices.numpy(), head.faces))[None], faces, fragments
+        )
         colours = _clay(functional.normalize(normals, dim=1))
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
