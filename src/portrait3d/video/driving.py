@@ -13,9 +13,9 @@ from portrait3d.reposing.motion import axis_angle
 from portrait3d.video.smoothing import bridge, smooth
 from portrait3d.video.tracking import FaceTrack
 
-POSE_CUTOFF, POSE_GAIN = 1.2, 4.0
+POSE_CUTOFF, POSE_GAIN = 2.0, 10.0
 """Of the One-Euro filter for rotation vectors: Hz, and Hz for one radian a second."""
-EXPRESSION_CUTOFF, EXPRESSION_GAIN = 1.5, 1.5
+EXPRESSION_CUTOFF, EXPRESSION_GAIN = 3.0, 6.0
 """The same for expression coefficients: Hz, and Hz for one unit a second."""
 FREE, FARTHEST = np.radians(25.0), np.radians(40.0)
 """Turns away from the photo's pose are followed up to the first angle, and held below the second one."""

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-SPEED_CUTOFF = 1.0
-"""Cutoff for the speed that the cutoff depends on, Hz (the paper's default)."""
+SPEED_CUTOFF = 3.0
+"""Cutoff for the speed that the cutoff depends on, Hz: quick enough for speech (the paper's default is 1)."""
 
 
 def smooth(
@@ -59,11 +59,13 @@ def bridge(values: Float[np.ndarray, "T C"], known: Bool[np.ndarray, " T"]) -> F
 def jitter(points: Float[np.ndarray, "T N 2"]) -> float:
     """How unsteady tracked points are: mean length of their second difference, % of the face's size.
 
-    The size is the root of the area of the points' box, averaged over the frames. 0 for fewer than three.
+    Each frame's points are taken from their middle: where the face is in the picture does not count. The size
+    is the root of the area of the points' box, averaged over the frames. 0 for fewer than three frames.
     """
     if len(points) < 3:
         return 0.0
     extent = np.ptp(points, axis=1)
     size = np.sqrt(extent.prod(axis=1)).mean()
+    points = points - points.mean(axis=1, keepdims=True)
     second = points[2:] - 2 * points[1:-1] + points[:-2]
     return float(100 * np.linalg.norm(second, axis=2).mean() / size)
