@@ -87,7 +87,7 @@ def animate(
     is_reported: Annotated[
         bool, typer.Option("--report", help="Measure how steady landmarks are in the result and the driver.")
     ] = False,
-    size: Size = 720,
+    size: Size = 512,
     face: WhichFace = 0,
     models: Models = None,
     json: Json = False,

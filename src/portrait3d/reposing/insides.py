@@ -15,6 +15,7 @@ from portrait3d.reposing.drawing import Canvas
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.openings import closed_openings, eye_surface, inner_mouth, teeth_surface
+from portrait3d.reposing.regions import box_around
 
 UNDER_LIP = 5.0
 """How far the photo's teeth go on behind the upper lip, mm."""
@@ -97,8 +98,12 @@ class Insides:
             depth = torch.where(teeth.alpha[0] > 0.5, torch.minimum(depth, teeth.depth), depth)
         span = self.canvas.draw(self._openings, turn, self._eye_layer, displacement=displacement)
         # From below or behind, eyes and mouth would be seen through the gaps between the layers.
-        near = F.max_pool2d(span.shown, 2 * NEAR + 1, 1, NEAR)
-        return Inside(colour, torch.where(near[0] > 0, depth, torch.inf), new)
+        rows, columns = box_around(span.depth < torch.inf, NEAR)
+        shown = torch.full_like(depth, torch.inf)
+        if rows.stop:
+            near = F.max_pool2d(span.shown[:, rows, columns], 2 * NEAR + 1, 1, NEAR)
+            shown[rows, columns] = torch.where(near[0] > 0, depth[rows, columns], torch.inf)
+        return Inside(colour, shown, new)
 
 
 def light_of(picture: Float[Tensor, "3 h w"], eyes: Float[Tensor, "1 h w"]) -> float:

@@ -1,6 +1,7 @@
 """Soft outlines: how much of each pixel is head, and what colour that head has."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -17,13 +18,18 @@ CONTRAST = 1.6
 """Steepening of the filtered matte about one half."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A part of the photo that moves on its own."""
 
     colour: Float[Tensor, "3 h w"]
     """Without what lies behind: at soft edges, the colour of what is further inside."""
     alpha: Float[Tensor, "1 h w"]
+
+    @cached_property
+    def planes(self) -> Float[Tensor, "4 h w"]:
+        """Colour and opacity."""
+        return torch.cat([self.colour, self.alpha])
 
 
 def cut_out(

@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
@@ -77,6 +78,23 @@ def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
 
 
 def blur(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
-    """Mean over square windows."""
-    rows = ndimage.uniform_filter1d(values.numpy(), 2 * radius + 1, axis=1, mode="nearest")
-    return torch.from_numpy(ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=2, mode="nearest"))
+    """Mean over small square windows; the border goes on beyond the picture."""
+    size, (height, width) = 2 * radius + 1, values.shape[1:]
+    padded = F.pad(values[None], (radius,) * 4, mode="replicate")[0]
+    rows = padded[..., :width].clone()
+    for shift in range(1, size):
+        rows += padded[..., shift : shift + width]
+    total = rows[:, :height].clone()
+    for shift in range(1, size):
+        total += rows[:, shift : shift + height]
+    return total / size**2
+
+
+def box_around(mask: Bool[Tensor, "h w"], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the box around a mask, with a margin; empty slices for an empty mask."""
+    bounds = []
+    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+        at = mask.any(dim=axis).nonzero()[:, 0]
+        low, high = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
+        bounds.append(slice(max(0, low - margin), min(length, high + margin)) if high else slice(0, 0))
+    return bounds[0], bounds[1]

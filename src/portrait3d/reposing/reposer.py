@@ -24,6 +24,7 @@ from portrait3d.reposing.openings import INNER_MOUTH, mouth_flaps, opening_faces
 from portrait3d.reposing.plate import fill_plate
 from portrait3d.reposing.regions import (
     blur,
+    box_around,
     hole_weight,
     moving_share,
     neck_layer,
@@ -199,28 +200,33 @@ class Reposer:
         if self.neck_surface and self.neck:
             neck = self._draw(self.neck_surface, turn, self.neck, displacement)
             alpha = neck.alpha * (1 - self.body * (1 - self.hole))
-            picture = picture + (neck.colour - picture) * alpha
+            picture = picture.lerp(neck.colour, alpha)
             unknown = unknown * (1 - alpha)
         back = self._draw(self.back_surface, turn, self.front, displacement, self.texture)
         sides = self._draw(self.side_surface, turn, self.front, displacement, self.texture)
         back = back.behind(sides, SIDE_GAP)
         alpha = blur(back.shown, 1)
-        picture = picture + (spread_out(back) - picture) * alpha
+        picture = picture.lerp(spread_out(back), alpha)
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
-        inside = self.insides.draw(turn, displacement)
-        open_to = (inside.depth < back.depth).float()[None]
-        picture = picture + (inside.colour - picture) * open_to
-        unknown = unknown * (1 - open_to)
-
         front = self._draw(self.front_surface, turn, self.front, displacement, fade=True)
-        before = (front.depth < back.depth + LAYER_GAP).float()[None]
-        # Lids and lips have edges within the front: soften them.
-        gap = F.max_pool2d(open_to * (1 - front.shown), 3, 1, 1)
-        alpha = front.alpha + (blur(front.alpha, 1) - front.alpha) * gap
-        alpha = alpha * torch.maximum(before, gap)
-        picture = picture + (spread_out(front) - picture) * alpha
-        unknown = unknown * (1 - alpha)
-        return picture, soften(unknown), inside.new * open_to * (1 - alpha)
+        alpha = front.alpha * (front.depth < back.depth + LAYER_GAP)
+        colour, new = front.colour, torch.zeros_like(unknown)
+
+        inside = self.insides.draw(turn, displacement)
+        box = box_around(inside.depth < back.depth, 2)
+        if box[0].stop:
+            at = (slice(None), *box)
+            open_to = (inside.depth < back.depth)[box].float()[None]
+            picture[at] = picture[at].lerp(inside.colour[at], open_to)
+            unknown[at] *= 1 - open_to
+            # Lids and lips have edges within the front: soften them.
+            part = front.within(*box)
+            gap = F.max_pool2d(open_to * (1 - part.shown), 3, 1, 1)
+            alpha[at] = torch.where(gap > 0, part.alpha.lerp(blur(part.alpha, 1), gap), alpha[at])
+            colour[at] = spread_out(part)
+            new[at] = inside.new[at] * open_to * (1 - alpha[at])
+        picture = picture.lerp(colour, alpha)
+        return picture, soften(unknown * (1 - alpha)), new
 
     def _draw(
         self,
@@ -231,8 +237,7 @@ class Reposer:
         texture: Float[Tensor, "3 Ht Wt"] | None = None,
         fade: bool = False,
     ) -> Drawing:
-        values = torch.cat([layer.colour, layer.alpha])
-        return self.canvas.draw(surface, turn, values, texture, displacement, fade)
+        return self.canvas.draw(surface, turn, layer.planes, texture, displacement, fade)
 
     def _to_crop(
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
