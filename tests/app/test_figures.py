@@ -8,8 +8,16 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 from PIL import Image
 
-from portrait3d.app.figures import describe, downloads, faces_figure, head_frame, message, picture
-from portrait3d.app.session import Controls
+from portrait3d.app.figures import (
+    describe,
+    downloads,
+    faces_figure,
+    findings_figures,
+    head_frame,
+    message,
+    picture,
+)
+from portrait3d.app.session import Controls, Findings
 from portrait3d.portrait import HeadAngles
 
 CONTROLS = Controls(angles=HeadAngles(-20.0, 5.0, 0.0), expression={"Smile": 0.5, "Frown": 0.0})
@@ -72,3 +80,10 @@ def test_the_heads_frame_can_not_reach_the_page() -> None:
 
 def test_controls_in_words() -> None:
     assert describe(CONTROLS) == "yaw -20, pitch 5, roll 0 degrees, smile 50%"
+
+
+def test_a_face_that_is_fitted_badly_is_said_to_be() -> None:
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    found = Findings(grey, grey, grey)
+    assert "quality 0.31" in findings_figures(found, 0.31)
+    assert "quality" not in findings_figures(found, 0.9)

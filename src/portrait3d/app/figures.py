@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from portrait3d.app.session import Controls, Findings
 from portrait3d.export.images import encode_image
+from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.portrait import HeadAngles
 
 BOX_SIDE = 480
@@ -33,12 +34,14 @@ def turned_figure(pixels: UInt8[np.ndarray, "h w 3"], controls: Controls) -> str
     return picture(pixels, f"The photo with the head turned: {describe(controls)}.")
 
 
-def findings_figures(found: Findings) -> str:
-    """Landmarks, parsing and depth beside each other."""
+def findings_figures(found: Findings, quality: float) -> str:
+    """Landmarks, parsing and depth beside each other, and a warning below a face that was fitted badly."""
+    poor = f"The face may be fitted badly: quality {quality:.2f} of 1." if quality < LEAST_QUALITY else ""
     return (
         picture(found.landmarks, "The 68 landmarks drawn over the face.", "Landmarks")
         + picture(found.parsing, "Face, hair, ears, neck and clothes in a colour each.", "Parsing")
         + picture(found.depth, "Depth of the head, near in yellow, far in violet.", "Depth")
+        + (f'<p class="warning">{poor}</p>' if poor else "")
     )
 
 

@@ -228,7 +228,7 @@ class Page:
                 self.several: gr.Group(visible=count > 1),
                 self.face: gr.Radio(choices=choices, value=choices[session.face]),
                 self.faces: figures.faces_figure(pixels, session.boxes, session.face) if count > 1 else "",
-                self.findings: figures.findings_figures(findings(session)),
+                self.findings: figures.findings_figures(findings(session), session.portrait.quality),
                 self.head: figures.head_frame(key, session.portrait.pose),
                 self.controls: gr.Column(visible=True),
                 self.film: gr.Video(None, visible=False),
