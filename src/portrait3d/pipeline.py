@@ -190,9 +190,19 @@ class Portrait3D:
 
     @torch.inference_mode()
     def stitch_head(
-        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing, depth: DepthMap
+        self,
+        photo: Photo,
+        fit: FaceFit,
+        head_crop: Crop,
+        parsing: HeadParsing,
+        depth: DepthMap,
+        *,
+        delight: bool = False,
     ) -> HeadMesh:
-        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
+        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm.
+
+        With `delight`, the fitted light's shading is taken out of the skin's colours.
+        """
         vertices = self.head_model.vertices(_batched(fit.coefficients))[0]
         placed = place_head(
             self.head_model,
@@ -210,6 +220,7 @@ class Portrait3D:
             parsing.head_probabilities.numpy(),
             picture,
             head_crop.angle,
+            delight=delight,
         )
 
     def reposer(self, portrait: Portrait) -> Reposer:

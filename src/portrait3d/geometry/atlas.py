@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
@@ -17,8 +18,8 @@ RIM = 1.5
 """Width of the outline (pixels of the crop) whose colours are taken from further inside."""
 HAIR_RIM = 5.0
 """The same for hair, whose parsed outline is further off and which the background shines through."""
-MARGIN = 3
-"""Pixels by which the islands of the layout are continued, so that no empty texel shines in."""
+MARGIN = 2
+"""Pixels (at half the texture's size) by which islands are continued, so that no empty texel shines in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,38 +53,40 @@ class Atlas:
     def compose(
         self,
         photo: Float[Tensor, "3 S S"],
+        ground: Float[Tensor, "3 T T"],
         texels: Texels,
         colours: Float[np.ndarray, "N 3"],
         free: Float[np.ndarray, "h w 3"] | None = None,
     ) -> UInt8[np.ndarray, "T T 3"]:
-        """Put the texture together; `free` are the colours of the part that no island uses."""
-        side = SIDES * self.size
-        ground = colours.mean(axis=0).clip(0, 1) * 255
-        texture = np.empty((side, side, 3), np.uint8)
-        texture[:] = np.round(ground).astype(np.uint8)
-        flat, known = texture.reshape(-1, 3), np.zeros(side * side, bool)
-        flat[texels.place] = np.round(colours.clip(0, 1) * 255).astype(np.uint8)
-        known[texels.place] = True
-        known = known.reshape(side, side)
-        for _ in range(MARGIN):
-            grow(texture, known)
+        """Put the texture together: the texels' colours on a ground, the photo, and the part that no island
+        uses."""
+        texture = as_bytes(ground)
+        texture.reshape(-1, 3)[texels.place] = np.round(colours.clip(0, 1) * 255).astype(np.uint8)
         if free is not None:
             texture[self.free] = np.round(free.clip(0, 1) * 255).astype(np.uint8)
-        texture[self.size :, : self.size] = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        texture[self.size :, : self.size] = as_bytes(photo)
         return texture
 
 
-def grow(texture: UInt8[np.ndarray, "T T 3"], known: np.ndarray) -> None:
-    """Continue what is known by a pixel, in place: each new one takes the colour of a neighbour."""
-    border = ndimage.binary_dilation(known) & ~known
-    row, column = np.nonzero(border)
-    taken = np.zeros(len(row), bool)
-    for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        y, x = (row + down).clip(0, len(known) - 1), (column + right).clip(0, len(known) - 1)
-        here = known[y, x] & ~taken
-        texture[row[here], column[here]] = texture[y[here], x[here]]
-        taken |= here
-    known[row, column] = True
+def as_bytes(picture: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Float planes as a uint8 picture."""
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def grown(texels: Texels, colours: Float[np.ndarray, "N 3"]) -> Float[Tensor, "3 T T"]:
+    """The texels' colours as a picture, continued by `MARGIN` pixels beyond the islands."""
+    side = texels.side
+    total = torch.zeros(4, side * side)
+    total[:, torch.from_numpy(texels.place)] = torch.from_numpy(
+        np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1).T
+    ).float()
+    total = total.unflatten(1, (side, side))
+    for _ in range(MARGIN):
+        around = F.avg_pool2d(total[None], 3, 1, 1)[0]
+        around = around / around[3:].clamp_min(1e-6) * (around[3:] > 1e-6)
+        total = torch.where(total[3:] > 0, total, around)
+    mean = torch.from_numpy(colours.mean(axis=0)).float()[:, None, None]
+    return torch.where(total[3:] > 0, total[:3], mean)
 
 
 def clean_photo(scene: Scene) -> Float[Tensor, "3 S S"]:

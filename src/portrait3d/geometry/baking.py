@@ -12,7 +12,7 @@ from torch import Tensor
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.filling import as_planes, resample
 from portrait3d.geometry.layout import Texels
-from portrait3d.geometry.sheet import HAIR, HEADWEAR, NECK, SKIN
+from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, NECK, SKIN, nearest
 from portrait3d.geometry.skin import FittedHead, normals, view_cosine
 from portrait3d.geometry.strands import HairLook, hair_look
 
@@ -22,6 +22,8 @@ SKIN_RIM = 1.5
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
 MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
+SHADING = (0.5, 1.6)
+"""Range of the shading that is taken out, relative to that of the face."""
 SMOOTH = 2.5
 """Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 
@@ -58,7 +60,7 @@ class Scene:
     @property
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
-        skin = np.isin(self.labels, (*SKIN, 3, 4, NECK))
+        skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
         return np.clip((ndimage.distance_transform_edt(skin) - 0.5) / SKIN_RIM, 0, 1)
 
 
@@ -72,15 +74,26 @@ class Surfaces:
     """1 where hair covers the skin, 0 where it is bare."""
 
 
-def bake_skin(
+def bake_seen(
     model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces
-) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "V 3"]]:
-    """Colours of the texels, as if all were skin or hair on it, and smooth colours of the model's vertices.
+) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
+    """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1."""
+    crop, size = len(scene.labels), scene.picture.shape[-1]
+    weight = view_weight(model, surfaces.shown)
+    own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
+    trust = resample(torch.from_numpy(scene.skin).float()[None], (size, size))
+    seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
+    return seen[:, :3], own[:, 2] * seen[:, 3]
 
-    What the photo shows takes its colours. What it does not show takes smooth colours from around it and the
-    detail of the other side of the face, and where hair covers it, strands with the look of the visible hair.
+
+def bake_unseen(
+    model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces
+) -> Float[np.ndarray, "N 3"]:
+    """Colours of the texels as if the photo did not show them.
+
+    Smooth colours from what it shows around, with the detail of the other side of the face; where hair covers
+    the skin, strands with the look of the visible hair.
     """
-    layout, size = model.layout, scene.picture.shape[-1]
     crop = len(scene.labels)
     pixels = model.pixels(model.vertices)
     weight = view_weight(model, surfaces.shown)
@@ -88,36 +101,24 @@ def bake_skin(
     smooth = blurred(scene.coarse, trust)
     at_vertex = sample(torch.cat([smooth, torch.from_numpy(trust)[None].float()]), pixels / crop)
     known = weight * at_vertex[:, 3]
-    mirror = layout.mirror
-    data = known + MIRRORED * known[mirror] * (1 - known)
-    values = at_vertex[:, :3] * known[:, None]
-    values = values + at_vertex[mirror, :3] * (MIRRORED * known[mirror] * (1 - known))[:, None]
-    base = diffuse(layout.faces, values / np.maximum(data, 1e-9)[:, None], data)
+    mirror = model.layout.mirror
+    other = MIRRORED * known[mirror] * (1 - known)
+    values = at_vertex[:, :3] * known[:, None] + at_vertex[mirror, :3] * other[:, None]
+    base = diffuse(model.layout.faces, values / np.maximum(known + other, 1e-9)[:, None], known + other)
 
-    own = np.concatenate([pixels / crop, weight[:, None]], axis=1)
-    own = texels.spread(own, layout)
-    fine_trust = resample(torch.from_numpy(trust).float()[None], (size, size))
-    seen = sample(torch.cat([scene.picture, fine_trust]), own[:, :2])
-    share = own[:, 2] * seen[:, 3]
-
-    hidden = np.flatnonzero(share < 0.999)
-    half = (size // 2, size // 2)
+    half = (scene.picture.shape[-1] // 2, scene.picture.shape[-1] // 2)
     detail = resample(scene.picture, half) - resample(smooth, half)
-    detail = torch.cat([detail, resample(fine_trust, half)])
-    attributes = np.concatenate(
-        [base, pixels[mirror] / crop, weight[mirror, None], surfaces.hairy[:, None]], axis=1
-    )
-    there = texels.spread(attributes, layout, hidden)
-    other = sample(detail, there[:, 3:5])
-    colour = there[:, :3] + other[:, :3] * (there[:, 5] * other[:, 3])[:, None]
+    detail = torch.cat([detail, resample(torch.from_numpy(trust).float()[None], half)])
+    attributes = [base, pixels[mirror] / crop, weight[mirror, None], surfaces.hairy[:, None]]
+    there = texels.spread(np.concatenate(attributes, axis=1))
+    mirrored = sample(detail, there[:, 3:5])
+    colour = there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
     if surfaces.hairy.any() and (look := hair_look(scene.picture, scene.coarse, scene.hair)):
         hairy = np.clip((there[:, 6] - 0.5) * 3 + 0.5, 0, 1)
-        grown = hairy > 0
-        strands = hair_colours(model, texels, hidden[grown], scene, look)
+        grown = np.flatnonzero(hairy > 0)
+        strands = hair_colours(model, texels, grown, scene, look)
         colour[grown] += (strands - colour[grown]) * hairy[grown, None]
-    result = seen[:, :3].copy()
-    result[hidden] = colour + (seen[hidden, :3] - colour) * share[hidden, None]
-    return result, base
+    return colour
 
 
 def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
@@ -126,12 +127,51 @@ def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.nd
     return np.clip((cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
 
 
+def without_light(
+    model: FittedHead,
+    texels: Texels,
+    colours: Float[np.ndarray, "N 3"],
+    hairy: Float[np.ndarray, " V"],
+) -> Float[np.ndarray, "N 3"]:
+    """Colours divided by the fitted light's shading of bare skin, as bright as before in the mean.
+
+    The shading is that of the surface's normals under nine spherical harmonics: it evens out the bright and
+    the dark side of a face, not cast shadows and highlights.
+    """
+    on_skin = np.zeros(len(hairy), bool)
+    on_skin[model.faces] = True
+    bare = np.clip(1 - hairy, 0, 1) * on_skin
+    return colours / texels.spread((1 + (shading(model) - 1) * bare)[:, None])
+
+
+def photo_without_light(
+    model: FittedHead, photo: Float[Tensor, "3 S S"], scene: Scene
+) -> Float[Tensor, "3 S S"]:
+    """The photo's skin in the same even light; beside the model it takes the light of the nearest skin."""
+    on_model = (model.face_index >= 0) & (model.face_index < len(model.faces))
+    if not on_model.any():
+        return photo
+    corners = model.faces[np.where(on_model, model.face_index, 0)]
+    _, source = nearest(on_model)
+    light = ndimage.gaussian_filter(shading(model)[corners].mean(axis=-1)[source], 1.0)
+    skin = ndimage.gaussian_filter(np.isin(scene.labels, (*SKIN, *EARS, NECK)).astype(float), 1.0)
+    divisor = torch.from_numpy(1 + (light - 1) * skin).float()[None]
+    return photo / resample(divisor, (photo.shape[-2], photo.shape[-1]))
+
+
+def shading(model: FittedHead) -> Float[np.ndarray, " V"]:
+    """The fitted light's shading at the model's vertices, relative to that of the face."""
+    face = model.face_mask > 0.5
+    mean = float(np.median(model.irradiance[face])) if face.any() else 1.0
+    return np.clip(model.irradiance / max(mean, 1e-3), *SHADING)
+
+
 def hair_colours(
     model: FittedHead, texels: Texels, chosen: np.ndarray, scene: Scene, look: HairLook
 ) -> Float[np.ndarray, "K 3"]:
     """Colours of texels under hair: the visible hair's, spread over the scalp, with strands down the head."""
     base = hair_base(model, scene)
-    there = texels.spread(np.concatenate([base, model.model_vertices], axis=1), model.layout, chosen)
+    there = texels.spread(np.concatenate([base, model.model_vertices], axis=1), chosen)
     return look.colours(there[:, :3], there[:, 3:])
 
 

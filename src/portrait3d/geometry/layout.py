@@ -21,7 +21,7 @@ GAP = 0.012
 """Empty space around an island, sides."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class HeadLayout:
     """What all fits of the head model share."""
 
@@ -43,23 +43,37 @@ class HeadLayout:
 class Texels:
     """The texture's pixels that show the head model."""
 
+    side: int
+    """Pixels of the texture's side."""
     place: Int64[np.ndarray, " N"]
     """Flat index into the texture."""
     face: Int64[np.ndarray, " N"]
     """Triangle of the layout."""
-    weight: Float[np.ndarray, "N 3"]
-    """Barycentric coordinates in it, float32."""
+    matrix: sp.csr_array
+    """Barycentric weights [N, V], float32: it takes values at the model's vertices to the texels."""
+
+    @classmethod
+    def of(
+        cls,
+        layout: HeadLayout,
+        side: int,
+        place: Int64[np.ndarray, " N"],
+        face: Int64[np.ndarray, " N"],
+        weight: Float[np.ndarray, "N 3"],
+    ) -> "Texels":
+        """Texels by the triangles that they lie in and their barycentric coordinates there."""
+        corners = layout.faces[face].astype(np.int32)
+        rows = np.arange(3 * len(face) + 1, step=3, dtype=np.int32)
+        shape = (len(face), len(layout.mirror))
+        matrix = sp.csr_array((weight.astype(np.float32).ravel(), corners.ravel(), rows), shape)
+        return cls(side, place, face, matrix)
 
     def spread(
-        self, values: Float[np.ndarray, "V C"], layout: HeadLayout, chosen: np.ndarray | slice = slice(None)
+        self, values: Float[np.ndarray, "V C"], chosen: Int64[np.ndarray, " K"] | None = None
     ) -> Float[np.ndarray, "K C"]:
-        """Values at the model's vertices, interpolated at some of the texels."""
-        corners = layout.faces[self.face[chosen]]
-        values = values.astype(np.float32)
-        total = values[corners[:, 0]] * self.weight[chosen][:, :1]
-        for k in (1, 2):
-            total += values[corners[:, k]] * self.weight[chosen][:, k : k + 1]
-        return total
+        """Values at the model's vertices, interpolated at all or some of the texels."""
+        rows = self.matrix if chosen is None else self.matrix[chosen]
+        return rows @ values.astype(np.float32)
 
 
 def pack(

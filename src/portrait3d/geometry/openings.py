@@ -81,7 +81,7 @@ def eye_colours(
     """Colours of the texels of one eyeball."""
     layout, crop = model.layout, len(scene.labels)
     pixels, inner = model.pixels(model.vertices), model.model_vertices
-    there = texels.spread(np.concatenate([pixels, inner], axis=1), layout, chosen)
+    there = texels.spread(np.concatenate([pixels, inner], axis=1), chosen)
     own = np.unique(layout.faces[texels.face[chosen]])
     centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
     toward = there[:, 2:] - centre
@@ -148,10 +148,10 @@ def mouth_colours(
     light: float,
 ) -> Float[np.ndarray, "K 3"]:
     """Colours of the texels of teeth, tongue or mouth cavity."""
-    layout, crop = model.layout, len(scene.labels)
+    crop = len(scene.labels)
     pixels, inner = model.pixels(model.vertices), model.model_vertices
     attributes = np.concatenate([pixels, inner, model.vertices[:, 2:]], axis=1)
-    there = texels.spread(attributes, layout, chosen)
+    there = texels.spread(attributes, chosen)
     front = inner[margin, 2].min()
     inward = np.clip(there[:, 4] - front - 8.0, 0, None)
     natural = np.array(NATURAL[piece]) * light * np.exp(-inward / DARKENING)[:, None]

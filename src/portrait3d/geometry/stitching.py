@@ -4,11 +4,19 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.atlas import Atlas, clean_photo
+from portrait3d.geometry.atlas import Atlas, clean_photo, grown
 from portrait3d.geometry.backing import LIMB, close_behind, in_the_way, scalp_weight
-from portrait3d.geometry.baking import Scene, Surfaces, bake_skin
+from portrait3d.geometry.baking import (
+    Scene,
+    Surfaces,
+    bake_seen,
+    bake_unseen,
+    photo_without_light,
+    without_light,
+)
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.diffusion import diffuse
+from portrait3d.geometry.filling import resample
 from portrait3d.geometry.following import chosen, follow_beside
 from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
@@ -43,11 +51,13 @@ UNSEEN_SCALP = 0.002
 
 def stitch(
     model: FittedHead,
-    texels: Texels,
+    texels: tuple[Texels, Texels],
     depth: DepthMap,
     parsing: Float[np.ndarray, "9 H W"],
     picture: UInt8[np.ndarray, "S S 3"],
     angle: float = 0.0,
+    *,
+    delight: bool = False,
 ) -> HeadMesh:
     """Join the face model and the lifted rest of the head into one closed, textured mesh.
 
@@ -58,11 +68,12 @@ def stitch(
 
     Args:
         model: The fitted head model.
-        texels: The texture's pixels that show the model, for the picture's size.
+        texels: The texture's pixels that show the model, for the picture's size and for half of it.
         depth: The predicted depth of face, hair, ears and headwear in the head crop's camera, mm.
         parsing: Probabilities of the nine classes in the head crop.
         picture: The head crop at the texture's resolution (`head_crop.resized(S).extract`, S even, <= 1024).
         angle: The crop's roll in the photo, radians; the mesh is returned in the photo's camera frame.
+        delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
     crop = depth.camera.width
     labels = parsing.argmax(axis=0).astype(np.uint8)
@@ -98,9 +109,9 @@ def stitch(
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     behind = hair_back(sheet, hair, model.face_index >= 0, model.focal)
     turned = np.abs(view_cosine(backing, normals(backing, model.faces))) < LIMB
-    for grown in (skirt(sheet, backing[turned & ~held], model.focal), behind):
-        if grown is not None:
-            patches.append(sheet_patch(grown[0], chosen(follows, grown[1]), atlas, crop, seen=False))
+    for extra in (skirt(sheet, backing[turned & ~held], model.focal), behind):
+        if extra is not None:
+            patches.append(sheet_patch(extra[0], chosen(follows, extra[1]), atlas, crop, seen=False))
 
     scene = Scene.of(picture, labels, coverage)
     tail_picture = None
@@ -109,9 +120,21 @@ def stitch(
         rows, columns = atlas.free
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         tail_picture = tail_colours(model, *tail, scene, shape)
-    colours, _ = bake_skin(model, texels, scene, Surfaces(held, hairy))
-    colours = paint_pieces(model, texels, scene, colours)
-    texture = atlas.compose(clean_photo(scene), texels, colours, tail_picture)
+    fine, coarse = texels
+    surfaces = Surfaces(held, hairy)
+    # What the photo does not show has no detail that half the size would lose.
+    ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces))
+    ground = resample(ground, (fine.side, fine.side))
+    colours, share = bake_seen(model, fine, scene, surfaces)
+    unseen = ground.permute(1, 2, 0).reshape(-1, 3).numpy()[fine.place]
+    colours = unseen + (colours - unseen) * share[:, None]
+    if delight:
+        colours = without_light(model, fine, colours, hairy)
+    colours = paint_pieces(model, fine, scene, colours)
+    photo = clean_photo(scene)
+    if delight:
+        photo = photo_without_light(model, photo, scene)
+    texture = atlas.compose(photo, ground, fine, colours, tail_picture)
     return assemble(patches, texture, angle)
 
 

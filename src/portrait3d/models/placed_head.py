@@ -27,6 +27,12 @@ PIECES = {
 }
 """Pieces of the head mesh by the head model's parts: left and right of the picture, not the person's own."""
 
+KEPT = 2
+"""Sizes of textures whose texels are kept."""
+
+_texels: "weakref.WeakKeyDictionary[HeadLayout, dict[int, tuple[Texels, Texels]]]" = (
+    weakref.WeakKeyDictionary()
+)
 _layouts: "weakref.WeakKeyDictionary[HeadModel, HeadLayout]" = weakref.WeakKeyDictionary()
 
 
@@ -49,15 +55,27 @@ def head_layout(model: HeadModel) -> HeadLayout:
     return _layouts[model]
 
 
-def texels(layout: HeadLayout, size: int) -> Texels:
-    """Pixels of a texture that show the head model; `size`: of the photo's chart, pixels."""
-    points = torch.from_numpy(layout.points * size).float()
+def texels(layout: HeadLayout, size: int) -> tuple[Texels, Texels]:
+    """Pixels of a texture that show the head model, at full and half resolution.
+
+    `size` is that of the photo's chart, in pixels. Those of the last sizes are kept.
+    """
+    kept = _texels.setdefault(layout, {})
+    if size not in kept:
+        while len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))
+        kept[size] = (_texels_of(layout, SIDES * size), _texels_of(layout, SIDES * size // 2))
+    return kept[size]
+
+
+def _texels_of(layout: HeadLayout, side: int) -> Texels:
+    points = torch.from_numpy(layout.points * (side / SIDES)).float()
     screen = torch.cat([points, torch.ones(len(points), 1)], dim=1)[None]
-    seen = rasterize(screen, torch.from_numpy(layout.point_faces), SIDES * size, SIDES * size)
+    seen = rasterize(screen, torch.from_numpy(layout.point_faces), side, side)
     index = seen.face_index.flatten()
     place = (index >= 0).nonzero()[:, 0]
-    weight = seen.barycentric.reshape(-1, 3)[place]
-    return Texels(place.numpy(), index[place].numpy(), weight.float().numpy())
+    weight = seen.barycentric.reshape(-1, 3)[place].numpy()
+    return Texels.of(layout, side, place.numpy(), index[place].numpy(), weight)
 
 
 def place_head(
