@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 from urllib.parse import urlencode
 
@@ -10,17 +11,20 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from portrait3d.app.session import Controls, Findings
-from portrait3d.export.images import encode_image
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.portrait import HeadAngles
 
+QUALITY = 88
+"""Of the page's JPEGs: they travel with every move of a slider; files have all the photo's quality."""
 BOX_SIDE = 480
 """Longest side (pixels) of the picture in which faces are chosen."""
 
 
 def picture(pixels: UInt8[np.ndarray, "H W 3"], text: str, caption: str = "") -> str:
     """A picture inside the page itself; `text` is its alternative text."""
-    data = base64.b64encode(encode_image(pixels, ".jpg")).decode()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=QUALITY)
+    data = base64.b64encode(stream.getvalue()).decode()
     height, width = pixels.shape[:2]
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (

@@ -157,7 +157,7 @@ class Page:
             [self.key, *sliders],
             drawn,
             trigger_mode="always_last",
-            concurrency_id="networks",
+            queue=False,  # the session draws one picture at a time, and the queue takes longer than that
             **QUIET,
         )
         self.reset.click(self.rest, self.key, [*drawn, *sliders], **QUIET).then(
