@@ -12,6 +12,9 @@ from portrait3d.geometry.openings import openings
 from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, SKIN, Sheet
 from portrait3d.geometry.skin import FittedHead
 
+LAYER = 6.0
+"""Thickness of the hair that hangs behind the neck, mm."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
@@ -101,18 +104,21 @@ def sheet_patch(sheet: Sheet, binding: Binding, atlas: Atlas, crop: int, *, seen
 
 
 def tail_patch(points: Float[np.ndarray, "R C 3"], atlas: Atlas) -> Patch:
-    """The far side of hanging hair, which moves with no expression."""
+    """The far side of hanging hair, a layer that is closed toward the front; it moves with no expression."""
     rows, columns = points.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = (k.ravel() for k in (index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]))
     v, u = np.mgrid[:rows, :columns]
     places = np.stack([u / (columns - 1), v / (rows - 1)], axis=-1).reshape(-1, 2)
-    count = rows * columns
+    far = points.reshape(-1, 3)
+    near = far * (1 - LAYER / far[:, 2:])
+    outer = np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
+    count = 2 * len(far)
     return Patch(
-        vertices=points.reshape(-1, 3),
-        faces=np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)]),
+        vertices=np.concatenate([far, near]),
+        faces=np.concatenate([outer, outer[:, ::-1] + len(far)]),
         part=np.full(count, HeadPart.HAIR, np.uint8),
-        uv=atlas.of_free(places),
+        uv=np.tile(atlas.of_free(places), (2, 1)),
         binding=Binding(np.zeros((count, 3), np.int64), np.zeros((count, 3), np.float32)),
         piece=np.zeros(count, np.uint8),
         seen=np.zeros(count, bool),
