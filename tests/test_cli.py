@@ -98,14 +98,14 @@ def test_reconstruct_goes_on_after_a_bad_photo_and_says_so(tmp_path: Path, photo
     assert folder.name == photo.stem
     for name in ("head.glb", "head.obj", "head.ply", "overview.png", "viewer.html", "portrait.json"):
         assert (folder / name).stat().st_size > 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [photo.stem]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {photo.stem, "summary.csv", "summary.json"}
 
 
 @pytest.mark.slow
 def test_repose_writes_a_picture_as_large_as_the_photo(tmp_path: Path, photo: Path) -> None:
     done = portrait3d("repose", photo, "--yaw", "15", "--pitch", "-5", "-o", tmp_path / "out.png", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["target"] == {"yaw": 15.0, "pitch": -5.0, "roll": None}
+    assert json.loads(done.stdout)["target"] == {"yaw": 15.0, "pitch": -5.0, "roll": None, "expression": {}}
     with Image.open(tmp_path / "out.png") as turned, Image.open(photo) as original:
         assert turned.size == original.size
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]

@@ -152,6 +152,21 @@ def test_a_covered_face_has_a_low_quality_and_is_warned_about(
     assert 0 < poor.quality < LEAST_QUALITY
 
 
+def test_a_head_without_light_has_the_same_shape_and_other_skin(
+    model: Portrait3D, portrait: Portrait
+) -> None:
+    head = model.head_without_light(portrait)
+    np.testing.assert_allclose(head.vertices, portrait.head.vertices, atol=1e-3)
+    assert np.array_equal(head.faces, portrait.head.faces)
+    skin = (head.part == 0) & head.seen
+    before, after = (h.colors[skin].mean(axis=1) for h in (portrait.head, head))
+    assert np.abs(after - before).mean() > 2
+    assert abs(after.mean() / before.mean() - 1) < 0.25
+    hair = (head.part == 1) & head.seen
+    changed = [np.abs(head.colors[k].astype(float) - portrait.head.colors[k]).mean() for k in (hair, skin)]
+    assert changed[0] < changed[1] / 2
+
+
 def test_a_picture_without_a_face_gives_no_head(model: Portrait3D) -> None:
     with pytest.raises(NoFaceError, match="No face"):
         model.reconstruct(np.full((200, 300, 3), 128, np.uint8))

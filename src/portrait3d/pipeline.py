@@ -190,26 +190,48 @@ class Portrait3D:
 
     @torch.inference_mode()
     def stitch_head(
+        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing, depth: DepthMap
+    ) -> HeadMesh:
+        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
+        return self._stitch(photo, fit.coefficients, fit.crop_from_model, head_crop, parsing, depth)
+
+    @torch.inference_mode()
+    def head_without_light(self, portrait: Portrait) -> HeadMesh:
+        """A portrait's head with the fitted light's shading taken out of the skin's colours.
+
+        For scenes with a light of their own: `export("head.glb", lit=True)`. Highlights and cast shadows
+        stay.
+        """
+        crop_from_model = _roll(-portrait.head_crop.angle) @ portrait.camera_from_model
+        head = self._stitch(
+            portrait.photo,
+            portrait.coefficients,
+            crop_from_model,
+            portrait.head_crop,
+            portrait.head_parsing,
+            portrait.depth,
+            delight=True,
+        )
+        return replace(head, camera_from_head=portrait.camera_from_model)
+
+    def _stitch(
         self,
         photo: Photo,
-        fit: FaceFit,
+        coefficients: FaceCoefficients,
+        crop_from_model: Pose,
         head_crop: Crop,
         parsing: HeadParsing,
         depth: DepthMap,
         *,
         delight: bool = False,
     ) -> HeadMesh:
-        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm.
-
-        With `delight`, the fitted light's shading is taken out of the skin's colours.
-        """
-        vertices = self.head_model.vertices(_batched(fit.coefficients))[0]
+        vertices = self.head_model.vertices(_batched(coefficients))[0]
         placed = place_head(
             self.head_model,
             vertices,
-            fit.crop_from_model,
+            crop_from_model,
             head_crop.camera(),
-            fit.coefficients.lighting,
+            coefficients.lighting,
             parsing.head_labels,
         )
         picture = _picture(photo, head_crop)

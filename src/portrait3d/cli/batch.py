@@ -55,6 +55,8 @@ class Options:
     """Directory with weights of one's own."""
     front_only: bool = False
     """Keep only what the photo shows, without the completed sides and back."""
+    delight: bool = False
+    """Take the photo's light out of the skin, for scenes with a light of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,11 @@ def reconstruct_one(
         for number, portrait in portraits:
             place = directory if options.face is not None else directory / f"face-{number}"
             turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
+            if options.delight:
+                portrait = replace(portrait, head=model.head_without_light(portrait))
             if options.front_only:
                 portrait = replace(portrait, head=portrait.head.front_only())
-            files = save_reconstruction(portrait, place, turned)
+            files = save_reconstruction(portrait, place, turned, lit=options.delight)
             seconds, started = time.perf_counter() - started, time.perf_counter()
             known = {**summary(portrait), "files": files}
             results.append(Result(photo, place, DONE, number, known, round(seconds, 2)))

@@ -87,6 +87,10 @@ def reconstruct(
     front_only: Annotated[
         bool, typer.Option("--front-only", help="Keep only what the photo shows, without sides and back.")
     ] = False,
+    delight: Annotated[
+        bool,
+        typer.Option("--delight", help="Take the photo's light out of the skin; the GLB takes the scene's."),
+    ] = False,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -97,7 +101,7 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
-    options = Options(chosen_face(face), models, front_only)
+    options = Options(chosen_face(face), models, front_only, delight)
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()

@@ -24,16 +24,19 @@ def save_reconstruction(
     portrait: Portrait,
     directory: str | Path,
     turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
+    *,
+    lit: bool = False,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
     `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
+    With `lit` the GLB's material takes the light of the scene that it comes into.
     """
     directory = Path(directory)
     head = portrait.head
-    glb = encode_glb(head)
+    glb = encode_glb(head, lit=lit)
     files = {directory / "head.glb": glb}
     files |= mesh_files(head, directory / "head.obj")
     files |= mesh_files(head, directory / "head.ply")

@@ -150,13 +150,23 @@ def head_surfaces(
         return Surface(vertices, follow, faces, texture_uv, np.ones(len(faces), bool), binding)
 
     model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
+    # The photo's own neck hides the near side of hair that hangs behind it; its layer lies below the sides'.
+    towards = (
+        unseen & ~baked & hangs_free(head)[head.faces].all(axis=1) & (signed_area(pixels, head.faces) < 0)
+    )
     faces = head.faces[behind & ~unseen]
     away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     return HeadSurfaces(
         front=seen.beside(fringe),
         back=model.beside(away),
-        sides=with_texture(head.faces[behind & unseen & ~baked]),
+        sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]),
     )
+
+
+def hangs_free(head: HeadMesh) -> Bool[np.ndarray, " V"]:
+    """Vertices of hair that no expression moves."""
+    still = np.zeros(len(head.vertices), bool) if head.binding is None else ~head.binding.weight.any(axis=1)
+    return still & (head.part == HeadPart.HAIR)
 
 
 def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
