@@ -1,7 +1,7 @@
 """The head model as the closed surface behind the lifted sheet: thickened by the hair, kept out of sight."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Integer, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.diffusion import diffuse
@@ -26,6 +26,8 @@ BACK, STIFFNESS = 0.02, 0.05
 """Weight of the usual thickness on the unseen back, and how much smoother neighbours are to be."""
 FEWEST = 15
 """Pixels of an ear that count as one."""
+LEAST_SHOWN = 0.5
+"""Part of the box about the model's ear that a parsed ear fills at least if hair does not hide most of it."""
 HAIRY, VERY_HAIRY = 0.25, 0.4
 """Share of hair in the head from which it hides ears that the photo doesn't show."""
 BEHIND = 3.0
@@ -68,13 +70,13 @@ def close_behind(
     """
     inner, ears_mask = model.model_vertices, model.ears_mask
     middle = model.pixels(model.to_camera(HEAD_CENTRE[None]))[0]
-    hidden = hidden_ears(labels, inner, ears_mask)
+    bare = shown_ears(model, labels)
+    hidden = hidden_ears(model, labels, bare)
     flat = flatten_ears(model.vertices.astype(np.float64), model.faces, hidden)
     vertices = np.where(held[:, None], model.vertices, flat)
     normal = normals(vertices, model.faces)
     head = np.isin(labels, HEAD) & ~np.isin(labels, EARS) & region
     shift, limb = to_outline(model, vertices, normal, head, labels, middle)
-    bare = shown_ears(labels, inner, ears_mask)
     # What is before the ears stays: hair beside the face lies behind the cheek's edge.
     still = held | ((inner[:, 2] < BEFORE_EARS) & (inner[:, 1] > 0))
     limb &= ~still & ~bare
@@ -177,32 +179,26 @@ def outline(
     return np.where(within, smooth, 0.0), np.where(within, np.interp(every, every[known], value[known]), 0.0)
 
 
-def shown_ears(
-    labels: UInt8[np.ndarray, "H W"],
-    model_vertices: Float[np.ndarray, "V 3"],
-    ears_mask: Float[np.ndarray, " V"],
-) -> Bool[np.ndarray, " V"]:
-    """Vertices of the ears that the photo shows."""
-    shown = np.zeros(len(ears_mask), bool)
+def shown_ears(model: FittedHead, labels: Integer[np.ndarray, "H W"]) -> Bool[np.ndarray, " V"]:
+    """Vertices of the ears that the photo shows, most of them at least."""
+    shown = np.zeros(len(model.vertices), bool)
     for side, ear in zip((-1, 1), EARS, strict=True):
-        if (labels == ear).sum() >= FEWEST:
-            shown |= (ears_mask > 0.02) & (side * model_vertices[:, 0] > 0)
+        own = (model.ears_mask > 0.02) & (side * model.model_vertices[:, 0] > 0)
+        box = np.ptp(model.pixels(model.vertices[own]), axis=0).prod() if own.any() else np.inf
+        if (labels == ear).sum() >= max(FEWEST, LEAST_SHOWN * box):
+            shown |= own
     return shown
 
 
 def hidden_ears(
-    labels: UInt8[np.ndarray, "H W"],
-    model_vertices: Float[np.ndarray, "V 3"],
-    ears_mask: Float[np.ndarray, " V"],
+    model: FittedHead, labels: UInt8[np.ndarray, "H W"], shown: Bool[np.ndarray, " V"]
 ) -> Bool[np.ndarray, " V"]:
     """Vertices of the ears that hair hides: on a side where the photo of a hairy head shows none."""
     share = (labels == HAIR).sum() / max(1, np.isin(labels, HEAD).sum())
     some = any((labels == ear).sum() >= FEWEST for ear in EARS)
-    hidden = np.zeros(len(ears_mask), bool)
-    for side, ear in zip((-1, 1), EARS, strict=True):
-        if (labels == ear).sum() < FEWEST and share > (VERY_HAIRY if some else HAIRY):
-            hidden |= (ears_mask > 0.05) & (side * model_vertices[:, 0] > 0)
-    return hidden
+    if share <= (VERY_HAIRY if some else HAIRY):
+        return np.zeros(len(shown), bool)
+    return (model.ears_mask > 0.05) & ~shown
 
 
 def pull_inside(

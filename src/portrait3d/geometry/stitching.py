@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.atlas import Atlas, clean_photo, grown
-from portrait3d.geometry.backing import LIMB, close_behind, in_the_way, scalp_weight
+from portrait3d.geometry.backing import LIMB, close_behind, in_the_way, scalp_weight, shown_ears
 from portrait3d.geometry.baking import (
     Scene,
     Surfaces,
@@ -161,7 +161,8 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
         (cosine > -0.7) & (hidden < 12.0),
         (cosine > GRAZING) & (hidden < 2.0),
     )
-    return shown & on_skin
+    # What little shows of an ear that hair hides is left to the sheet.
+    return shown & on_skin & ((model.ears_mask < 0.05) | shown_ears(model, parsing.argmax(axis=0)))
 
 
 def covered_pixels(
