@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from portrait3d.errors import NoFaceError, PoorFitWarning
+from portrait3d.errors import PoorFitWarning
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
@@ -26,7 +26,7 @@ from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
-from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
+from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
@@ -94,22 +94,41 @@ class Portrait3D:
         """
         decoded = decode_photo(photo)
         detections = self.detector.detect(decoded.pixels, decoded.name)
-        if not 0 <= face < len(detections):
-            raise NoFaceError(
-                f"{decoded.name} shows {len(detections)} face(s), counted from 0: there is no face {face}."
-            )
-        portrait = self._reconstruct(decoded, detections[face])
-        _warn_if_poor(portrait)
-        return portrait
+        return self.reconstruct_face(decoded, choose_face(detections, face, decoded.name))
 
     def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
         """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does."""
         decoded = decode_photo(photo)
         detections = self.detector.detect(decoded.pixels, decoded.name)
-        portraits = [self._reconstruct(decoded, detection) for detection in detections]
-        for portrait in portraits:
-            _warn_if_poor(portrait)
-        return portraits
+        return [self.reconstruct_face(decoded, detection) for detection in detections]
+
+    @torch.inference_mode()
+    def reconstruct_face(self, photo: Photo, detection: Detection) -> Portrait:
+        """Recover the head of one face that the detector found; as `reconstruct` does."""
+        fit = self.fit_face(photo, detection)
+        head_crop = fit.crop.head_crop()
+        parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
+        depth = self.lift_head(photo, fit, head_crop, parsing)
+        head = self.stitch_head(photo, fit, head_crop, parsing, depth)
+        vertices = self.head_model.vertices(_batched(fit.coefficients))
+        camera = head_crop.photo_camera(*photo.pixels.shape[:2])
+        camera_from_model = _roll(head_crop.angle) @ fit.crop_from_model
+        portrait = Portrait(
+            photo=photo,
+            detection=detection,
+            camera=camera,
+            head_crop=head_crop,
+            coefficients=fit.coefficients,
+            camera_from_model=camera_from_model,
+            face=Mesh(camera_from_model.apply(vertices[0]), self.head_model.faces),
+            landmarks=fit.landmarks.numpy(),
+            head_parsing=parsing,
+            depth=depth,
+            head=replace(head, camera_from_head=camera_from_model),
+            quality=FitSigns.of(fit, head_crop, parsing).quality,
+        )
+        _warn_if_poor(portrait)
+        return portrait
 
     @torch.inference_mode()
     def repose(
@@ -147,31 +166,6 @@ class Portrait3D:
         return reposer.composite(turn, self.refinement_net(turn.image[None], turn.holes[None])[0])
 
     @torch.inference_mode()
-    def _reconstruct(self, photo: Photo, detection: Detection) -> Portrait:
-        fit = self.fit_face(photo, detection)
-        head_crop = fit.crop.head_crop()
-        parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
-        depth = self.lift_head(photo, fit, head_crop, parsing)
-        head = self.stitch_head(photo, fit, head_crop, parsing, depth)
-        vertices = self.head_model.vertices(_batched(fit.coefficients))
-        camera = head_crop.photo_camera(*photo.pixels.shape[:2])
-        camera_from_model = _roll(head_crop.angle) @ fit.crop_from_model
-        return Portrait(
-            photo=photo,
-            detection=detection,
-            camera=camera,
-            head_crop=head_crop,
-            coefficients=fit.coefficients,
-            camera_from_model=camera_from_model,
-            face=Mesh(camera_from_model.apply(vertices[0]), self.head_model.faces),
-            landmarks=fit.landmarks.numpy(),
-            head_parsing=parsing,
-            depth=depth,
-            head=replace(head, camera_from_head=camera_from_model),
-            quality=FitSigns.of(fit, head_crop, parsing).quality,
-        )
-
-    @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
         """Shape, light and pose of a detected face (paper, section 3.1)."""
         return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
@@ -185,7 +179,7 @@ class Portrait3D:
         )
         labels = torch.from_numpy(parsing.head_labels)[None]
         picture = head_crop.extract(photo.pixels)[None]
-        depth = predict_depth(self.depth_net, picture, face.depth, labels, face.center, camera)
+        depth = predict_depth(self.depth_net, picture, face, labels, camera)
         return DepthMap(depth.depth[0], depth.valid[0], camera)
 
     @torch.inference_mode()

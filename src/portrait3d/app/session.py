@@ -18,6 +18,7 @@ from portrait3d.export.overview import close_up, colour_depth, depth_of_photo, d
 from portrait3d.export.viewer import viewer_html
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.preprocessing.detection import choose_face
 from portrait3d.preprocessing.image import FORMATS, Photo, decode_photo
 from portrait3d.reposing.reposer import reduced
 from portrait3d.video.animation import draw_frames
@@ -134,8 +135,7 @@ def open_photo(path: str | Path, name: str) -> Photo:
 def open_session(model: Portrait3D, photo: Photo, face: int = 0) -> Session:
     """Reconstruct one person in a photo; errors as of `Portrait3D.reconstruct`."""
     detections = model.detector.detect(photo.pixels, photo.name)
-    portrait = model.reconstruct(photo.pixels, face)
-    portrait = replace(portrait, photo=photo)
+    portrait = model.reconstruct_face(photo, choose_face(detections, face, photo.name))
     preview = reduced(portrait, PREVIEW_SIDE / max(photo.pixels.shape[:2]))
     boxes = np.stack([detection.box for detection in detections])
     return Session(copy.copy(model), portrait, preview, boxes, face)

@@ -1,9 +1,9 @@
 """`evaluate face|parsing|depth|refinement|portraits`: numbers and pictures on labelled photos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -23,6 +23,10 @@ from portrait3d.cli.console import (
     report_failure,
     working,
 )
+
+if TYPE_CHECKING:
+    from portrait3d.pipeline import Portrait3D
+    from portrait3d.portrait import Portrait
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on labelled photos.")
 
@@ -188,28 +192,19 @@ def portraits(
     Several sheets are numbered: `-o sheet.png` writes sheet-1.png, sheet-2.png and so on. Photos that fail
     are reported, and the exit code is then 1.
     """
-    require_directory(data)
-    photos = spread(list(photo_paths(data, research)), limit)
-    if not photos:
-        raise FileNotFoundError(f"{data} holds no photos.")
+    photos = photos_to_show(data, limit, research)
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.images import save_image
     from portrait3d.export.portrait_rows import portrait_row, portrait_sheets
 
     model = load_model(models, quiet=json)
     failures: list[dict[str, str]] = []
-
-    def rows_of_photos() -> Iterator[list]:
-        shown = photos if json or not messages.is_terminal else track(photos, "Portraits", console=messages)
-        for photo in shown:
-            try:
-                yield portrait_row(model, model.reconstruct(photo), photo.stem)
-            except EXPECTED as error:
-                report_failure(error)
-                failures.append({"photo": str(photo), "error": describe(error)})
-
+    shown = (
+        portrait_row(model, portrait, photo.stem)
+        for photo, portrait in reconstructed(model, photos, failures, quiet=json)
+    )
     files = []
-    for number, sheet in enumerate(portrait_sheets(rows_of_photos(), rows), start=1):
+    for number, sheet in enumerate(portrait_sheets(shown, rows), start=1):
         path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
         files.append(save_image(sheet, path))
         if not json:
@@ -218,6 +213,31 @@ def portraits(
         print_json({"photos": len(photos), "sheets": files, "failures": failures})
     if failures:
         raise typer.Exit(FAILURE)
+
+
+def photos_to_show(data: Path, limit: int | None, research: bool) -> list[Path]:
+    """What contact sheets show: `photo_paths`, so many of them, and at least one."""
+    require_directory(data)
+    photos = spread(list(photo_paths(data, research)), limit)
+    if not photos:
+        raise FileNotFoundError(f"{data} holds no photos.")
+    return photos
+
+
+def reconstructed(
+    model: "Portrait3D", photos: Sequence[Path], failures: list[dict[str, str]], *, quiet: bool
+) -> Iterator[tuple[Path, "Portrait"]]:
+    """Every photo's portrait; those that fail are reported and added to `failures`."""
+    for photo in (
+        photos if quiet or not messages.is_terminal else track(photos, "Portraits", console=messages)
+    ):
+        try:
+            portrait = model.reconstruct(photo)
+        except EXPECTED as error:
+            report_failure(error)
+            failures.append({"photo": str(photo), "error": describe(error)})
+        else:
+            yield photo, portrait
 
 
 def photo_paths(data: Path, research: bool) -> Iterator[Path]:

@@ -7,19 +7,15 @@ import numpy as np
 import typer
 
 from portrait3d.cli.console import (
-    EXPECTED,
     FAILURE,
     Json,
     Models,
-    describe,
     escape,
     output,
     print_json,
     print_table,
-    report_failure,
-    working,
 )
-from portrait3d.cli.evaluation import Limit, Research, photo_paths, require_directory, spread
+from portrait3d.cli.evaluation import Limit, Research, photos_to_show, reconstructed
 
 
 def heads(
@@ -37,27 +33,19 @@ def heads(
     gaps are pixels of background with head all around, inside pixels show the surface's inner side; the GLB's
     size is in MB. Photos that fail are reported, and the exit code is then 1.
     """
-    require_directory(data)
-    photos = spread(list(photo_paths(data, research)), limit)
-    if not photos:
-        raise FileNotFoundError(f"{data} holds no photos.")
+    photos = photos_to_show(data, limit, research)
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.directions import directions_sheet, view_directions
     from portrait3d.export.images import save_image
     from portrait3d.export.meshes import encode_glb
 
     model = load_model(models, quiet=json)
-    rows, sheets, failures = [], [], []
-    for photo in photos:
-        with working(photo.name, quiet=json):
-            try:
-                head = model.reconstruct(photo).head
-            except EXPECTED as error:
-                report_failure(error)
-                failures.append({"photo": str(photo), "error": describe(error)})
-                continue
-            views = view_directions(head)
-            sheets.append(directions_sheet(views))
+    rows, sheets = [], []
+    failures: list[dict[str, str]] = []
+    for photo, portrait in reconstructed(model, photos, failures, quiet=json):
+        head = portrait.head
+        views = view_directions(head)
+        sheets.append(directions_sheet(views))
         rows.append(
             {
                 "photo": photo.stem,

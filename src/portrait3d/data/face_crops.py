@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from portrait3d.data.augmentation import degrade, move_points, move_pose, vary_colour, warp_crops
-from portrait3d.data.fits import FaceFits
+from portrait3d.data.fits import FaceFits, project_points
 from portrait3d.data.occlusion import cover
 from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
 from portrait3d.geometry.pose import Pose
@@ -111,6 +111,39 @@ def store_crops(photos: Sequence[LabelledPhoto], fits: FaceFits, cache: Path) ->
         stored.flush()
         key.write_text(places.hexdigest())
     return np.load(path, mmap_mode="r")
+
+
+def exact_fits(
+    points: MeshPoints,
+    shape: Float[Tensor, "N 144"],
+    pose: Pose,
+    slide: Float[Tensor, "7 468 2"],
+    *,
+    names: Sequence[str],
+    folder: str,
+    key: str,
+) -> FaceFits:
+    """The exact truth of drawn faces, whose stored crops are the photos, in the form of offline fits.
+
+    The 468 points lie where a landmark network would put them, by the table `slide`.
+    """
+    count = len(shape)
+    return FaceFits(
+        names=np.array(names),
+        folders=np.full(count, folder),
+        validation=np.zeros(count, bool),
+        centre=np.full((count, 2), STORED_SIZE / 2, np.float32),
+        side=np.full(count, STORED_SIZE / STORED_MARGIN, np.float32),
+        angle=np.zeros(count, np.float32),
+        box=np.zeros((count, 4), np.float32),
+        points=project_points(points, shape, pose, slide).numpy(),
+        shape=shape.numpy(),
+        rotation=pose.rotation.numpy(),
+        translation=pose.translation.numpy(),
+        residual=np.zeros(count, np.float32),
+        slide=slide.numpy(),
+        key=key,
+    )
 
 
 class FaceCrops:

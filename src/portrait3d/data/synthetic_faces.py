@@ -20,8 +20,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.data.augmentation import warp_crops
-from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE
-from portrait3d.data.fits import FaceFits, project_points
+from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE, exact_fits
+from portrait3d.data.fits import FaceFits
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION, SyntheticHeads
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.drawing import draw_view
@@ -71,23 +71,9 @@ class SyntheticFaces:
 
     def labels(self, points: MeshPoints, slide: Float[Tensor, "7 468 2"]) -> FaceFits:
         """The truth in the form of offline fits, with points where a landmark network would put them."""
-        shape, count = self.coefficients[:, :144], len(self)
-        return FaceFits(
-            names=np.array([f"synthetic-{k}" for k in range(count)]),
-            folders=np.full(count, "synthetic"),
-            validation=np.zeros(count, bool),
-            centre=np.full((count, 2), STORED_SIZE / 2, np.float32),
-            side=np.full(count, STORED_SIZE / STORED_MARGIN, np.float32),
-            angle=np.zeros(count, np.float32),
-            box=np.zeros((count, 4), np.float32),
-            points=project_points(points, shape, self.pose, slide).numpy(),
-            shape=shape.numpy(),
-            rotation=self.pose.rotation.numpy(),
-            translation=self.pose.translation.numpy(),
-            residual=np.zeros(count, np.float32),
-            slide=slide.numpy(),
-            key="synthetic",
-        )
+        names = [f"synthetic-{k}" for k in range(len(self))]
+        shape = self.coefficients[:, :144]
+        return exact_fits(points, shape, self.pose, slide, names=names, folder="synthetic", key="synthetic")
 
     @property
     def appearance(self) -> Float[np.ndarray, "N 89"]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE
+from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE, exact_fits
 from portrait3d.data.fits import FaceFits, project_points
 from portrait3d.data.photos import LANDMARKS_OF_MESH
 from portrait3d.geometry.mesh import vertex_normals
@@ -58,20 +58,13 @@ def turn_faces(
         pictures = see_from(photos, head, shape[part], seen, moved)
         turned[part] = (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
 
-    labels = FaceFits(
-        names=np.array([f"{name}-turned" for name in fits.names[rows]]),
-        folders=np.full(count, "turned"),
-        validation=np.zeros(count, bool),
-        centre=np.full((count, 2), STORED_SIZE / 2, np.float32),
-        side=np.full(count, STORED_SIZE / STORED_MARGIN, np.float32),
-        angle=np.zeros(count, np.float32),
-        box=np.zeros((count, 4), np.float32),
-        points=project_points(points, shape, pose, slide).numpy(),
-        shape=fits.shape[rows],
-        rotation=pose.rotation.numpy(),
-        translation=pose.translation.numpy(),
-        residual=np.zeros(count, np.float32),
-        slide=fits.slide,
+    labels = exact_fits(
+        points,
+        shape,
+        pose,
+        slide,
+        names=[f"{name}-turned" for name in fits.names[rows]],
+        folder="turned",
         key=f"{fits.key}-{count}-{seed}",
     )
     return labels, turned

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from portrait3d.data.face_crops import crop_from_box
 from portrait3d.data.photos import LabelledPhoto
-from portrait3d.geometry.pose import Pose, rotation_from_axis_angle
+from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.face_fit import read_faces
+from portrait3d.models.face_fit import read_faces, rotation_in_photo
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
@@ -119,15 +119,6 @@ def face_distance(
     bases = torch.cat([head.identity_basis, head.expression_basis])[:, face]
     differences = ((first - second) @ bases.flatten(1)).unflatten(1, (-1, 3))
     return differences.norm(dim=-1).mean(1).numpy()
-
-
-def rotation_in_photo(
-    rotation: Float[Tensor, "N 3 3"], angle: Float[np.ndarray, " N"]
-) -> Float[Tensor, "N 3 3"]:
-    """Rotations in crops that lean clockwise by `angle` (radians), seen from the photo's camera."""
-    roll = torch.zeros(len(angle), 3)
-    roll[:, 2] = torch.from_numpy(angle)
-    return rotation_from_axis_angle(roll) @ rotation
 
 
 def angle_between(first: Float[Tensor, "N 3 3"], second: Float[Tensor, "N 3 3"]) -> Float[Tensor, " N"]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from portrait3d.data.fits import FitConfig, fit_in_chunks, fit_photos, project_points
 from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
-from portrait3d.evaluation.face import rotation_in_photo
 from portrait3d.geometry.pose import Pose
+from portrait3d.models.face_fit import rotation_in_photo
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints

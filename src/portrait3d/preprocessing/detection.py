@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,13 @@ class Detector(Protocol):
     def detect(self, pixels: UInt8[np.ndarray, "H W 3"], name: str = "the picture") -> list[Detection]:
         """Find the faces in an RGB picture, the largest first. Raises NoFaceError, which gives `name`."""
         ...
+
+
+def choose_face(detections: Sequence[Detection], face: int, name: str) -> Detection:
+    """One of the faces found in a picture, counted from 0. Raises NoFaceError, which gives `name`."""
+    if not 0 <= face < len(detections):
+        raise NoFaceError(f"{name} shows {len(detections)} face(s), counted from 0: there is no face {face}.")
+    return detections[face]
 
 
 @dataclass(frozen=True)

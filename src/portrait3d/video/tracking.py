@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 
 from portrait3d.errors import NoFaceError
-from portrait3d.geometry import rotation_from_euler
+from portrait3d.models.face_fit import read_faces, rotation_in_photo
 from portrait3d.pipeline import Portrait3D
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
@@ -117,20 +117,13 @@ class FaceTracker:
         self, frames: list[np.ndarray], crops: list[Crop]
     ) -> list[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
         """Rotation in the frame's camera, expression and landmarks (pixels of the frame) for each crop."""
-        net, head = self.model.face_net, self.model.head_model
         pictures = torch.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
-        output = net(pictures)
-        points = head.landmarks(head.vertices(output.coefficients))
-        landmarks = net.landmarks(points, output.camera_from_model)
-        expressions = output.coefficients.expression.double().numpy()
-        results, level = [], torch.tensor(0.0)
-        for k, crop in enumerate(crops):
-            rotation = (
-                rotation_from_euler(level, level, torch.tensor(crop.angle))
-                @ output.camera_from_model.rotation[k]
-            )
-            results.append((rotation.double().numpy(), expressions[k], crop.photo_from_crop(landmarks[k])))
-        return results
+        reading = read_faces(self.model.face_net, self.model.head_model, pictures, mirrored=False)
+        angles = np.array([crop.angle for crop in crops], np.float32)
+        rotations = rotation_in_photo(reading.camera_from_model.rotation, angles).double().numpy()
+        expressions = reading.coefficients.expression.double().numpy()
+        landmarks = [crop.photo_from_crop(seen) for crop, seen in zip(crops, reading.landmarks, strict=True)]
+        return list(zip(rotations, expressions, landmarks, strict=True))
 
 
 def _gather(fits: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None]) -> FaceTrack:
