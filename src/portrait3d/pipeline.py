@@ -255,7 +255,7 @@ def _warn_if_poor(portrait: Portrait) -> None:
             f"The face at ({x:.0f}, {y:.0f}) in {portrait.photo.name} may be fitted badly: quality "
             f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut or blurred faces, extreme poses).",
             PoorFitWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
 
 

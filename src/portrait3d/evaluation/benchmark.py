@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
+from torch import nn
 
 from portrait3d.models.parsing_net import parse_head
-from portrait3d.pipeline import Portrait3D
+from portrait3d.pipeline import NETWORKS, Portrait3D
 from portrait3d.preprocessing.alignment import crop_from_detection
 from portrait3d.preprocessing.image import Photo, decode_photo
 
@@ -71,6 +72,7 @@ def run_benchmark(photo: UInt8[np.ndarray, "H W 3"], models: Path | None = None,
         stages = tuple(
             measure(name, stage, runs) for name, stage in pipeline_stages(model, path, photo).items()
         )
+        stages += measure_networks(model, path, runs)
     return Benchmark(
         width=photo.shape[1],
         height=photo.shape[0],
@@ -85,7 +87,7 @@ def run_benchmark(photo: UInt8[np.ndarray, "H W 3"], models: Path | None = None,
 def pipeline_stages(
     model: Portrait3D, path: Path, pixels: UInt8[np.ndarray, "H W 3"]
 ) -> dict[str, Callable[[], Any]]:
-    """What is measured, by name, in the pipeline's order; the last two are what a user waits for."""
+    """What is measured, by name, in the pipeline's order; the last three are what a user waits for."""
     photo = Photo(pixels, path.name)
     detection = model.detector.detect(pixels, photo.name)[0]
     fit = model.fit_face(photo, detection)
@@ -106,6 +108,37 @@ def pipeline_stages(
         "repose, a new portrait": lambda: model.repose(replace(portrait), yaw=next(turns)),
         "repose, another pose": lambda: model.repose(portrait, yaw=next(turns)),
     }
+
+
+def measure_networks(model: Portrait3D, path: Path, runs: int) -> tuple[StageTime, ...]:
+    """Time of every network's forward pass for one crop, taken while photos are reconstructed and turned."""
+    seconds: dict[str, list[float]] = {name: [] for name in NETWORKS}
+    started: dict[str, float] = {}
+
+    def begin(name: str) -> None:
+        started[name] = time.perf_counter()
+
+    def end(name: str, crops: int) -> None:
+        seconds[name].append((time.perf_counter() - started[name]) / crops)
+
+    hooks = []
+    for name in NETWORKS:
+        net: nn.Module = getattr(model, f"{name}_net")
+        hooks.append(net.register_forward_pre_hook(lambda *_, name=name: begin(name)))
+        hooks.append(net.register_forward_hook(lambda _, inputs, __, name=name: end(name, len(inputs[0]))))
+    try:
+        for run in range(runs + 1):
+            model.repose(model.reconstruct(path), yaw=YAWS[run % len(YAWS)])
+            if run == 0:
+                for times in seconds.values():
+                    times.clear()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return tuple(
+        StageTime(f"{name} network alone, one crop", statistics.median(times), min(times), len(times))
+        for name, times in seconds.items()
+    )
 
 
 def measure(name: str, stage: Callable[[], Any], runs: int) -> StageTime:
