@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 
 from portrait3d.losses.depth import (
     color_loss,
+    depth_edge_loss,
     face_depth_loss,
     gradient_loss,
     head_smoothness_loss,
@@ -101,6 +102,22 @@ def test_supervision_weighs_by_trust_and_ignores_unknown_depth() -> None:
     torch.testing.assert_close(supervised_depth_loss(depth, truth, trust), torch.tensor([4.0 / 2.5]))
 
 
+def test_edges_compare_steps_of_depth_and_not_depth_itself() -> None:
+    truth = grid([10.0, 20.0, 30.0, float("nan")])
+    trust = grid([1.0, 1.0, 0.5, 0.0])
+    off = grid([17.0, 27.0, 37.0, 0.0])
+    assert depth_edge_loss(off, truth, trust).item() == 0.0, "a shift of everything has the same steps"
+    depth = grid([10.0, 22.0, 30.0, 5.0])
+    # 1 px apart: steps of 12 and 8 instead of 10 and 10, weights 1 and 0.5; 2 px apart: 20 as it should be.
+    torch.testing.assert_close(depth_edge_loss(depth, truth, trust), torch.tensor([3.0 / 1.5]))
+
+
+def test_edges_add_up_both_axes() -> None:
+    depth = grid([0.0, 0.0], [0.0, 4.0])
+    trust = torch.ones(1, 1, 2, 2)
+    torch.testing.assert_close(depth_edge_loss(depth, torch.zeros_like(depth), trust), torch.tensor([4.0]))
+
+
 def test_every_loss_returns_one_value_per_sample() -> None:
     depth = torch.rand(3, 1, 4, 4)
     assert layer_order_loss(depth, depth, everywhere(depth)).shape == (3,)
@@ -121,3 +138,4 @@ def test_gradients_match_finite_differences() -> None:
     assert gradcheck(lambda value: face_depth_loss(value, other, region), (depth,))
     assert gradcheck(lambda value: layer_order_loss(value, other, region), (depth,))
     assert gradcheck(lambda value: supervised_depth_loss(value, other, region.double()), (depth,))
+    assert gradcheck(lambda value: depth_edge_loss(value, other, region.double()), (depth,))

@@ -1,5 +1,7 @@
 """The depth network and what it is given."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.backbones import ResNet18
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import DepthNet, head_region, predict_depth, uncovered_face
-from portrait3d.models.face_depth import render_face_depth
+from portrait3d.models.face_depth import FaceDepth, render_average_head, render_face_depth
 from portrait3d.models.head_model import HeadModel
 
 
@@ -71,13 +73,58 @@ def test_the_head_is_face_hair_ears_mouth_and_headwear() -> None:
     assert uncovered_face(labels)[0, 0, 0].tolist() == [False, True, False, False, False, True, *[False] * 3]
 
 
-def test_hidden_face_depth_does_not_reach_the_network(net: DepthNet) -> None:
+def face_depth(mask: torch.Tensor) -> FaceDepth:
+    depth = torch.where(mask, torch.full(mask.shape, 950.0), torch.inf)
+    return FaceDepth(depth, mask, torch.tensor([1000.0]), torch.full(mask.shape, 980.0))
+
+
+@pytest.mark.parametrize("told", [{}, {"head_depth": True, "parsing": True}])
+def test_hidden_face_depth_does_not_reach_the_network(told: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    net = DepthNet(0.125, **told).eval()
     labels = torch.full((1, 64, 64), 2, dtype=torch.uint8)
-    image, center = torch.rand(1, 3, 64, 64), torch.tensor([1000.0])
-    covered = predict_depth(net, image, torch.full((1, 64, 64), 950.0), labels, center, camera())
-    without = predict_depth(net, image, torch.full((1, 64, 64), torch.inf), labels, center, camera())
+    image, everywhere = torch.rand(1, 3, 64, 64), torch.ones(1, 64, 64, dtype=torch.bool)
+    covered = predict_depth(net, image, face_depth(everywhere), labels, camera())
+    without = predict_depth(net, image, face_depth(~everywhere), labels, camera())
     torch.testing.assert_close(covered.depth, without.depth)
     assert covered.valid.all()
+
+
+def test_the_first_guess_is_the_bare_face_and_the_average_head() -> None:
+    net = DepthNet(0.125, head_depth=True, parsing=True).eval()
+    for parameter in net.head[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    labels = torch.full((1, 64, 64), 2, dtype=torch.uint8)
+    labels[:, 32:] = 1
+    everywhere = torch.ones(1, 64, 64, dtype=torch.bool)
+    depth = predict_depth(net, torch.rand(1, 3, 64, 64), face_depth(everywhere), labels, camera()).depth
+    assert (depth[:, :32] == 980).all()
+    assert (depth[:, 32:] == 950).all()
+
+
+@pytest.mark.parametrize(("clue", "name"), [("head_depth", "average head"), ("parsing", "parsing labels")])
+def test_a_network_that_lacks_a_clue_says_which(clue: str, name: str) -> None:
+    net = DepthNet(0.125, **{clue: True})
+    region = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    with pytest.raises(ValueError, match=name):
+        net(torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64), region, torch.tensor([1000.0]))
+
+
+def test_the_average_head_is_near_the_face_and_goes_on_beyond_its_outline() -> None:
+    model, neutral = HeadModel.load(), FaceCoefficients.neutral()
+    face = render_face_depth(model, neutral, pose(0.3), camera(256))
+    assert face.head.isfinite().all()
+    assert (face.head - face.depth)[face.mask].abs().median() < 3.0
+    row, column = (face.head[0] == face.head[0].amin()).nonzero()[0].tolist()
+    assert face.mask[0, row, column], "the nose is nearest"
+    beside = face.head[0, 80, [0, -1]] - face.center
+    assert (beside.abs() < 90).all()
+
+
+def test_without_a_head_in_the_picture_its_centre_is_the_guess() -> None:
+    away = Pose(torch.eye(3)[None], torch.tensor([[9000.0, 0.0, 1000.0]]))
+    depth = render_average_head(HeadModel.load(), away, camera(32))
+    torch.testing.assert_close(depth, torch.full((1, 32, 32), 1000.0 + HEAD_CENTRE[2]))
 
 
 def test_face_depth_is_nearest_at_the_nose_and_ends_at_the_ears() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,6 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from portrait3d.data.depth_views import DepthViews
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pose import Pose
+from portrait3d.models.face_depth import render_average_head
+from portrait3d.models.head_model import HeadModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +89,28 @@ def pair_tensors(views: DepthViews, pair: Sequence[int] | np.ndarray) -> dict[st
 
     trust = np.where(np.isfinite(views.depth[rows]), views.trust[rows], 0).astype(np.float32) / 255
     size = views.image.shape[1]
+    pose = Pose(torch.from_numpy(views.rotation[rows]), torch.from_numpy(views.translation[rows]))
+    focal = torch.from_numpy(views.focal[rows].astype(np.float32))
+    camera = Camera(focal, torch.full((len(rows), 2), size / 2), size, size)
     return {
         "image": torch.from_numpy(views.image[rows]).permute(0, 3, 1, 2).float() / 255,
         "labels": torch.from_numpy(views.labels[rows])[:, None],
         "region": torch.from_numpy(views.region[rows])[:, None],
         "face_depth": absolute(views.face_depth[rows]),
+        "head_depth": render_average_head(_head_model(), pose, camera)[:, None],
         "depth": absolute(views.depth[rows]),
         "trust": torch.from_numpy(trust)[:, None],
-        "rotation": torch.from_numpy(views.rotation[rows]),
-        "translation": torch.from_numpy(views.translation[rows]),
+        "rotation": pose.rotation,
+        "translation": pose.translation,
         "center": torch.from_numpy(center),
-        "focal": torch.from_numpy(views.focal[rows].astype(np.float32)),
-        "principal": torch.full((len(rows), 2), size / 2),
+        "focal": focal,
+        "principal": camera.principal,
     }
+
+
+@lru_cache(maxsize=1)
+def _head_model() -> HeadModel:
+    return HeadModel.load()
 
 
 def augment(
@@ -104,7 +118,7 @@ def augment(
 ) -> dict[str, Tensor]:
     """Mirror, cut and recolour both views of a pair; poses and principal points follow."""
     sample = dict(sample)
-    maps = ("image", "labels", "region", "face_depth", "depth", "trust")
+    maps = ("image", "labels", "region", "face_depth", "head_depth", "depth", "trust")
     if generator.random() < config.mirror:
         flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
         for name in maps:

@@ -85,7 +85,8 @@ class DepthViews:
         for part in parts:
             part["pairs"] = part["pairs"] + start
             start += len(part["names"])
-        return cls(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        names = list(parts[0])
+        return cls(**{name: np.concatenate([part.pop(name) for part in parts]) for name in names})
 
 
 def load_sources(folder: Path) -> dict[str, DepthViews]:

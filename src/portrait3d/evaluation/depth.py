@@ -54,7 +54,8 @@ def network_predictor(net: nn.Module) -> Predictor:
 
     def predict(views: Mapping[str, Tensor]) -> Tensor:
         given = torch.where(bare_face(views), views["face_depth"], torch.zeros_like(views["face_depth"]))
-        return net(views["image"], given, views["region"], views["center"])
+        clues = views["labels"], views["head_depth"]
+        return net(views["image"], given, views["region"], views["center"], *clues)
 
     return predict
 

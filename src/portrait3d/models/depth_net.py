@@ -7,11 +7,14 @@ from torch import Tensor, nn
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.models.backbones import ResNet18
+from portrait3d.models.face_depth import FaceDepth
 
 HEAD_LABELS = (1, 2, 3, 4, 5, 8)
 """Parsing classes whose depth is wanted: face, hair, ears, inner mouth and headwear (S in the paper)."""
 FACE_LABELS = (1, 5)
 """Parsing classes under which the face itself is seen: skin and inner mouth."""
+PARTS = ((1, 5), (2,), (3, 4), (6,), (7,), (8,))
+"""Parsing classes that share a mask: face, hair, ears, neck, body and headwear."""
 UNIT = 100.0
 """Millimetres per unit of the network's depth input and output."""
 
@@ -19,17 +22,36 @@ UNIT = 100.0
 class DepthNet(nn.Module):
     """ResNet-18 with transposed convolutions up to full size and skips at 64, 32 and 16 px (section 3.3).
 
-    Besides the paper's skips, the input itself is joined before the last convolution, so that the face's
-    depth need not pass through a grid of 64 px.
+    Besides the paper's skips, the input itself is joined before the last convolution, so that what is given
+    need not pass through a grid of 64 px. With `head_depth` the network adds to a first guess: the face where
+    it is seen, the average head elsewhere.
 
     Args:
         width: Factor on all channel counts: 1 is the paper's size, 0.5 trains 2.5 times as fast.
+        face_depth: Whether the face's depth is given, as in the paper.
+        head_depth: Whether the average head's depth is given.
+        parsing: Whether a mask of every part is given, not of the whole head alone.
     """
 
-    def __init__(self, width: float = 0.5) -> None:
+    def __init__(
+        self,
+        width: float = 0.5,
+        *,
+        face_depth: bool = True,
+        head_depth: bool = False,
+        parsing: bool = False,
+    ) -> None:
         super().__init__()
-        self.settings = {"width": width}
-        self.encoder = ResNet18(5, width)
+        self.settings = {
+            "width": width,
+            "face_depth": face_depth,
+            "head_depth": head_depth,
+            "parsing": parsing,
+        }
+        self.face_depth, self.head_depth, self.parsing = face_depth, head_depth, parsing
+        self.channels = 4 + face_depth + head_depth + (len(PARTS) if parsing else 0)
+        """Channels of the input: colours, the region's mask and what else is given."""
+        self.encoder = ResNet18(self.channels, width)
         fine, mid, coarse, deepest = self.encoder.channels
         self.up = nn.ModuleList(
             [
@@ -42,7 +64,9 @@ class DepthNet(nn.Module):
         )
         narrow = fine // 4
         self.head = nn.Sequential(
-            nn.Conv2d(narrow + 5, narrow, 3, padding=1), nn.ReLU(), nn.Conv2d(narrow, 1, 3, padding=1)
+            nn.Conv2d(narrow + self.channels, narrow, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(narrow, 1, 3, padding=1),
         )
 
     def forward(
@@ -51,6 +75,8 @@ class DepthNet(nn.Module):
         face_depth: Float[Tensor, "B 1 H W"],
         region: Bool[Tensor, "B 1 H W"],
         center_depth: Float[Tensor, " B"],
+        labels: UInt8[Tensor, "B 1 H W"] | None = None,
+        head_depth: Float[Tensor, "B 1 H W"] | None = None,
     ) -> Float[Tensor, "B 1 H W"]:
         """Depth in mm in the head crop's camera; meaningful within `region`.
 
@@ -59,14 +85,31 @@ class DepthNet(nn.Module):
             face_depth: Depth of the rendered face in mm where the face is seen, 0 elsewhere.
             region: The head as parsed; its depth is predicted.
             center_depth: Depth of the head's centre, mm.
+            labels: The nine parsing classes, for a network that is given them.
+            head_depth: What `render_average_head` draws, mm, for a network that is given it.
         """
         center = center_depth[:, None, None, None]
-        relative = torch.where(face_depth > 0, (face_depth - center) / UNIT, torch.zeros_like(face_depth))
-        given = torch.cat([image - 0.5, relative, region.to(image.dtype)], dim=1)
-        quarter, eighth, sixteenth, x = self.encoder(given)
+        face_seen = face_depth > 0
+        relative = torch.where(face_seen, (face_depth - center) / UNIT, torch.zeros_like(face_depth))
+        given, base = [image - 0.5], center
+        if self.face_depth:
+            given.append(relative)
+        given.append(region.to(image.dtype))
+        if self.head_depth:
+            if head_depth is None:
+                raise ValueError("This depth network wants the average head's depth, and got none.")
+            given.append((head_depth - center) / UNIT)
+            base = torch.where(face_seen, face_depth, head_depth) if self.face_depth else head_depth
+        if self.parsing:
+            if labels is None:
+                raise ValueError("This depth network wants the parsing labels, and got none.")
+            masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
+            given += [mask.to(image.dtype) for mask in masks]
+        x = told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
+        quarter, eighth, sixteenth, x = self.encoder(x)
         for up, skip in zip(self.up, (sixteenth, eighth, quarter, None, None), strict=True):
             x = up(x) if skip is None else torch.cat([up(x), skip], dim=1)
-        return center + UNIT * self.head(torch.cat([x, given], dim=1))
+        return base + UNIT * self.head(torch.cat([x, told], dim=1))
 
 
 def _up(given: int, wanted: int) -> nn.Sequential:
@@ -90,9 +133,8 @@ def uncovered_face(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
 def predict_depth(
     net: DepthNet,
     head_rgb: Float[Tensor, "B 3 H W"],
-    face_depth: Float[Tensor, "B H W"],
+    face: FaceDepth,
     parsing_labels: UInt8[Tensor, "B H W"],
-    center_depth: Float[Tensor, " B"],
     camera: Camera,
 ) -> DepthMap:
     """Depth of the parsed head in the head crop's camera.
@@ -100,13 +142,12 @@ def predict_depth(
     Args:
         net: The depth network.
         head_rgb: The head crop, RGB in [0, 1].
-        face_depth: What `render_face_depth` draws; inf or 0 where there is no face.
+        face: What `render_face_depth` draws.
         parsing_labels: The nine parsing classes.
-        center_depth: Depth of the head's centre, mm.
         camera: The head crop's camera.
     """
     region = head_region(parsing_labels)
-    seen = uncovered_face(parsing_labels) & face_depth[:, None].isfinite()
-    given = torch.where(seen, face_depth[:, None], torch.zeros_like(face_depth[:, None]))
-    depth = net(head_rgb, given, region, center_depth)
+    seen = uncovered_face(parsing_labels) & face.mask[:, None]
+    given = torch.where(seen, face.depth[:, None], torch.zeros_like(face.depth[:, None]))
+    depth = net(head_rgb, given, region, face.center, parsing_labels[:, None], face.head[:, None])
     return DepthMap(depth[:, 0], region[:, 0], camera)

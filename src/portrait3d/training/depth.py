@@ -1,7 +1,7 @@
 """Stage 2, the depth network: `portrait3d train depth --data DIR --minutes M --out runs/depth`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,26 +23,42 @@ from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 HAIR_LABELS = (2, 8)
 """Parsing classes that may lie in front of the face: hair and headwear."""
+UNTRUSTED = 0.5
+"""Where depth is trusted less than this, smoothness (Eq. 6 and 8) takes part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DepthWeights:
+class DepthLossWeights:
     """Weights of the losses; depths are in mm, colours in [0, 1]."""
 
     supervised: float = 1.5
-    """Known depth, times its trust."""
-    face: float = 1.0
+    """Known depth of everything but the bare face, times its trust."""
+    edges: float = 0.5
+    """Steps of known depth."""
+    face: float = 0.3
     """Eq. 7."""
-    order: float = 1.0
+    layer_order: float = 0.5
     """Eq. 9."""
     rest_smoothness: float = 0.3
-    """Eq. 6."""
+    """Eq. 6, where depth is not known."""
     head_smoothness: float = 0.3
-    """Eq. 8."""
+    """Eq. 8, where depth is not known."""
     color: float = 15.0
     """Eq. 4, both directions."""
     gradient: float = 15.0
     """Eq. 5, both directions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceShares:
+    """A number for every source of pairs."""
+
+    portraits: float
+    """Real portraits with inflated hair, and the same head from a made-up second view."""
+    clips: float
+    """Frames of videos, whose depth nobody knows."""
+    synthetic: float
+    """Drawn heads with exact depth."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,22 +74,37 @@ class DepthTrainingConfig:
     """Use research-only photos too, which makes the weights non-commercial research only."""
     width: float = 0.5
     """Factor on the network's channel counts; 1 is the paper's size."""
+    face_depth: bool = True
+    """Give the network the face's depth (d^f in the paper)."""
+    head_depth: bool = True
+    """Give it the average head's depth too, to which it adds."""
+    parsing: bool = True
+    """Give it a mask of every part, not of the whole head alone."""
     batch: int = 4
     """Pairs in a batch."""
     rate: float = 8e-4
     weight_decay: float = 0.01
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {"portraits": 0.45, "clips": 0.15, "synthetic": 0.4}
+    shares: SourceShares = field(
+        default_factory=lambda: SourceShares(portraits=0.25, clips=0.2, synthetic=0.55)
     )
     """How often pairs of each source are drawn; a source that is missing is left out."""
-    photometric: Mapping[str, float] = field(
-        default_factory=lambda: {"portraits": 0.25, "clips": 1.0, "synthetic": 0.25}
+    photometric: SourceShares = field(
+        default_factory=lambda: SourceShares(portraits=0.0, clips=1.0, synthetic=0.0)
     )
     """Share of the pairs whose pictures are compared; where depth is known, comparing them adds little."""
-    weights: DepthWeights = field(default_factory=DepthWeights)
+    loss: DepthLossWeights = field(default_factory=DepthLossWeights)
     hidden_behind: float = 12.0
     """A moved point this far (mm) behind the other view's own surface is hidden there and does not pull."""
     augmentation: DepthAugmentation = field(default_factory=DepthAugmentation)
+
+    def network(self) -> DepthNet:
+        """The network with random weights."""
+        return DepthNet(
+            self.width,
+            face_depth=self.face_depth,
+            head_depth=self.head_depth,
+            parsing=self.parsing,
+        )
 
 
 def train_depth(config: DepthTrainingConfig) -> nn.Module:
@@ -83,7 +114,7 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     if prepared is None:
         prepared = config.loop.out.parent / "prepared"
         prepare_depth_views(config.data, prepared, research=config.research, seed=config.loop.seed)
-    net = DepthNet(config.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    net = config.network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     validation = load_sources(prepared / "val")
     loop = TrainingLoop(
         config.loop,
@@ -95,8 +126,8 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     )
     samples = DepthPairs(
         load_sources(prepared / "train"),
-        config.shares,
-        config.photometric,
+        asdict(config.shares),
+        asdict(config.photometric),
         config.augmentation,
         config.loop.seed,
     )
@@ -118,14 +149,16 @@ def depth_losses(
     bare = uncovered_face(labels[:, 0]) & rendered & region
     covering = torch.isin(labels, labels.new_tensor(HAIR_LABELS)) & rendered & region
     given = torch.where(bare, face_depth, torch.zeros_like(face_depth))
-    image = views["image"].contiguous(memory_format=torch.channels_last)
-    depth = net(image, given, region, views["center"]).float()
+    depth = net(views["image"], given, region, views["center"], labels, views["head_depth"]).float()
+    trust = views["trust"] * region
+    unknown = region & (trust < UNTRUSTED)
     terms = {
-        "supervised": losses.supervised_depth_loss(depth, views["depth"], views["trust"] * region),
+        "supervised": losses.supervised_depth_loss(depth, views["depth"], trust * ~bare),
+        "edges": losses.depth_edge_loss(depth, views["depth"], trust),
         "face": losses.face_depth_loss(depth, face_depth, bare),
-        "order": losses.layer_order_loss(depth, face_depth, covering),
-        "rest_smoothness": losses.rest_smoothness_loss(depth, region & ~bare),
-        "head_smoothness": losses.head_smoothness_loss(depth, region),
+        "layer_order": losses.layer_order_loss(depth, face_depth, covering),
+        "rest_smoothness": losses.rest_smoothness_loss(depth, unknown & ~bare),
+        "head_smoothness": losses.head_smoothness_loss(depth, unknown),
     }
     compared = batch["photometric"]
     if compared.any():
@@ -133,7 +166,7 @@ def depth_losses(
         predicted = depth.unflatten(0, (-1, 2))[compared]
         terms |= photometric_losses(predicted, pairs, config.hidden_behind)
     means = {name: value.mean() for name, value in terms.items()}
-    total = sum(getattr(config.weights, name) * value for name, value in means.items())
+    total = sum(getattr(config.loss, name) * value for name, value in means.items())
     return {"total": torch.as_tensor(total), **means}
 
 

@@ -13,12 +13,14 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.pretrained import load_state, save_network
 from portrait3d.models.refinement_net import RefinementNet
 
+DEPTH_NET = ("width", "face_depth", "head_depth", "parsing")
+"""Settings of a depth training that are arguments of its network."""
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "face": lambda settings: FaceNet(
         settings["working_size"], encoder=settings.get("encoder", "efficientnet-lite0")
     ),
     "parsing": lambda settings: ParsingNet(settings["width"]),
-    "depth": lambda settings: DepthNet(settings["width"]),
+    "depth": lambda settings: DepthNet(**{name: settings[name] for name in DEPTH_NET if name in settings}),
     "refinement": lambda settings: RefinementNet(settings["preset"]),
 }
 """The network of each stage, from the settings of its training."""

@@ -119,7 +119,7 @@ class SyntheticHeads:
         albedo = self.head.albedo(coefficients)[0].clamp(0.02, 0.98).double().numpy()
         if "hang" in hair.values and hair.get("side") > COVERS_EARS:
             vertices = press_ears(self.head, vertices, 0.4 * hair.get("side"))
-        sheets = grow(hair, scalp, vertices, torso, (1.0, 0.55))
+        sheets = grow(hair, scalp, vertices, torso, (1.0, 0.55, 0.15))
         beard = grow_beard(self.head, vertices, hair)
         solid = build_solid(self.head, vertices, albedo, torso, Clothes.draw(rng))
         yaw = float(Pose(rotation, torch.zeros(3)).euler()[0])

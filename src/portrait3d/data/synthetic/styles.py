@@ -103,6 +103,9 @@ STYLES_TRAIN: dict[str, HairStyle] = {
     "low_bun": HairStyle(
         top=(5, 10), side=(4, 8), back=(4, 8), part=(0, 20), bun=(26, 38), bun_polar=(75, 100)
     ),
+    "high_bun": HairStyle(
+        top=(5, 10), side=(4, 8), back=(4, 8), front=(5, 12), bun=(24, 40), bun_polar=(24, 50)
+    ),
     "afro": HairStyle(
         top=(35, 70),
         side=(30, 60),
