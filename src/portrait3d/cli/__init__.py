@@ -11,8 +11,10 @@ from portrait3d import __version__
 from portrait3d.cli.app import open_page
 from portrait3d.cli.benchmark import benchmark
 from portrait3d.cli.console import ReportingGroup
+from portrait3d.cli.depth import depth
 from portrait3d.cli.evaluation import evaluate
 from portrait3d.cli.heads import heads
+from portrait3d.cli.parsing import parsing
 from portrait3d.cli.portraits import demo, reconstruct, repose
 from portrait3d.cli.training import train
 from portrait3d.cli.video import animate, turntable
@@ -31,7 +33,9 @@ app.command()(repose)
 app.command()(turntable)
 app.command()(animate)
 app.add_typer(train, name="train")
+evaluate.command()(depth)
 evaluate.command()(heads)
+evaluate.command()(parsing)
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)
 app.command("app")(open_page)

@@ -1,4 +1,4 @@
-"""`evaluate face|parsing|depth|refinement|portraits`: numbers and pictures on labelled photos."""
+"""`evaluate face|parsing|refinement|portraits`: numbers and pictures on labelled photos."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -93,57 +93,6 @@ def face(
             sheet=sheet,
         )
     show_tables(FACE_TABLES, asdict(report), json=json)
-
-
-@evaluate.command()
-def parsing(
-    data: Data,
-    models: Models = None,
-    limit: Limit = None,
-    research: Research = True,
-    sheet: Annotated[Path | None, typer.Option(help="Write the worst photos with both labels here.")] = None,
-    json: Json = False,
-) -> None:
-    """Overlap of the classes with the labels (IoU), in the photos' own pixels."""
-    require_directory(data)
-    from portrait3d.evaluation.parsing import evaluate_parsing
-    from portrait3d.models.parsing_net import ParsingNet
-    from portrait3d.models.pretrained import load_network
-
-    net = load_network(ParsingNet, weights(models, "parsing"))
-    with working("Parsing", quiet=json):
-        scores = evaluate_parsing(net, data, limit=limit, research=research, sheet=sheet)
-    rows = [{"folder": score.folder, "photos": score.photos, **score.iou} for score in scores]
-    show("Parsing, IoU to the labels", rows, json=json)
-
-
-@evaluate.command()
-def depth(
-    data: Data,
-    models: Models = None,
-    prepared: Annotated[
-        Path,
-        typer.Option(help="Views that training prepared; made here if there are none, which takes long."),
-    ] = Path("runs/prepared"),
-    limit: Annotated[int, typer.Option(min=1, help="Pairs of views of each source.")] = 60,
-    research: Research = True,
-    json: Json = False,
-) -> None:
-    """Distance to known depth (mm) and how well one view explains another, beside two baselines."""
-    require_directory(data)
-    from portrait3d.data.depth_preparation import prepare_depth_views
-    from portrait3d.data.depth_views import load_sources
-    from portrait3d.evaluation.depth import evaluate_depth
-    from portrait3d.models.depth_net import DepthNet
-    from portrait3d.models.pretrained import load_network
-
-    net = load_network(DepthNet, weights(models, "depth"))
-    if not (prepared / "val").is_dir():
-        with working("Preparing views", quiet=json):
-            prepare_depth_views(data, prepared, research=research)
-    with working("Comparing depths", quiet=json):
-        scores = list(evaluate_depth(net, load_sources(prepared / "val"), limit))
-    show("Depth: pixel, surface and face in mm, colour 0 to 255", map(asdict, scores), json=json)
 
 
 @evaluate.command()

@@ -17,6 +17,7 @@ from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_view
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.photos import ClipPair, LabelledPhoto
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
+from portrait3d.geometry.pose import Pose
 from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.mesh_points import IDENTITIES, OUTLINE, MeshPoints
 from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
@@ -51,6 +52,12 @@ def head_crop_of(fits: FaceFits, row: int) -> Crop:
     """The head crop around a fitted face."""
     x, y = fits.centre[row].tolist()
     return Crop((x, y), float(fits.side[row]), float(fits.angle[row]), FACE_SIZE).head_crop()
+
+
+def rows_of(fits: FaceFits) -> dict[tuple[str, str], int]:
+    """The row of every photo, by folder and name."""
+    names = zip(fits.folders, fits.names, strict=True)
+    return {(str(folder), str(name)): k for k, (folder, name) in enumerate(names)}
 
 
 def cut_photo(
@@ -145,10 +152,7 @@ def prepare_portraits(
 
     Existing files are kept, so an interrupted run goes on where it stopped.
     """
-    rows = {
-        (str(folder), str(name)): k
-        for k, (folder, name) in enumerate(zip(fits.folders, fits.names, strict=True))
-    }
+    rows = rows_of(fits)
     for start in range(0, len(photos), shard):
         path = folder / f"portraits-{start:05d}.npz"
         if not path.is_file():
@@ -182,10 +186,6 @@ def prepare_clips(
     person came nearer.
     """
     pairs = [pair for pair in pairs if abs(math.log(pair.scale)) < math.log(largest_zoom)]
-    rows = {
-        (str(folder), str(name)): k
-        for k, (folder, name) in enumerate(zip(fits.folders, fits.names, strict=True))
-    }
     clips: dict[str, dict[str, LabelledPhoto]] = {}
     for pair in pairs:
         for photo in (pair.first, pair.second):
@@ -193,8 +193,7 @@ def prepare_clips(
     names, views = [], []
     for frames in clips.values():
         photos = list(frames.values())
-        index = np.array([rows[photo.folder, photo.name] for photo in photos])
-        for photo, view in zip(photos, _clip_views(photos, fits, index, points, skin), strict=True):
+        for photo, view in zip(photos, clip_views(photos, fits, points, skin), strict=True):
             names.append(photo.name)
             views.append(view)
     place = {name: k for k, name in enumerate(names)}
@@ -202,8 +201,15 @@ def prepare_clips(
     DepthViews.collect(names, views, listed).save(path)
 
 
-def _clip_views(photos, fits: FaceFits, index, points: MeshPoints, skin: SkinModel) -> Iterator[HeadView]:
-    """The frames of one clip in the mean crop, their poses fitted anew with the clip's mean identity."""
+def clip_poses(
+    photos: Sequence[LabelledPhoto], fits: FaceFits, points: MeshPoints
+) -> tuple[Crop, Float[np.ndarray, "N 144"], Pose]:
+    """The mean face crop of frames of one clip, shapes with the clip's mean identity, and poses in that crop.
+
+    The poses are fitted anew.
+    """
+    rows = rows_of(fits)
+    index = np.array([rows[photo.folder, photo.name] for photo in photos])
     x, y = fits.centre[index].mean(axis=0).tolist()
     crop = Crop((x, y), float(fits.side[index].mean()), float(fits.angle[index].mean()), FACE_SIZE)
     pixels = [crop.crop_from_photo(torch.from_numpy(photo.points[:, :2].copy())) for photo in photos]
@@ -220,6 +226,14 @@ def _clip_views(photos, fits: FaceFits, index, points: MeshPoints, skin: SkinMod
         slide=torch.from_numpy(fits.slide),
         shape=torch.from_numpy(shape),
     )
+    return crop, shape, pose
+
+
+def clip_views(
+    photos: Sequence[LabelledPhoto], fits: FaceFits, points: MeshPoints, skin: SkinModel
+) -> Iterator[HeadView]:
+    """The frames of one clip in one camera and with one identity, without known depth."""
+    crop, shape, pose = clip_poses(photos, fits, points)
     wide = crop.head_crop()
     for k, photo in enumerate(photos):
         image, labels, inside = cut_photo(photo, wide)

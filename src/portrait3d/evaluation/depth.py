@@ -1,17 +1,14 @@
-"""How far predicted depth lies from known depth, and how well one frame of a clip explains another.
+"""The depth network's errors on prepared validation views, as training watches them.
 
-Everything is measured in the frame of the face: nothing is aligned, because aligning whole heads hides almost
-every error of hair and ears.
+The face is given, so nothing is aligned. `portrait3d evaluate depth` measures more, and on other heads.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from portrait3d.data.depth_samples import pair_tensors
@@ -20,7 +17,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
-from portrait3d.models.depth_net import DepthNet, uncovered_face
+from portrait3d.models.depth_net import uncovered_face
 from portrait3d.rendering.warping import warp
 
 Predictor = Callable[[Mapping[str, Tensor]], Float[Tensor, "B 1 H W"]]
@@ -31,16 +28,11 @@ COLOR_CAP = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class DepthScores:
-    """Errors of one way to predict depth on one set of views."""
+class ViewScores:
+    """Mean errors on one set of views."""
 
-    source: str
-    method: str
-    views: int
     pixel: float
     """Mean distance in depth over the head without its bare face, mm; NaN without truth."""
-    surface: float
-    """Mean distance of the same pixels' points to the true surface, mm; NaN without truth."""
     face: float
     """Mean distance in depth over the bare face, mm."""
     color: float
@@ -60,67 +52,32 @@ def network_predictor(net: nn.Module) -> Predictor:
     return predict
 
 
-def constant_predictor(views: Mapping[str, Tensor]) -> Float[Tensor, "B 1 H W"]:
-    """Baseline: the face where it is seen, its mean depth everywhere else."""
-    bare = bare_face(views)
-    total = torch.where(bare, views["face_depth"], 0.0).flatten(1).sum(1)
-    mean = total / bare.flatten(1).sum(1).clamp_min(1)
-    return torch.where(bare, views["face_depth"], mean[:, None, None, None])
-
-
-def nearest_face_predictor(views: Mapping[str, Tensor]) -> Float[Tensor, "B 1 H W"]:
-    """Baseline: the depth of the nearest pixel of the face, as Zhu et al. (2016) continue it."""
-    result = views["face_depth"].clone()
-    for k, bare in enumerate(bare_face(views)[:, 0].numpy()):
-        if bare.any():
-            row, column = ndimage.distance_transform_edt(~bare, return_distances=False, return_indices=True)
-            result[k, 0] = views["face_depth"][k, 0][torch.from_numpy(row), torch.from_numpy(column)]
-    return result
-
-
 def bare_face(views: Mapping[str, Tensor]) -> Bool[Tensor, "B 1 H W"]:
     """Where the face is rendered and nothing covers it."""
     return uncovered_face(views["labels"][:, 0]) & (views["face_depth"] > 0) & views["region"]
 
 
 @torch.no_grad()
-def measure(
-    predict: Predictor, source: str, method: str, views: DepthViews, limit: int = 60, surface: bool = True
-) -> DepthScores:
+def measure(predict: Predictor, views: DepthViews, limit: int = 60) -> ViewScores:
     """Score a predictor on up to `limit` pairs spread over the views."""
-    errors: dict[str, list[float]] = {"pixel": [], "surface": [], "face": [], "color": [], "coverage": []}
-    count = 0
+    errors: dict[str, list[float]] = {"pixel": [], "face": [], "color": [], "coverage": []}
     for pair in views.pairs[np.unique(np.linspace(0, len(views.pairs) - 1, limit).astype(int))]:
         batch = pair_tensors(views, pair)
         depth = predict(batch)
         bare = bare_face(batch)
         rest = batch["region"] & ~bare
         for k in range(2):
-            count += 1
             trust = batch["trust"][k] * rest[k]
             if trust.sum() > 0:
                 gap = (depth[k] - batch["depth"][k]).abs()
                 errors["pixel"].append(float((trust * gap).sum() / trust.sum()))
-                if surface:
-                    errors["surface"].append(surface_distance(depth, batch, rest, k))
             if bare[k].any():
                 gap = (depth[k] - batch["face_depth"][k]).abs()
                 errors["face"].append(float(gap[bare[k]].mean()))
         for name, value in photometric_error(depth, batch, rest).items():
             errors[name].append(value)
     means = {name: float(np.mean(values)) if values else float("nan") for name, values in errors.items()}
-    return DepthScores(source=source, method=method, views=count, **means)
-
-
-def surface_distance(depth: Tensor, batch: Mapping[str, Tensor], rest: Tensor, k: int) -> float:
-    """Mean distance (mm) of the predicted points of the rest to all points of the true surface."""
-    camera = _camera(batch, k, depth.shape[-1])
-    known = batch["trust"][k, 0] > 0
-    found = DepthMap(depth[k, 0], rest[k, 0] & known, camera)
-    truth = DepthMap(batch["depth"][k, 0], known, camera)
-    tree = cKDTree(truth.points()[truth.valid].numpy())
-    distance, _ = tree.query(found.points()[found.valid].numpy()[::4])
-    return float(distance.mean())
+    return ViewScores(**means)
 
 
 def photometric_error(
@@ -155,7 +112,7 @@ def score_depth(net: nn.Module, sources: Mapping[str, DepthViews], limit: int = 
     result: dict[str, float] = {}
     rest = []
     for name, views in sources.items():
-        scores = measure(network_predictor(net), name, "network", views, limit, surface=False)
+        scores = measure(network_predictor(net), views, limit)
         if not np.isnan(scores.pixel):
             result[f"{name}_rest_mm"] = scores.pixel
             rest.append(scores.pixel)
@@ -163,20 +120,6 @@ def score_depth(net: nn.Module, sources: Mapping[str, DepthViews], limit: int = 
             result[f"{name}_color"] = scores.color
         result[f"{name}_face_mm"] = scores.face
     return {"score": -float(np.mean(rest)) if rest else 0.0, **result}
-
-
-def evaluate_depth(
-    net: DepthNet, sources: Mapping[str, DepthViews], limit: int = 60
-) -> Iterator[DepthScores]:
-    """The network and both baselines on every set of validation views."""
-    methods: dict[str, Predictor] = {
-        "network": network_predictor(net),
-        "constant face depth": constant_predictor,
-        "nearest face depth": nearest_face_predictor,
-    }
-    for name, views in sources.items():
-        for method, predict in methods.items():
-            yield measure(predict, name, method, views, limit)
 
 
 def _camera(batch: Mapping[str, Tensor], k: int, size: int) -> Camera:

@@ -1,0 +1,127 @@
+"""Photos whose depth was measured: what the whole line from photo to head makes of them."""
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import cKDTree
+
+from portrait3d.data.model_views import HeadInCrop, render_depth
+from portrait3d.data.turning import HeadView
+from portrait3d.errors import NoFaceError, PoorFitWarning
+from portrait3d.evaluation.depth_errors import HeadTruth
+from portrait3d.evaluation.depth_methods import SeenHead
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.pose import Pose, rotation_from_euler
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import HEAD_LABELS
+from portrait3d.models.face_depth import render_face_depth
+from portrait3d.models.head_model import HeadModel
+from portrait3d.pipeline import Portrait3D
+from portrait3d.portrait import Portrait
+from portrait3d.preprocessing.alignment import Crop
+
+
+def reconstruct(model: Portrait3D, picture: UInt8[np.ndarray, "H W 3"]) -> Portrait | None:
+    """The portrait of the largest face, None if there is none; poor fits count like any other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorFitWarning)
+        try:
+            return model.reconstruct(picture)
+        except NoFaceError:
+            return None
+
+
+def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
+    """What the pipeline knew of a photo before it asked for depth."""
+    crop, pixels = portrait.head_crop, portrait.photo.pixels
+    labels = portrait.head_parsing.head_labels
+    inside = crop.extract_labels(np.ones(pixels.shape[:2], np.uint8)) > 0
+    coefficients = FaceCoefficients.from_vector(portrait.coefficients.to_vector()[None])
+    pose = _upright(crop) @ portrait.camera_from_model
+    batched = Pose(pose.rotation[None], pose.translation[None])
+    camera = crop.camera()
+    with torch.no_grad():
+        face = render_face_depth(head_model, coefficients, batched, camera)
+        vertices = head_model.vertices(coefficients)[0]
+    nothing = np.full(labels.shape, np.inf)
+    view = HeadView(
+        image=(crop.extract(pixels).permute(1, 2, 0) * 255).round().byte().numpy(),
+        labels=labels,
+        region=np.isin(labels, HEAD_LABELS) & inside,
+        face_depth=face.depth[0].double().numpy(),
+        depth=nothing,
+        trust=np.zeros(labels.shape),
+        head=HeadInCrop(
+            vertices=vertices.double().numpy(),
+            rotation=pose.rotation.double().numpy(),
+            translation=pose.translation.double().numpy(),
+            focal=float(camera.focal),
+            size=crop.size,
+        ),
+    )
+    return SeenHead(view, inside)
+
+
+def stitched_depth(portrait: Portrait) -> Float[np.ndarray, "S S"]:
+    """Depth (mm) of the portrait's finished head in its head crop, inf beside it."""
+    camera = portrait.head_crop.camera()
+    vertices = torch.from_numpy(np.ascontiguousarray(portrait.head.vertices)).float()
+    screen = camera.screen(_upright(portrait.head_crop).apply(vertices))
+    return render_depth(screen.double().numpy(), np.asarray(portrait.head.faces), camera.width)[1]
+
+
+def measured_in(crop: Crop, depth: Float[np.ndarray, "H W"], camera: Camera) -> Float[np.ndarray, "S S 3"]:
+    """What the pixels of a crop show, by a photo's measured depth: mm in the photo's camera, NaN if unknown.
+
+    `depth` is that of the photo's pixels, inf where it was not measured.
+    """
+    height, width = depth.shape
+    places = crop.photo_from_crop(crop.camera().pixel_centres().double())
+    column, row = torch.floor(places).long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    z = torch.from_numpy(depth)[row.clamp(0, height - 1), column.clamp(0, width - 1)].double()
+    z = torch.where(inside & z.isfinite(), z, torch.nan)
+    taken = Camera(camera.focal.double(), camera.principal.double(), camera.height, camera.width)
+    return taken.unproject(places.flatten(0, 1), z.flatten()).unflatten(0, z.shape).numpy()
+
+
+def points_of(
+    depth: Float[np.ndarray, "S S"], known: Bool[np.ndarray, "S S"], focal: float
+) -> Float[np.ndarray, "S S 3"]:
+    """Points (mm) of the known pixels of a crop whose camera has this focal length; zeros elsewhere."""
+    size = len(depth)
+    middle = torch.full((2,), size / 2, dtype=torch.float64)
+    camera = Camera(torch.tensor(focal, dtype=torch.float64), middle, size, size)
+    finite = torch.from_numpy(np.where(known, depth, 1.0))
+    return DepthMap(finite, torch.from_numpy(known), camera).points().numpy()
+
+
+def photo_points(depth: Float[np.ndarray, "H W"], camera: Camera) -> Float[np.ndarray, "H W 3"]:
+    """Points (mm) of a photo's measured depth, NaN where that is infinite."""
+    known = torch.from_numpy(depth).isfinite()
+    finite = torch.where(known, torch.from_numpy(depth), torch.ones(()).double()).float()
+    points = DepthMap(finite, known, camera).points().double().numpy()
+    return np.where(known.numpy()[..., None], points, np.nan)
+
+
+def truth_in(
+    crop: Crop,
+    depth: Float[np.ndarray, "H W"],
+    camera: Camera,
+    face: Bool[np.ndarray, "S S"],
+    rest: Bool[np.ndarray, "S S"],
+    surface: cKDTree,
+) -> HeadTruth:
+    """The truth at a crop's pixels; `face` and `rest` say which of them belong to what."""
+    points = measured_in(crop, depth, camera)
+    known = np.isfinite(points).all(axis=-1)
+    return HeadTruth(points, face & known, rest & known, surface)
+
+
+def _upright(crop: Crop) -> Pose:
+    """From the photo's camera to that of an upright crop."""
+    level = torch.tensor(0.0)
+    return Pose(rotation_from_euler(level, level, torch.tensor(-crop.angle)), torch.zeros(3))
