@@ -58,6 +58,17 @@ def test_long_hair_hangs_beside_the_cheeks_and_below_the_chin(long_hair):
     assert columns.max() > view.landmarks[:17, 0].max() - 6
 
 
+def test_hanging_hair_is_a_volume_with_a_front_edge_beside_the_cheeks():
+    """No pixel of hair between brows and mouth shows the far side of the hair behind the head."""
+    heads = SyntheticHeads(3, {"bob": STYLES_TRAIN["bob"]})
+    for index in range(3):
+        view = heads.pair(index).first
+        brow, mouth = int(view.landmarks[17:27, 1].mean()), int(view.landmarks[48:68, 1].mean())
+        hair = view.labels[brow:mouth] == HAIR
+        behind = view.depth[brow:mouth][hair] - view.center_depth
+        assert (behind > 40).float().mean() < 0.02
+
+
 def test_the_two_poses_differ_by_5_to_15_degrees(long_hair):
     for pair in (long_hair, SyntheticHeads(0, {"bald": STYLES_TRAIN["bald"]}).pair(5)):
         relative = pair.second.camera_from_model @ pair.first.camera_from_model.inverse()

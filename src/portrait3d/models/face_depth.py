@@ -71,7 +71,7 @@ def render_average_head(
     camera = head_camera.resized(size[0] // COARSE, size[1] // COARSE)
     count = len(camera_from_model.translation)
     points = camera_from_model.apply(head_model.mean.expand(count, -1, 3))
-    fragments = rasterize(camera.screen(points), head_model.skin_faces, camera.height, camera.width)
+    fragments = rasterize(camera.screen(points), head_model.faces, camera.height, camera.width)
     center = camera_from_model.apply(points.new_tensor(HEAD_CENTRE).expand(count, 1, 3))[:, 0, 2]
     drawn = center[:, None, None].repeat(1, camera.height, camera.width)
     for depth, index, found in zip(drawn, fragments.face_index, fragments.depth, strict=True):

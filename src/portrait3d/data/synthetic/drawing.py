@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.data.synthetic.hair import HairMesh
+from portrait3d.data.synthetic.hair_mesh import HairMesh
 from portrait3d.data.synthetic.scalp import sample, to_polar
 from portrait3d.data.synthetic.skin import FACE, HAIR, Solid
 from portrait3d.data.synthetic.strands import HairLook

@@ -1,19 +1,17 @@
 """Hair as sheets of strands that run over the skull and hang from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from scipy import ndimage
 
+from portrait3d.data.synthetic.drawn_hair import Hair
+from portrait3d.data.synthetic.hair_mesh import HairMesh, as_mesh, merge
+from portrait3d.data.synthetic.knots import ball, tail
 from portrait3d.data.synthetic.scalp import CENTRE, COLUMNS, ROWS, WIDEST, ScalpMap, sample
-from portrait3d.data.synthetic.styles import HairStyle, Range
 from portrait3d.data.synthetic.torso import AXIS, Torso
-from portrait3d.geometry.mesh import vertex_normals
-from portrait3d.models.head_model import HeadModel
 
 ON_SKULL, HANGING = 32, 24
 """Points of a strand on the skull and below it."""
@@ -25,60 +23,11 @@ LEAVE = -28.0
 """y at which hanging hair leaves the mean skull, mm."""
 
 
-@dataclass(frozen=True, slots=True)
-class HairMesh:
-    """A triangle mesh whose texture runs along its strands. Model frame, mm."""
-
-    vertices: Float[np.ndarray, "V 3"]
-    faces: Int64[np.ndarray, "F 3"]
-    strand: Float[np.ndarray, "V 2"]
-    """Position across the strands and along them, mm."""
-    rest: Float[np.ndarray, " V"]
-    """Length of the strand that is left, mm."""
-    depth: Float[np.ndarray, " V"]
-    """0 on the outside of the hair, 1 on the skull."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hair:
-    """One person's draw from a style."""
-
-    style: HairStyle
-    values: dict[str, float]
-    """A number from each range that the style gives."""
-    seed: int
-
-    @classmethod
-    def draw(cls, style: HairStyle, rng: np.random.Generator) -> "Hair":
-        """Choose within the style's ranges."""
-        values = {}
-        for name in HairStyle.__slots__:
-            given: Range | bool | None = getattr(style, name)
-            if isinstance(given, tuple):
-                values[name] = float(rng.uniform(*given))
-        if "part" in values and rng.random() < 0.5:
-            values["part"] *= -1
-        return cls(style, values, int(rng.integers(1 << 31)))
-
-    def get(self, name: str, default: float = 0.0) -> float:
-        """A number of the draw, or `default` where the style gives none."""
-        return self.values.get(name, default)
-
-    def inside(self, scalp: ScalpMap) -> Float[np.ndarray, "COLUMNS ROWS"]:
-        """Millimetres from the edge of this hair, > 0 where it grows."""
-        polar = np.linspace(0, WIDEST, ROWS)
-        azimuth = np.arange(COLUMNS) / COLUMNS * 2 * np.pi
-        front = np.clip(np.cos(azimuth), 0, 1)[:, None] ** 0.7
-        inside = scalp.inside - self.get("recede") * front
-        if self.get("crown"):
-            inside = np.minimum(inside, (polar - np.radians(self.get("crown"))) * 90)
-        return np.full_like(inside, -50.0) if self.style.bald else inside
-
-
 def grow(
     hair: Hair, scalp: ScalpMap, vertices: Float[np.ndarray, "V 3"], torso: Torso, shares: Sequence[float]
 ) -> list[HairMesh]:
-    """Sheets at shares of the hair's thickness (1 is the outside); none for the bald."""
+    """Sheets at shares of the hair's thickness (1 is the outside), closed where hanging hair opens for the
+    face; none for the bald."""
     if hair.style.bald:
         return []
     rng = np.random.default_rng(hair.seed)
@@ -90,22 +39,36 @@ def grow(
     skin_points, outward, depth, inside = np.split(sample(maps, azimuth, polar), [3, 6, 7], axis=-1)
     if hair.style.fringe is not None:
         depth = np.where((inside < 5) & ~falling[:, None, None], np.maximum(depth, 5.0), depth)
-    sheets = []
+    sheets, layers = [], []
     for share in shares:
         again = np.random.default_rng(hair.seed + 1)
         points = skin_points + outward * (share * depth)
         if falling.any():
             points = np.concatenate([points, hang(hair, points, falling, torso, again)], axis=1)
         points = points + waves(hair, points, falling, again)
+        layers.append(points)
         sheets.append(as_mesh(points, start, LONGEST_GAP if falling.any() else np.inf))
     if hair.style.bun:
         sheets[0] = merge([sheets[0], ball(hair, skin, normals)])
     if hair.style.tail:
         sheets[0] = merge([sheets[0], tail(hair, skin, normals, rng)])
-    return [
+    sheets = [
         replace(sheet, depth=np.full(len(sheet.vertices), 1 - share))
         for sheet, share in zip(sheets, shares, strict=True)
     ]
+    return sheets + rims(np.stack(layers), start, falling, shares)
+
+
+def rims(
+    layers: Float[np.ndarray, "S N K 3"], root: np.ndarray, falling: np.ndarray, shares: Sequence[float]
+) -> list[HairMesh]:
+    """Walls between the sheets along hanging strands that the next one is far from: hair is a volume, and
+    between its front edge and the cheek nothing behind the head shows."""
+    apart = np.linalg.norm(layers[0] - np.roll(layers[0], -1, axis=0), axis=-1).max(axis=1) > LONGEST_GAP
+    ends = np.flatnonzero((apart | np.roll(apart, 1)) & falling)
+    walls = [as_mesh(layers[:, k], root[k] + np.arange(len(shares)) / 30) for k in ends]
+    inner = np.repeat(1 - np.asarray(shares), layers.shape[2])
+    return [replace(wall, depth=inner) for wall in walls]
 
 
 def thickness_map(hair: Hair, scalp: ScalpMap, rng: np.random.Generator) -> Float[np.ndarray, "COLUMNS ROWS"]:
@@ -242,64 +205,6 @@ def waves(hair: Hair, points: np.ndarray, falling: np.ndarray, rng: np.random.Ge
     return moved
 
 
-def as_mesh(points: Float[np.ndarray, "N K 3"], root: np.ndarray, longest_gap: float = np.inf) -> HairMesh:
-    """Quads between neighbouring strands that lie close, as triangles, outward."""
-    count, length = points.shape[:2]
-    index = np.arange(count * length).reshape(count, length)
-    following = np.roll(index, -1, axis=0)
-    gap = np.linalg.norm(points - np.roll(points, -1, axis=0), axis=-1)
-    step = np.linalg.norm(np.diff(points, axis=1), axis=-1)
-    close = (gap < longest_gap)[:, 1:] & (gap < longest_gap)[:, :-1] & (step + np.roll(step, -1, 0) > 1e-3)
-    a, b = index[:, :-1][close], following[:, :-1][close]
-    c, d = following[:, 1:][close], index[:, 1:][close]
-    faces = np.concatenate([np.stack([a, d, c], 1), np.stack([a, c, b], 1)])
-    along = np.concatenate([np.zeros((count, 1)), np.cumsum(step, axis=1)], axis=1)
-    across = np.repeat((root * 90)[:, None], length, axis=1)
-    rest = along[:, -1:] - along
-    strand = np.stack([across, along], axis=-1).reshape(-1, 2)
-    return HairMesh(points.reshape(-1, 3), faces, strand, rest.reshape(-1), np.zeros(count * length))
-
-
-def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> HairMesh:
-    """A bun on the skull."""
-    polar = np.radians(hair.get("bun_polar"))
-    where = np.array(np.pi if polar >= 0 else 0.0), np.array(abs(polar))
-    radius = hair.get("bun")
-    middle = sample(skin, *where) + sample(normals, *where) * (0.7 * radius + hair.get("top"))
-    around, down = np.linspace(0, 2 * np.pi, 41)[:, None], np.linspace(0.02, np.pi - 0.02, 22)[None]
-    lumps = (1 + 0.06 * np.sin(5 * around) * np.sin(down)) * radius
-    x, z = np.sin(around) * np.sin(down), -np.cos(around) * np.sin(down)
-    points = np.stack([x, -np.cos(down) + 0 * around, z], axis=-1)
-    return as_mesh(middle + points * lumps[..., None] * [1.1, 0.85, 1.0], around[:, 0] / 2)
-
-
-def tail(hair: Hair, skin: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> HairMesh:
-    """A pony tail: a tube from the back of the head that bends down."""
-    where = np.array(np.pi), np.array(np.radians(rng.uniform(25, 60)))
-    start, outward = sample(skin, *where), sample(normals, *where)
-    share = np.linspace(0, 1, 40)[:, None]
-    drop = np.maximum(hair.get("tail") - start[1], 60)
-    middle = start + outward * (45 * (1 - np.exp(-4 * share))) + np.array([0, 1, 0]) * drop * share**1.6
-    middle[:, 0] += rng.normal(0, 12) * share[:, 0]
-    around = np.linspace(0, 2 * np.pi, 33)
-    radius = (
-        rng.uniform(18, 30) * np.clip(0.45 + 3 * share[:, 0], 0, 1) * np.sqrt(1 - 0.85 * share[:, 0] ** 3)
-    )
-    ring = np.stack([np.cos(around), 0 * around, np.sin(around)], axis=-1)[:, None] * radius[:, None]
-    return as_mesh(middle + ring, around / 3)
-
-
-def merge(meshes: list[HairMesh]) -> HairMesh:
-    """Several meshes as one."""
-    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
-    joined = {
-        name: np.concatenate([getattr(mesh, name) for mesh in meshes])
-        for name in ("vertices", "strand", "rest", "depth")
-    }
-    faces = np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)])
-    return HairMesh(faces=faces, **joined)
-
-
 def grid_normals(points: Float[np.ndarray, "COLUMNS ROWS 3"]) -> Float[np.ndarray, "COLUMNS ROWS 3"]:
     """Smooth unit normals of the scalp map's surface, outward."""
     around = np.roll(points, -2, axis=0) - np.roll(points, 2, axis=0)
@@ -323,30 +228,3 @@ def periodic_noise(rng: np.random.Generator, cells: tuple[int, int]) -> Float[np
     right = (left + 1) % cells[0]
     rows = coarse[left % cells[0]] * (1 - fx)[:, None] + coarse[right] * fx[:, None]
     return (rows[:, top] * (1 - fy) + rows[:, top + 1] * fy) * 1.6
-
-
-def grow_beard(head: HeadModel, vertices: Float[np.ndarray, "V 3"], hair: Hair) -> HairMesh | None:
-    """The beard as a shell over the lower face; None for the shaven."""
-    if hair.style.beard is None:
-        return None
-    amount = beard_mask(head)
-    faces = head.skin_faces.numpy()
-    faces = faces[(amount[faces] > 0.02).all(axis=1)]
-    used, faces = np.unique(faces, return_inverse=True)
-    normals = vertex_normals(torch.from_numpy(vertices)[None], head.skin_faces)[0].numpy()
-    rng = np.random.default_rng(hair.seed + 1)
-    bumps = np.sin(vertices @ rng.normal(0, 0.15, (3, 6)) + rng.uniform(0, 6, 6)).mean(axis=1)
-    thickness = hair.get("beard") * amount * (1 + 0.4 * bumps)
-    points = vertices + normals * thickness[:, None] + np.array([0, 0.4, 0]) * thickness[:, None]
-    strand = np.column_stack([vertices[:, 0], vertices[:, 1]])[used]
-    return HairMesh(points[used], faces.reshape(-1, 3), strand, 12 * amount[used], np.full(len(used), 0.1))
-
-
-@lru_cache(maxsize=2)
-def beard_mask(head: HeadModel) -> Float[np.ndarray, " V"]:
-    """Where a beard grows, 0 to 1: cheeks below the ears, chin, upper lip."""
-    x, y, z = np.abs(head.mean[:, 0].numpy()), head.mean[:, 1].numpy(), head.mean[:, 2].numpy()
-    upper = np.interp(x, [0, 12, 26, 40, 55, 70], [31, 30, 42, 38, 22, 5])
-    amount = np.clip((y - upper) / 8, 0, 1) * np.clip((98 - y) / 14, 0, 1) * np.clip((38 - z) / 12, 0, 1)
-    amount = amount * (1 - head.lips_mask.numpy()) * (head.ears_mask.numpy() < 0.2)
-    return amount * (head.part_of_vertex.numpy() == 0)

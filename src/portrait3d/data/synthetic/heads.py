@@ -10,8 +10,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.data.synthetic.backgrounds import draw_background
+from portrait3d.data.synthetic.beard import grow_beard
 from portrait3d.data.synthetic.drawing import Person, draw_view
-from portrait3d.data.synthetic.hair import Hair, grow, grow_beard
+from portrait3d.data.synthetic.drawn_hair import Hair
+from portrait3d.data.synthetic.hair import grow
 from portrait3d.data.synthetic.light import draw_light
 from portrait3d.data.synthetic.scalp import map_scalp
 from portrait3d.data.synthetic.skin import Clothes, build_solid, press_ears, twist
