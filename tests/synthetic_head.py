@@ -9,7 +9,8 @@ from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
-from portrait3d.models.parsing_net import HeadParsing
+from portrait3d.models.head_parsing import HeadParsing
+from portrait3d.models.parsing_net import HEAD_CLASSES
 from portrait3d.models.placed_head import place_head, texels
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
@@ -91,6 +92,7 @@ def synthetic_portrait(height: int = 320, width: int = 340) -> Portrait:
             restored_parsing.argmax(0).numpy().astype(np.uint8),
             parsing.argmax(axis=0).astype(np.uint8),
             probabilities,
+            restored_parsing[list(HEAD_CLASSES)].sum(0).numpy(),
         ),
         depth=depth,
         head=stitched(head),

@@ -26,8 +26,8 @@ from portrait3d.evaluation.face_people import ranking_area
 from portrait3d.evaluation.face_synthetic import detector_crops
 from portrait3d.models import fit_quality
 from portrait3d.models.face_fit import fit_face
+from portrait3d.models.head_parsing import parse_head
 from portrait3d.models.mesh_points import MeshPoints
-from portrait3d.models.parsing_net import parse_head
 from portrait3d.preprocessing.alignment import FACE_SIZE, Crop, crop_from_detection
 
 BAD = 2.5

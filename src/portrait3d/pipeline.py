@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
-from portrait3d.models.parsing_net import HeadParsing, ParsingNet, parse_head
+from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.placed_head import place_head, texels
 from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
@@ -31,7 +32,7 @@ from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
 
-NETWORKS = {"face": FaceNet, "parsing": ParsingNet, "depth": DepthNet, "refinement": RefinementNet}
+NETWORKS = {"face": FaceNet, "parsing": ParsingExperts, "depth": DepthNet, "refinement": RefinementNet}
 """The learned stages; each one's weights lie in a directory of its name."""
 TEXTURE_SIZE = 1024
 """Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
@@ -49,7 +50,7 @@ class Portrait3D:
         *,
         head_model: HeadModel,
         face_net: FaceNet,
-        parsing_net: ParsingNet,
+        parsing_net: ParsingExperts,
         depth_net: DepthNet,
         refinement_net: RefinementNet,
         detector: Detector | None = None,
@@ -76,7 +77,7 @@ class Portrait3D:
             own = None if directory is None else Path(directory) / name
             return own if own is not None and own.is_dir() else bundled(name)
 
-        nets = {f"{name}_net": load_network(kind, place(name)) for name, kind in NETWORKS.items()}
+        nets = {f"{name}_net": _load(kind, place(name)) for name, kind in NETWORKS.items()}
         return cls(head_model=HeadModel.load(), **nets)
 
     def reconstruct(self, photo: PhotoSource, face: int = 0) -> Portrait:
@@ -245,6 +246,11 @@ class Portrait3D:
         if reposer is None or reposer.portrait is not portrait:
             reposer = self._last_reposer = Reposer(portrait, self.head_model)
         return reposer
+
+
+def _load(kind: type[Any], directory: Path) -> Any:
+    """One learned stage from its directory."""
+    return ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
 
 
 def _warn_if_poor(portrait: Portrait) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 
 from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.parsing_net import HeadParsing
+from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
@@ -70,3 +70,11 @@ class Portrait:
         """Class of every pixel of the original photo; 0 background 1 face 2 hair 3 left ear 4 right ear
         5 inner mouth 6 neck 7 body 8 headwear, left and right as in the picture."""
         return self.head_parsing.labels
+
+    @property
+    def matte(self) -> Float[np.ndarray, "H W"]:
+        """How much of every pixel of the original photo is head, float32 in [0, 1], soft along the outline.
+
+        The head is face, hair, ears, mouth and headwear, without the neck.
+        """
+        return self.head_parsing.matte

@@ -7,20 +7,30 @@ import numpy as np
 import pytest
 import torch
 
+from portrait3d.data.compositions import StoredPhoto
 from portrait3d.data.headwear import OVAL
 from portrait3d.data.parsing_samples import (
     Augmentation,
     ParsingSamples,
-    StoredPhoto,
     cut_image,
     cut_labels,
-    mirror_labels,
+    mirror_shares,
     recolor,
 )
-from portrait3d.losses.parsing import IGNORED
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.framing import FRAMINGS, Frame
 
-STILL = Augmentation(zoom=(1.0, 1.0), far=0.0, extend=0.0, shift=0.0, roll=1e-6, headwear=0.0)
+STILL = Augmentation(
+    zoom=(1.0, 1.0),
+    far=0.0,
+    extend=0.0,
+    shift=0.0,
+    roll=1e-6,
+    headwear=0.0,
+    backdrop=0.0,
+    people=0.0,
+    objects=0.0,
+)
 
 
 @pytest.fixture
@@ -43,49 +53,68 @@ def photo() -> StoredPhoto:
 
 @pytest.fixture
 def samples(photo: StoredPhoto) -> ParsingSamples:
-    return ParsingSamples([photo], size=64, weights={"portraits": 1.0}, augmentation=STILL)
+    return ParsingSamples([photo], framing="plain", size=64, weights={"portraits": 1.0}, augmentation=STILL)
 
 
-def test_image_and_labels_are_cut_from_the_same_place(photo: StoredPhoto) -> None:
-    crop = replace(photo.crop, size=64, angle=0.3, centre=(47.0, 63.0), side=100.0)
-    image, inside = cut_image(photo, crop, extend=False)
-    labels = cut_labels(photo, crop, extend=False)
-    torch.testing.assert_close(image, crop.extract(photo.pixels), atol=0.35, rtol=0)
-    assert ((labels != IGNORED) == inside[0]).float().mean() > 0.99
+@pytest.mark.parametrize("bent", [False, True])
+def test_image_and_labels_are_cut_from_the_same_place(photo: StoredPhoto, bent: bool) -> None:
+    crop = replace(photo.crop, size=64, angle=0.3, centre=(47.0, 63.0), side=60.0 if bent else 100.0)
+    frame = Frame(crop, bent)
+    image, inside = cut_image(photo, frame, extend=False)
+    shares = cut_labels(photo, frame, extend=False)
+    torch.testing.assert_close(image, frame.extract(photo.pixels), atol=0.35, rtol=0)
+    torch.testing.assert_close(shares.sum(0), torch.nn.functional.avg_pool2d(inside.float(), 2)[0])
     for label, channel in ((1, 0), (3, 1), (4, 2)):
-        shown = image[:, labels == label].mean(1)
-        assert int(shown.argmax()) == channel
-        assert shown[channel] > 0.85
+        color = image[:, ::2, ::2][:, shares[label] == 1].mean(1)
+        assert int(color.argmax()) == channel
+        assert color[channel] > 0.85
+
+
+def test_shares_are_parts_of_pixels_that_sum_to_one(photo: StoredPhoto) -> None:
+    shares = cut_labels(photo, Frame(replace(photo.crop, size=64, side=60.0, angle=0.2)), extend=False)
+    assert shares.shape == (9, 32, 32)
+    torch.testing.assert_close(shares.sum(0), torch.ones(32, 32))
+    assert ((shares > 0) & (shares < 1)).any()
+    # 60 pixels of the photo are 32 of the shares: the face covers 30 x 40.
+    assert float(shares[1].sum()) == pytest.approx(30 * 40 * (32 / 60) ** 2, rel=0.03)
 
 
 def test_beyond_the_photo_it_is_black_and_unlabelled(photo: StoredPhoto) -> None:
-    crop = replace(photo.crop, size=64, side=256.0)
-    image, inside = cut_image(photo, crop, extend=False)
-    labels = cut_labels(photo, crop, extend=False)
+    frame = Frame(replace(photo.crop, size=64, side=256.0))
+    image, inside = cut_image(photo, frame, extend=False)
+    shares = cut_labels(photo, frame, extend=False)
     assert float(image[:, :, :18].max()) == 0
     assert not inside[..., :18].any()
-    assert (labels[:, :18] == IGNORED).all()
+    assert float(shares[:, :, :9].max()) == 0
 
 
 def test_an_extended_photo_goes_on_with_its_border_but_not_with_cut_hair(photo: StoredPhoto) -> None:
     photo.labels[:20, 0] = 2
-    crop = replace(photo.crop, size=64, side=256.0)
-    image, inside = cut_image(photo, crop, extend=True)
-    labels = cut_labels(photo, crop, extend=True)
+    frame = Frame(replace(photo.crop, size=64, side=256.0))
+    image, inside = cut_image(photo, frame, extend=True)
+    shares = cut_labels(photo, frame, extend=True)
     assert inside.all()
-    torch.testing.assert_close(image[:, 40, 2], torch.full((3,), 128 / 255))
-    assert labels[19, 2] == IGNORED
-    assert labels[40, 2] == 0
+    torch.testing.assert_close(image[:, 40, 2], torch.full((3,), 128 / 255), atol=1e-4, rtol=0)
+    assert float(shares[:, 9, 1].max()) == 0
+    assert shares[0, 20, 1] == 1
 
 
-def test_mirrored_labels_exchange_the_ears_and_keep_what_is_ignored() -> None:
-    labels = torch.tensor([[3, 1, 1, 4, IGNORED]])
-    assert mirror_labels(labels).tolist() == [[IGNORED, 3, 1, 1, 4]]
-    assert torch.equal(mirror_labels(mirror_labels(labels)), labels)
+def test_mirrored_shares_exchange_the_ears_and_keep_what_is_unknown() -> None:
+    shares = torch.zeros(9, 1, 5)
+    for column, label in enumerate((3, 1, 1, 4)):
+        shares[label, 0, column] = 1
+    mirrored = mirror_shares(shares)
+    assert mirrored.sum(0).tolist() == [[0, 1, 1, 1, 1]]
+    assert mirrored[:, 0, 1:].argmax(0).tolist() == [3, 1, 1, 4]
+    assert torch.equal(mirror_shares(mirrored), shares)
 
 
-def test_a_sample_depends_on_its_number_alone(samples: ParsingSamples) -> None:
-    samples.augmentation = Augmentation(headwear=1.0)
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_sample_depends_on_its_number_alone(photo: StoredPhoto, framing: str) -> None:
+    everything = Augmentation(headwear=1.0, backdrop=1.0, people=1.0, objects=1.0)
+    samples = ParsingSamples(
+        [photo], framing=framing, size=64, weights={"portraits": 1.0}, augmentation=everything
+    )
     first = samples[7]
     samples[3]
     again = samples[7]
@@ -97,7 +126,8 @@ def test_a_sample_depends_on_its_number_alone(samples: ParsingSamples) -> None:
 def test_the_left_ear_is_always_the_one_on_the_pictures_left(samples: ParsingSamples) -> None:
     colors = set()
     for number in range(12):
-        image, labels = samples[number]
+        image, shares = samples[number]
+        labels = shares.argmax(0)
         columns = [torch.nonzero(labels == label)[:, 1].float().mean() for label in (3, 1, 4)]
         assert columns == sorted(columns)
         shown = image[1:, ::2, ::2][:, labels == 3].mean(1)
@@ -105,22 +135,14 @@ def test_the_left_ear_is_always_the_one_on_the_pictures_left(samples: ParsingSam
     assert colors == {False, True}  # flipped and not
 
 
-def test_samples_have_images_in_range_and_labels_at_half_resolution(samples: ParsingSamples) -> None:
-    samples.augmentation = Augmentation(headwear=0.5)
+def test_samples_have_images_in_range_and_shares_at_half_resolution(samples: ParsingSamples) -> None:
+    samples.augmentation = Augmentation(headwear=0.5, backdrop=0.5, people=0.5, objects=0.5)
     for number in range(10):
-        image, labels = samples[number]
+        image, shares = samples[number]
         assert image.shape == (3, 64, 64)
-        assert labels.shape == (32, 32)
+        assert shares.shape == (9, 32, 32)
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
-        assert set(labels.unique().tolist()) <= {*range(9), IGNORED}
-
-
-def test_headwear_is_drawn_where_its_label_is(samples: ParsingSamples) -> None:
-    plain = [samples[number][1] for number in range(10)]
-    samples.augmentation = replace(STILL, headwear=1.0)
-    dressed = [samples[number][1] for number in range(10)]
-    assert not any((labels == 8).any() for labels in plain)
-    assert sum(bool((labels == 8).any()) for labels in dressed) >= 8
+        assert 0 <= float(shares.min()) <= float(shares.sum(0).max()) <= 1
 
 
 def test_recolouring_changes_neither_shape_nor_range() -> None:
@@ -134,5 +156,5 @@ def test_recolouring_changes_neither_shape_nor_range() -> None:
 def test_rolls_stay_within_their_limit(samples: ParsingSamples) -> None:
     samples.augmentation = Augmentation()
     random = np.random.default_rng(0)
-    angles = [samples._place(samples.photos[0].crop, random).angle for _ in range(50)]
+    angles = [samples._place(samples.photos[0], random).crop.angle for _ in range(50)]
     assert max(map(abs, angles)) <= math.radians(25)

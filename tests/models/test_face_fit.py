@@ -14,7 +14,7 @@ from portrait3d.models.face_fit import FaceFit, fit_face, landmark_distance, mea
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns, uncovered_share
 from portrait3d.models.head_model import HeadModel
-from portrait3d.models.parsing_net import HeadParsing
+from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.preprocessing.alignment import Crop
 
@@ -120,7 +120,7 @@ def test_a_fit_knows_how_far_it_looks_aside() -> None:
     crop = Crop((128.0, 128.0), 256.0, 0.0, 256, 2.0)
     fit = FaceFit(crop, vector, Pose(rotation, torch.zeros(3)), landmarks, 2.0, 3.0)
     labels = np.ones((256, 256), np.uint8)
-    signs = FitSigns.of(fit, crop, HeadParsing(labels, labels, parsing))
+    signs = FitSigns.of(fit, crop, HeadParsing(labels, labels, parsing, (labels > 0).astype(np.float32)))
     assert (signs.moved, signs.asymmetry, signs.uncovered) == (2.0, 3.0, 0.0)
     assert signs.turn == pytest.approx(math.degrees(0.6), abs=0.01)
 

@@ -1,15 +1,17 @@
 """Training the parsing network."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from portrait3d.data.parsing_samples import Augmentation
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop
-from portrait3d.training.parsing import ParsingTraining, parsing_losses, parsing_optimizer
+from portrait3d.training.parsing import ParsingTraining, parsing_losses, parsing_optimizer, starting_net
 
 
 @pytest.fixture
@@ -35,9 +37,10 @@ def test_one_batch_is_learned_in_a_few_dozen_steps() -> None:
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     weights = torch.tensor(config.class_weights)
+    shares = torch.nn.functional.one_hot(labels, 9).permute(0, 3, 1, 2).float()
     totals = []
     for _ in range(30):
-        losses = parsing_losses(net.logits_at_half(images), labels, weights, config.dice_weight)
+        losses = parsing_losses(net.logits_at_half(images), shares, weights, config.dice_weight)
         optimizer.zero_grad()
         losses["total"].backward()
         optimizer.step()
@@ -54,9 +57,28 @@ def test_every_parameter_is_optimised_once_and_the_encoder_more_slowly() -> None
     assert encoder["lr"] < decoder["lr"]
 
 
+def test_training_goes_on_from_weights_with_and_without_normalisation(tmp_path: Path) -> None:
+    net, crop = ParsingNet(0.25).eval(), torch.rand(1, 3, 64, 64)
+    expected = net(crop)
+    config = ParsingTraining(
+        data=Path(), loop=LoopConfig(out=Path(), steps=1), width=0.25, start=tmp_path / "net.safetensors"
+    )
+    for folded in (False, True, True):
+        save_file(net.state_dict(), tmp_path / "net.safetensors")
+        net = starting_net(replace(config, folded=folded, framing="tanh")).eval()
+        assert (net.settings["folded"], net.framing) == (folded, "tanh")
+        torch.testing.assert_close(net(crop), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_folding_needs_weights_to_fold() -> None:
+    config = ParsingTraining(data=Path(), loop=LoopConfig(out=Path(), steps=1), folded=True)
+    with pytest.raises(ValueError, match="folded needs start"):
+        starting_net(config)
+
+
 def test_the_total_is_cross_entropy_and_weighted_dice() -> None:
-    logits, labels = torch.randn(2, 9, 4, 4), torch.randint(0, 9, (2, 4, 4))
-    losses = parsing_losses(logits, labels, torch.ones(9), 0.5)
+    logits, shares = torch.randn(2, 9, 4, 4), torch.randn(2, 9, 4, 4).softmax(1)
+    losses = parsing_losses(logits, shares, torch.ones(9), 0.5)
     torch.testing.assert_close(losses["total"], losses["cross_entropy"] + 0.5 * losses["dice"])
 
 

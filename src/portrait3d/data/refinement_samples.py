@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from portrait3d.data.corruption import HEAD, OUTSIDE, Damage, damage_photo
-from portrait3d.data.parsing_samples import cut_image, store_photo
+from portrait3d.data.compositions import store_photo
+from portrait3d.data.parsing_samples import cut_image
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.preprocessing.alignment import HEAD_SIZE, Crop
+from portrait3d.preprocessing.framing import Frame
 
 
 class DamagedPhotos(Dataset):
@@ -55,7 +57,7 @@ class DamagedPhotos(Dataset):
         index = int(random.integers(len(self.photos))) if self.augment else number % len(self.photos)
         photo = self.photos[index]
         crop = self._place(index, random) if self.augment else photo.crop.resized(HEAD_SIZE)
-        image, _ = cut_image(photo, crop, extend=False)
+        image, _ = cut_image(photo, Frame(crop), extend=False)
         labels = crop.extract_labels(photo.labels, outside=OUTSIDE)
         if self.augment and random.random() < 0.5:
             image, labels = image.flip(-1), labels[:, ::-1].copy()

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import nn
 
-from portrait3d.models.parsing_net import parse_head
+from portrait3d.models.head_parsing import parse_head
 from portrait3d.pipeline import NETWORKS, Portrait3D
 from portrait3d.preprocessing.alignment import crop_from_detection
 from portrait3d.preprocessing.image import Photo, decode_photo

@@ -10,7 +10,8 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from portrait3d.models.face_fit import FaceFit
-from portrait3d.models.parsing_net import PARSING_CLASSES, HeadParsing
+from portrait3d.models.head_parsing import HeadParsing
+from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.preprocessing.alignment import Crop
 
 LEAST_QUALITY = 0.5

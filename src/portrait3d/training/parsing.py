@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
+from safetensors import safe_open
 from torch import Tensor
 
-from portrait3d.data.parsing_samples import Augmentation, ParsingSamples, store_photo
+from portrait3d.data.compositions import store_photo
+from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
 from portrait3d.data.photos import PhotoFolder
-from portrait3d.evaluation.parsing import score_parsing
+from portrait3d.evaluation.parsing import score_parsing, spread
 from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
 from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.models.pretrained import load_state
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 FOLDER_WEIGHTS: Mapping[str, float] = {"portraits": 1.3, "clips": 0.5, "research/scut": 1.0}
@@ -27,6 +30,14 @@ class ParsingTraining:
     data: Path
     """Root of the labelled photos (--data)."""
     loop: LoopConfig
+    framing: str = "plain"
+    """How the network sees heads, one of `preprocessing.framing.FRAMINGS`."""
+    start: Path | None = None
+    """Weights to start from, a safetensors file, rather than the encoder's ImageNet weights."""
+    folded: bool = False
+    """Fold the batch normalisations of `start` and train without them: two thirds of the time."""
+    checked: int | None = None
+    """Evaluate on so many photos of the validation split; None takes all."""
     research: bool = True
     """Use research-only photos too, which makes the weights non-commercial research only."""
     size: int = 224
@@ -36,7 +47,8 @@ class ParsingTraining:
     decoder_rate: float = 1e-3
     weight_decay: float = 0.01
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.5, 2.5, 2.5, 2.5, 1.5, 1.0, 2.0)
-    """Weights of the nine classes in the cross-entropy; above 3, ears come out too large."""
+    """Weights of the nine classes in the cross-entropy. They get small classes started and make them too
+    large in the end: fine-tuning takes smaller ones."""
     dice_weight: float = 0.5
     width: float = 1.0
     """Factor on the encoder's channel counts; ImageNet weights are used at 1."""
@@ -49,45 +61,62 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
     torch.manual_seed(config.loop.seed)
     photos = PhotoFolder(config.data, research=config.research, parsed=True)
+    # The middle of the warped frame is twice as fine.
+    resolution = round((2.6 if config.framing == "tanh" else 1.3) * config.size)
     samples = ParsingSamples(
-        [store_photo(photo, round(1.3 * config.size)) for photo in photos if photo.split == "train"],
+        [store_photo(photo, resolution) for photo in photos if photo.split == "train"],
+        framing=config.framing,
         size=config.size,
         weights=FOLDER_WEIGHTS,
         augmentation=config.augmentation,
         seed=config.loop.seed,
     )
-    checked = [photo for photo in photos if photo.split == "val"]
-    net = ParsingNet(config.width)
-    if config.width == 1:
-        net.encoder.load_imagenet()
+    checked = spread([photo for photo in photos if photo.split == "val"], config.checked)
+    net = starting_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     loop = TrainingLoop(
         config.loop,
         {"net": net},
         {"net": parsing_optimizer(net, config)},
         averaged="net",
-        evaluate=lambda average: score_parsing(cast(ParsingNet, average), checked),
+        evaluate=lambda average: score_parsing(cast(ParsingNet, average), checked, config.framing),
         settings=config,
     )
     class_weights = torch.tensor(config.class_weights, device=loop.device)
-    for _, (images, labels) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
+    for _, (images, shares) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
         with loop.autocast():
             logits = net.logits_at_half(images.contiguous(memory_format=torch.channels_last))
-        losses = parsing_losses(logits.float(), labels, class_weights, config.dice_weight)
+        losses = parsing_losses(logits.float(), shares, class_weights, config.dice_weight)
         loop.update("net", losses["total"])
         loop.log(losses)
     return cast(ParsingNet, loop.averaged)
 
 
+def starting_net(config: ParsingTraining) -> ParsingNet:
+    """The network that training starts from."""
+    if config.start is None:
+        if config.folded:
+            raise ValueError("folded needs start: only weights that are already good train without norms.")
+        net = ParsingNet(config.width, framing=config.framing)
+        if config.width == 1:
+            net.encoder.load_imagenet()
+        return net
+    with safe_open(config.start, "pt") as file:
+        folded = "encoder.stem.0.bias" in file.keys()  # noqa: SIM118
+    net = ParsingNet(config.width, folded=folded, framing=config.framing)
+    load_state(net, config.start)
+    return net.fold() if config.folded else net
+
+
 def parsing_losses(
     logits: Float[Tensor, "B 9 H W"],
-    labels: Int64[Tensor, "B H W"],
+    shares: Float[Tensor, "B 9 H W"],
     class_weights: Float[Tensor, "9"],
     dice_weight: float,
 ) -> dict[str, Float[Tensor, ""]]:
     """The total and its parts."""
-    cross_entropy = cross_entropy_loss(logits, labels, class_weights).mean()
-    dice = dice_loss(logits, labels)
+    cross_entropy = cross_entropy_loss(logits, shares, class_weights).mean()
+    dice = dice_loss(logits, shares)
     return {"total": cross_entropy + dice_weight * dice, "cross_entropy": cross_entropy, "dice": dice}
 
 

@@ -19,9 +19,15 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "face": lambda settings: FaceNet(
         settings["working_size"], encoder=settings.get("encoder", "efficientnet-lite0")
     ),
-    "parsing": lambda settings: ParsingNet(settings["width"]),
+    "parsing": lambda settings: ParsingNet(
+        settings["width"],
+        folded=settings.get("folded", False),
+        framing=settings.get("framing", "plain"),
+    ),
     "depth": lambda settings: DepthNet(**{name: settings[name] for name in DEPTH_NET if name in settings}),
-    "refinement": lambda settings: RefinementNet(settings["preset"]),
+    "refinement": lambda settings: RefinementNet(
+        settings["preset"], blended=settings.get("blended", False), normed=False
+    ),
 }
 """The network of each stage, from the settings of its training."""
 RESEARCH_LICENCE = (

@@ -1,0 +1,59 @@
+"""`evaluate parsing`: agreement with labelled photos, borders, wrong face boxes, wide photos, time."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portrait3d.cli.console import Json, Models, working
+from portrait3d.cli.evaluation import Data, Limit, Research, require_directory, show_tables, weights
+
+TABLES = {
+    "overlap": "How far do the classes overlap with the labels? (IoU)",
+    "borders": "How many of their borders lie where those of the labels do? (F-score)",
+    "wide": "And if the person is small in a larger picture? (IoU)",
+    "boxes": "And if the face box has a wrong size or place? (IoU)",
+    "seconds": "How long does it take? (ms)",
+}
+"""What each table answers."""
+
+
+def parsing(
+    data: Data,
+    models: Models = None,
+    limit: Limit = None,
+    research: Research = True,
+    boxes: Annotated[
+        int, typer.Option(min=0, help="Photos to parse with face boxes of wrong size and place too.")
+    ] = 0,
+    wide: Annotated[
+        int, typer.Option(min=0, help="Photos to parse small in pictures three times as large too.")
+    ] = 0,
+    speed: Annotated[bool, typer.Option("--speed", help="Measure the time too.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write the worst 20 photos here: labels found and given, the head.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Overlap of the classes and of their borders with the labels, in the photos' own pixels.
+
+    Labels are a teacher network's, not people's.
+    """
+    require_directory(data)
+    from portrait3d.evaluation.parsing_report import evaluate_parsing
+    from portrait3d.models.head_parsing import ParsingExperts
+
+    experts = ParsingExperts.load(weights(models, "parsing"))
+    with working("Parsing", quiet=json):
+        report = evaluate_parsing(
+            experts,
+            data,
+            limit=limit,
+            research=research,
+            disturbed=boxes,
+            wide=wide,
+            timed=speed,
+            sheet=sheet,
+        )
+    show_tables(TABLES, asdict(report), json=json)
