@@ -16,6 +16,7 @@ from portrait3d.cli.evaluation import evaluate
 from portrait3d.cli.heads import heads
 from portrait3d.cli.parsing import parsing
 from portrait3d.cli.portraits import demo, reconstruct, repose
+from portrait3d.cli.prepare import prepare
 from portrait3d.cli.training import train
 from portrait3d.cli.video import animate, turntable
 
@@ -32,6 +33,7 @@ app.command()(reconstruct)
 app.command()(repose)
 app.command()(turntable)
 app.command()(animate)
+app.add_typer(prepare, name="prepare")
 app.add_typer(train, name="train")
 evaluate.command()(depth)
 evaluate.command()(heads)

@@ -59,8 +59,8 @@ def prepare_depth_views(
             logger.info("%s is ready.", path.name)
     for split in ("val", "train"):
         path = out / split / "clips.npz"
-        if not path.is_file():
-            pairs = [pair for pair in folder.clip_pairs() if pair.first.split == split]
+        pairs = [pair for pair in folder.clip_pairs() if pair.first.split == split] if clips else []
+        if pairs and not path.is_file():
             prepare_clips(pairs, fits, points, skin, path)
 
 

@@ -187,6 +187,7 @@ def best_difference(
 ) -> Float[np.ndarray, "S S"]:
     """The difference at the depth that explains the pixels around best, of those near `depth`."""
     share = np.maximum(ndimage.uniform_filter(hair.astype(float), PATCH), 1e-6)
+    depth = np.where(np.isfinite(depth), depth, 1000.0)
     least, result = np.full(hair.shape, np.inf), np.zeros(hair.shape)
     for offset in OFFSETS:
         moved = lifted(depth + offset, a.head.focal) @ motion[0].T + motion[1]

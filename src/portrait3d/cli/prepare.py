@@ -1,0 +1,79 @@
+"""`prepare pairs`: data for training from files of one's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portrait3d.cli.console import (
+    EXPECTED,
+    FAILURE,
+    Json,
+    Models,
+    describe,
+    escape,
+    output,
+    print_json,
+    report_failure,
+    working,
+)
+
+prepare = typer.Typer(no_args_is_help=True, help="Make training data from files of your own.")
+
+
+@prepare.command()
+def pairs(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Films of one moving head each.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Root of training data; frames go to its clips/.")],
+    models: Models = None,
+    frames: Annotated[int, typer.Option(min=2, help="Most frames of a video.")] = 40,
+    most: Annotated[int, typer.Option(min=1, help="Most pairs of a video.")] = 200,
+    nearest: Annotated[float, typer.Option(help="Smallest turn between two frames, degrees.")] = 5.0,
+    farthest: Annotated[float, typer.Option(help="Largest turn between two frames, degrees.")] = 15.0,
+    validation: Annotated[
+        int, typer.Option(min=0, help="Keep about every Nth video, by its name, for validation; 0: none.")
+    ] = 20,
+    licence: Annotated[str, typer.Option(help="Licence of the videos, noted in the index.")] = "unknown",
+    json: Json = False,
+) -> None:
+    """Turn videos of moving heads into training pairs: the same person in two poses, with one expression.
+
+    The result is read by `train depth --data OUT`. Labels come from the networks: landmarks from the face
+    network, parsing from the parsing network. Videos that are there already are not read again. Each video
+    counts as one person. Videos that fail are reported, and the exit code is then 1.
+    """
+    from portrait3d.data.clips import PairRules, gather
+    from portrait3d.pipeline import Portrait3D
+    from portrait3d.video.clips import clip_name, is_prepared, prepare_clip
+
+    rules = PairRules(nearest=nearest, farthest=farthest, most_frames=frames, most_pairs=most)
+    names = [clip_name(video) for video in videos]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Videos need different names, got several called {', '.join(repeated)}.")
+    folder = out / "clips"
+    if (folder / "index.csv").is_file() and not (folder / "parts").is_dir():
+        raise ValueError(f"{folder} holds clips that this command has not made; choose another --out.")
+    model = Portrait3D.from_pretrained(models)
+    done, failures = [], []
+    for video in videos:
+        try:
+            if is_prepared(video, folder):
+                continue
+            with working(f"Reading {video.name}", quiet=json):
+                done.append(prepare_clip(model, video, folder, rules, licence))
+        except EXPECTED as error:
+            report_failure(error)
+            failures.append({"video": str(video), "error": describe(error)})
+            continue
+        if not json:
+            clip = done[-1]
+            output.print(f"{escape(clip.name)}: {clip.frames} frames, {clip.pairs} pairs", highlight=False)
+    counts = gather(folder, validation)
+    if json:
+        clips = [{"clip": clip.name, "frames": clip.frames, "pairs": clip.pairs} for clip in done]
+        print_json({"clips": clips, "frames": counts[0], "pairs": counts[1], "failures": failures})
+    else:
+        text = f"{escape(str(folder))}: {counts[0]} frames, {counts[1]} pairs in all"
+        output.print(text, highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(FAILURE)
