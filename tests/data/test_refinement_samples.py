@@ -1,5 +1,6 @@
 """Samples of the refinement stage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
 from portrait3d.data.refinement_samples import (
     CoarseTurns,
     DamagedPhotos,
+    TurnedFrames,
     head_outline,
     load_turn,
     save_turn,
@@ -62,6 +64,16 @@ def test_samples_depend_on_their_number_alone(photo: LabelledPhoto) -> None:
     assert not torch.equal(one[2]["original"], one[3]["original"])
 
 
+def test_the_damage_of_a_whole_crop_depends_on_the_photo_alone(photo: LabelledPhoto) -> None:
+    for folder, ending in (("images", "jpg"), ("parsing", "png")):
+        file = photo.root / photo.folder / folder / f"a.{ending}"
+        file.with_stem("b").write_bytes(file.read_bytes())
+    other = replace(photo, name="b")
+    one, both = DamagedPhotos([photo], augment=False), DamagedPhotos([other, photo], augment=False)
+    assert torch.equal(one[0]["holes"], both[1]["holes"])
+    assert not torch.equal(one[0]["holes"], both[0]["holes"])
+
+
 def test_a_sample_is_the_original_but_for_damage_and_black_beyond_the_photo(photo: LabelledPhoto) -> None:
     for augment, size in ((True, 64), (False, 256)):
         sample = DamagedPhotos([photo], size=size, augment=augment)[0]
@@ -103,6 +115,21 @@ def test_turns_come_back_as_they_were_stored_holes_included(tmp_path: Path) -> N
     sample = CoarseTurns(tmp_path, size=16)[4]
     assert sample["image"].shape == (3, 16, 16)
     assert set(sample) == {"image", "holes"}
+
+
+def test_turned_frames_show_what_is_known_of_the_real_one(tmp_path: Path) -> None:
+    image, real = torch.rand(3, 32, 32), torch.rand(3, 32, 32)
+    holes, known = torch.zeros(1, 32, 32), torch.ones(1, 32, 32)
+    holes[0, 10:20, 12:24], known[0, 10:15] = 1, 0
+    save_turn(tmp_path / "a-b.png", image, holes)
+    save_turn(tmp_path / "a-b-real.png", real, 1 - known)
+    found = TurnedFrames(tmp_path, size=16)[3]
+    assert {name: value.shape[-1] for name, value in found.items()} == dict.fromkeys(
+        ("image", "holes", "original", "inside"), 16
+    )
+    assert float((found["original"] * (1 - found["inside"])).abs().sum()) == 0
+    with pytest.raises(FileNotFoundError, match="no turned frames"):
+        TurnedFrames(tmp_path / "none")
 
 
 def test_a_directory_without_turns_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from portrait3d.losses.refinement import (
     color_loss,
     discriminator_adversarial_loss,
     generator_adversarial_loss,
+    hole_loss,
 )
 
 NOTHING = torch.zeros(0, 3, 2, 2)
@@ -39,6 +40,15 @@ def test_both_parts_of_the_color_loss_are_added() -> None:
 def test_a_turn_without_known_pixels_costs_nothing() -> None:
     one = torch.ones(1, 3, 2, 2)
     assert float(color_loss(one, 0 * one, torch.zeros(1, 1, 2, 2, dtype=torch.bool), NOTHING, NOTHING)) == 0
+
+
+def test_holes_count_by_their_mean_difference() -> None:
+    restored, original = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    holes = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    original[0, :, 0, 0] = torch.tensor([0.3, 0.6, 0.0])  # in a hole: 0.9 over two pixels of three channels
+    original[0, :, 1, 1] = 1.0  # elsewhere
+    torch.testing.assert_close(hole_loss(restored, original, holes), torch.tensor(0.15))
+    assert float(hole_loss(restored, original, 0 * holes)) == 0
 
 
 def test_the_generator_wants_scores_of_one() -> None:

@@ -11,7 +11,7 @@ from portrait3d.models.refinement_net import RefinementNet
 def test_a_new_network_passes_pictures_through() -> None:
     image = torch.rand(1, 3, 64, 64)
     for training in (True, False):
-        net = RefinementNet().train(training)
+        net = RefinementNet(normed=False).train(training)
         with torch.no_grad():
             repaired = net(image, torch.zeros(1, 1, 64, 64))
         assert float((repaired - image).abs().max()) < 0.05
@@ -27,6 +27,17 @@ def test_both_presets_give_whole_pictures_in_range() -> None:
         assert float(repaired.max()) <= 1
 
 
+def test_a_blended_network_changes_holes_alone() -> None:
+    image, holes = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
+    holes[..., 20:40, 10:30] = 1
+    for preset, channels in (("light", [8] * 5), ("paper", [4])):
+        net = RefinementNet(preset, channels, blended=True).eval()
+        with torch.no_grad():
+            changed = (net(image, holes) - image).abs()
+        assert float((changed * (1 - holes)).max()) == 0
+        assert float((changed * holes).max()) > 0
+
+
 def test_the_light_network_stays_light() -> None:
     assert sum(parameter.numel() for parameter in RefinementNet().parameters()) < 1_500_000
 
@@ -38,10 +49,11 @@ def test_the_papers_generator_has_the_size_of_pix2pixhd() -> None:
 
 
 def test_settings_build_the_same_network_again() -> None:
-    net = RefinementNet("paper", [4])
-    again = RefinementNet(**net.settings)
-    assert again.settings == net.settings
-    again.load_state_dict(net.state_dict())
+    for net in (RefinementNet("paper", [4], blended=True), RefinementNet("light", [8] * 5, normed=False)):
+        again = RefinementNet(**net.settings)
+        assert again.settings == net.settings
+        assert again.blended == net.blended
+        again.load_state_dict(net.state_dict())
 
 
 def test_unknown_presets_and_odd_channels_are_refused() -> None:
@@ -56,7 +68,7 @@ def test_one_batch_can_be_learned() -> None:
     image, holes = torch.full((2, 3, 64, 64), 0.4), torch.zeros(2, 1, 64, 64)
     holes[..., 20:40, 10:30] = 1
     original = image + 0.3 * holes
-    net = RefinementNet("light", [8, 12, 16, 16, 16]).train()
+    net = RefinementNet("light", [8, 12, 16, 16, 16], normed=False).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for _ in range(40):

@@ -1,20 +1,27 @@
 """Training the refinement network."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from portrait3d.cli.configuration import build_config, merged, read_settings
+from portrait3d.data.refinement_samples import FRAMES, TURNS, DamagedPhotos, save_turn
 from portrait3d.models.discriminator import Discriminator
 from portrait3d.models.refinement_net import RefinementNet
-from portrait3d.training.loop import LoopConfig
+from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.training.refinement import (
     RefinementTrainingConfig,
+    batches,
     discriminator_loss,
     generator_losses,
     restored_and_turned,
+    training_samples,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RefinementTrainingConfig(data=Path(), loop=LoopConfig(out=Path(), steps=1))
 
 
@@ -35,7 +42,7 @@ def _batch(turns: int = 1) -> dict[str, torch.Tensor]:
 
 def test_one_batch_is_learned_in_a_few_dozen_steps() -> None:
     torch.manual_seed(0)
-    batch, net = _batch(), RefinementNet("light", [8, 8, 8, 8, 8]).train()
+    batch, net = _batch(), RefinementNet("light", [8, 8, 8, 8, 8], normed=False).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     totals = []
     for _ in range(40):
@@ -69,6 +76,73 @@ def test_turns_are_free_inside_holes_and_photos_are_not() -> None:
     torch.testing.assert_close(losses[0], losses[1])
     changed[0, :, 25:30, 15:20] = 0.9  # in a photo's
     assert generator_losses(changed, batch, Planes(), None, CONFIG)["color"] > losses[0]
+
+
+@pytest.mark.parametrize("name", ["color", "hole", "feature"])
+def test_a_loss_without_weight_is_left_out(name: str) -> None:
+    config = replace(CONFIG, **{f"{name}_weight": 0.0})
+    batch, discriminator = _batch(), Discriminator(4, 2, 1)
+    found = generator_losses(batch["image"], batch, Planes(), discriminator, config)
+    whole = generator_losses(batch["image"], batch, Planes(), discriminator, CONFIG)
+    left_out = set(whole) - set(found)
+    assert len(left_out) == 1
+    (term,) = left_out
+    expected = whole["total"] - getattr(CONFIG, f"{name}_weight") * whole[term]
+    torch.testing.assert_close(found["total"], expected)
+
+
+def test_settings_that_cannot_work_are_named() -> None:
+    for name, value in (("size", 50), ("feature_levels", 5), ("adversarial_after", 2.0)):
+        with pytest.raises(ValueError, match=name):
+            replace(CONFIG, **{name: value})
+
+
+@pytest.mark.parametrize("preset", ["light", "paper"])
+def test_presets_are_settings_that_exist(preset: str, tmp_path: Path) -> None:
+    settings = read_settings(ROOT / "configs" / f"refinement-{preset}.toml")
+    config = build_config(
+        RefinementTrainingConfig, merged(settings, {"data": tmp_path, "loop": {"out": tmp_path}})
+    )
+    assert config.preset == preset
+    assert config.adversarial_weight > 0
+
+
+@pytest.fixture
+def turns(tmp_path: Path) -> Path:
+    """One turned photo and one turned frame, as `prepare turns` writes them."""
+    image, holes = torch.rand(3, 256, 256), torch.zeros(1, 256, 256)
+    holes[0, 100:140, 80:100] = 1
+    for folder, name in ((TURNS, "a-0"), (FRAMES, "a-b"), (FRAMES, "a-b-real")):
+        (tmp_path / "turns" / folder).mkdir(parents=True, exist_ok=True)
+        save_turn(
+            tmp_path / "turns" / folder / f"{name}.png", image, holes if name != "a-b-real" else 0 * holes
+        )
+    return tmp_path / "turns"
+
+
+def test_batches_hold_photos_then_frames_then_turns(
+    turns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = {"image": 0.0, "holes": 0.0, "original": 0.0, "inside": 1.0}
+    channels = {"image": 3, "holes": 1, "original": 3, "inside": 1}
+    monkeypatch.setattr(DamagedPhotos, "__init__", lambda self, photos, **settings: None)
+    monkeypatch.setattr(
+        DamagedPhotos,
+        "__getitem__",
+        lambda self, number: {name: torch.full((channels[name], 64, 64), sample[name]) for name in sample},
+    )
+    config = replace(CONFIG, turns=turns, batch=3, frame_batch=2, turn_batch=1)
+    net = torch.nn.Linear(1, 1)
+    loop = TrainingLoop(LoopConfig(out=tmp_path / "run", steps=1), {"net": net}, {}, averaged="net")
+    batch = next(batches(loop, training_samples([], config)))
+    assert {name: value.shape[0] for name, value in batch.items()} == {
+        "image": 6,
+        "holes": 6,
+        "original": 5,
+        "inside": 5,
+    }
+    assert float(batch["image"][:3].abs().max()) == 0
+    torch.testing.assert_close(batch["image"][3:5], batch["original"][3:])
 
 
 def test_photos_alone_train_too() -> None:

@@ -17,6 +17,8 @@ from portrait3d.cli.heads import heads
 from portrait3d.cli.parsing import parsing
 from portrait3d.cli.portraits import demo, reconstruct, repose
 from portrait3d.cli.prepare import prepare
+from portrait3d.cli.refinement import refinement, turns
+from portrait3d.cli.synthetic import preview
 from portrait3d.cli.training import train
 from portrait3d.cli.video import animate, turntable
 
@@ -33,10 +35,13 @@ app.command()(reconstruct)
 app.command()(repose)
 app.command()(turntable)
 app.command()(animate)
+prepare.command()(turns)
+prepare.command()(preview)
 app.add_typer(prepare, name="prepare")
 app.add_typer(train, name="train")
 evaluate.command()(depth)
 evaluate.command()(heads)
+evaluate.command()(refinement)
 evaluate.command()(parsing)
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)

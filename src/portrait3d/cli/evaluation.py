@@ -1,4 +1,4 @@
-"""`evaluate face|parsing|refinement|portraits`: numbers and pictures on labelled photos."""
+"""`evaluate face|parsing|portraits`: numbers and pictures on labelled photos."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -93,33 +93,6 @@ def face(
             sheet=sheet,
         )
     show_tables(FACE_TABLES, asdict(report), json=json)
-
-
-@evaluate.command()
-def refinement(
-    data: Data,
-    models: Models = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of damaged photos.")] = 40,
-    research: Research = False,
-    json: Json = False,
-) -> None:
-    """How well holes in photos are repaired, beside the rough fill and biharmonic inpainting.
-
-    psnr in dB over the holes; features is the distance of Eq. 13 as a part of the rough fill's; seams is the
-    part of the difference outside holes that remains.
-    """
-    require_directory(data)
-    from portrait3d.data.photos import PhotoFolder
-    from portrait3d.evaluation.refinement import compare_repairs
-    from portrait3d.models.pretrained import load_network
-    from portrait3d.models.refinement_net import RefinementNet
-
-    net = load_network(RefinementNet, weights(models, "refinement"))
-    photos = PhotoFolder(data, research=research, split="val", parsed=True)
-    with working("Repairing photos", quiet=json):
-        scores = compare_repairs(net, photos, limit)
-    rows = [{"method": method, **values} for method, values in scores.items()]
-    show("Repairs of damaged photos", rows, json=json)
 
 
 @evaluate.command()

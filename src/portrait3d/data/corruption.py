@@ -38,8 +38,9 @@ class Damage:
     """Largest distance between the outlines of the old head and the new one."""
     ring: int = 6
     """Largest width of the ring around the head whose colours are mixed with the head's and given up."""
-    side: float = 24.0
-    """Largest width of the newly seen side of the head that the photo doesn't show."""
+    side: float = 0.7
+    """Largest width of the newly seen side of the head that the photo doesn't show, over the distance between
+    the outlines."""
     crack: float = 3.0
     """Largest width of cracks along hair, ears and neck."""
     stretch: float = 8.0
@@ -77,9 +78,9 @@ def damage_photo(
     holes |= _dilated(head, int(random.integers(0, damage.ring + 1))) & ~head
     if random.random() < 0.8:
         holes |= turn.unseen(head, random)
-    if random.random() < 0.7:
-        holes |= cracks(labels, random, damage)
     if random.random() < 0.5:
+        holes |= cracks(labels, random, damage)
+    if random.random() < 0.25:
         holes |= blobs(labels, random)
     image = original
     if random.random() < 0.4:
@@ -88,7 +89,7 @@ def damage_photo(
         image = jag(image, labels, random, damage)
     if random.random() < 0.3:
         image = tint(image, head, random, damage)
-    if random.random() < 0.6:
+    if random.random() < 0.4:
         image = halo(image, head, holes, labels, random)
     image = fill_roughly(image.clamp(0, 1), holes, labels, layered=random.random() < 0.85)
     return DamagedPhoto(image, holes[None].float())
@@ -117,7 +118,8 @@ class HeadTurn:
     scale: tuple[float, float]
     angle: float
     side: float
-    """Width of the newly seen side; it opens on the side that the head moved to."""
+    """How far the newly seen side reaches across the head, pixels, > 0 from the left, < 0 from the right:
+    from the uncovered background."""
 
     @classmethod
     def draw(cls, head: Mask, random: np.random.Generator, damage: Damage) -> "HeadTurn":
@@ -135,7 +137,7 @@ class HeadTurn:
             shift=(distance, random.uniform(-0.4, 0.4) * damage.turn),
             scale=(random.uniform(0.96, 1.08), random.uniform(0.97, 1.04)),
             angle=math.radians(random.uniform(-7, 7)),
-            side=random.uniform(2, damage.side),
+            side=-distance * random.uniform(0.1, damage.side),
         )
 
     def uncovered(self, head: Mask, random: np.random.Generator) -> Mask:
@@ -147,8 +149,11 @@ class HeadTurn:
 
     def unseen(self, head: Mask, random: np.random.Generator) -> Mask:
         """A strip along one side of the head that comes into view, in pieces."""
-        inner = _moved(head, self.middle, IDENTITY, (math.copysign(self.side, self.shift[0]), 0.0))
-        return head & ~inner & (_noise(head.shape, random, 24) > random.uniform(-2.5, 0.0))
+        return head & ~self.seen(head) & (_noise(head.shape, random, 24) > random.uniform(-2.5, 0.0))
+
+    def seen(self, head: Mask) -> Mask:
+        """The head without the side that comes into view (and some more beyond its other side)."""
+        return _moved(head, self.middle, IDENTITY, (self.side, 0.0))
 
 
 def cracks(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator, damage: Damage) -> Mask:
@@ -167,11 +172,11 @@ def blobs(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator) -> Mask
 
 def stretch(image: Image, head: Mask, turn: HeadTurn, random: np.random.Generator, damage: Damage) -> Image:
     """Colours drawn out over the side of the head, as on surface seen at a grazing angle."""
-    direction = math.copysign(1, turn.shift[0])
-    inner = _moved(head, turn.middle, IDENTITY, (direction * turn.side, 0.0))
-    weight = F.avg_pool2d((head & ~inner).float()[None, None], 9, 1, 4, count_include_pad=False)[0, 0]
+    weight = F.avg_pool2d((head & ~turn.seen(head)).float()[None, None], 9, 1, 4, count_include_pad=False)[
+        0, 0
+    ]
     amount = random.uniform(0.2, 1) * damage.stretch * weight * (1 + 0.3 * _noise(head.shape, random, 8))
-    moved = _displaced(image, direction * amount, torch.zeros_like(amount))
+    moved = _displaced(image, math.copysign(1, turn.side) * amount, torch.zeros_like(amount))
     return torch.where(head, moved, image)
 
 

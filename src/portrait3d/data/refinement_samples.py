@@ -1,4 +1,4 @@
-"""Samples for the refinement network: damaged photos with their originals, and real turns without."""
+"""Samples for the refinement network: photos with originals, damaged or turned, and turns without."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,15 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from portrait3d.data.corruption import HEAD, OUTSIDE, Damage, damage_photo
 from portrait3d.data.compositions import store_photo
-from portrait3d.data.parsing_samples import cut_image
+from portrait3d.data.corruption import HEAD, OUTSIDE, Damage, damage_photo
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.preprocessing.alignment import HEAD_SIZE, Crop
-from portrait3d.preprocessing.framing import Frame
+
+REAL = "-real"
+"""What the name of the real frame beside a turned one ends in."""
+TURNS, FRAMES = "turns", "frames"
+"""Folders of prepared turns: photos at random poses, and frames of clips turned into others."""
 
 
 class DamagedPhotos(Dataset):
@@ -31,7 +34,8 @@ class DamagedPhotos(Dataset):
         size: Side of the samples in the head crop's resolution: windows at the head's outline.
         damage: How much goes wrong.
         seed: Another seed gives other samples.
-        augment: Vary placement, size and direction; otherwise sample k shows photo k's whole head crop.
+        augment: Vary placement, size and direction; otherwise sample k shows photo k's whole head crop, whose
+            damage depends on the photo's name alone.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class DamagedPhotos(Dataset):
         if not photos:
             raise ValueError("Damaged photos need at least one photo with a parsing label, got none.")
         self.photos = [store_photo(photo, round(1.1 * HEAD_SIZE)) for photo in photos]
+        self.names = [photo.name for photo in photos]
         self.outlines = [head_outline(photo.labels) for photo in self.photos]
         self.size, self.damage, self.seed, self.augment = size, damage, seed, augment
 
@@ -55,9 +60,11 @@ class DamagedPhotos(Dataset):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         random = np.random.default_rng((self.seed, number))
         index = int(random.integers(len(self.photos))) if self.augment else number % len(self.photos)
+        if not self.augment:
+            random = np.random.default_rng((self.seed, *self.names[index].encode()))
         photo = self.photos[index]
         crop = self._place(index, random) if self.augment else photo.crop.resized(HEAD_SIZE)
-        image, _ = cut_image(photo, Frame(crop), extend=False)
+        image = crop.extract(photo.pixels)
         labels = crop.extract_labels(photo.labels, outside=OUTSIDE)
         if self.augment and random.random() < 0.5:
             image, labels = image.flip(-1), labels[:, ::-1].copy()
@@ -133,6 +140,38 @@ class CoarseTurns(Dataset):
         if random.random() < 0.5:
             image, holes = image.flip(-1), holes.flip(-1)
         sample = {"image": image, "holes": holes}
+        return sample if self.size == HEAD_SIZE else window_at_hole(sample, self.size, random)
+
+
+class TurnedFrames(Dataset):
+    """An endless list of frames turned into others of their clip, each a function of its number.
+
+    A sample is like one of `DamagedPhotos`; `inside` is 1 where it is known how the turn should look.
+
+    Args:
+        directory: What `turned_frames.prepare_frames` wrote.
+        size: Side of the samples: windows of the head crop around holes, or all of it.
+        seed: Another seed gives other samples.
+    """
+
+    def __init__(self, directory: Path, *, size: int = HEAD_SIZE, seed: int = 0) -> None:
+        self.paths = sorted(directory.glob(f"*{REAL}.png"))
+        if not self.paths:
+            raise FileNotFoundError(f"{directory} holds no turned frames (*{REAL}.png); prepare them first.")
+        self.size, self.seed = size, seed
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        random = np.random.default_rng((self.seed, number, 2))
+        path = self.paths[int(random.integers(len(self.paths)))]
+        original, unknown = load_turn(path)
+        image, holes = load_turn(path.with_stem(path.stem.removesuffix(REAL)))
+        inside = 1 - unknown
+        sample = {"image": image, "holes": holes, "original": original * inside, "inside": inside}
+        if random.random() < 0.5:
+            sample = {name: value.flip(-1) for name, value in sample.items()}
         return sample if self.size == HEAD_SIZE else window_at_hole(sample, self.size, random)
 
 

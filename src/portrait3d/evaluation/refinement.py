@@ -1,21 +1,53 @@
-"""How well holes in real photos are repaired, next to filling them smoothly and to biharmonic inpainting."""
+"""How well holes in real photos are repaired, beside filling them smoothly and biharmonic inpainting."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, UInt8
+from skimage.metrics import structural_similarity
+from skimage.restoration import inpaint_biharmonic
 from torch import Tensor, nn
 
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.data.refinement_samples import DamagedPhotos
-from portrait3d.losses.perceptual import EfficientNetFeatures, perceptual_loss
+from portrait3d.data.turned_frames import evenly
+from portrait3d.losses.perceptual import perceptual_loss
 
 Repair = Callable[[Float[Tensor, "B 3 S S"], Float[Tensor, "B 1 S S"]], Float[Tensor, "B 3 S S"]]
 SEED = 1_000_003
 """Of the damage that is scored; training draws other damage."""
+FEWEST_PIXELS = 50
+"""Damaged photos with smaller holes are not scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairScores:
+    """Means over damaged photos, of what a way to repair them puts into the holes."""
+
+    psnr: float
+    """Over the pixels of the holes, dB."""
+    ssim: float
+    """Mean of the map of structural similarity (scikit-image) over the pixels of the holes."""
+    features: float
+    """Distance of Eq. 13 between the original and the original with repaired holes."""
+    seams: float
+    """Part of the damage outside holes that remains, l1 over all pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairRow:
+    """The scores of one method."""
+
+    method: str
+    photos: int
+    psnr: float
+    ssim: float
+    features: float
+    to_biharmonic: float
+    """`features` over those of biharmonic inpainting."""
+    seams: float
 
 
 def keep_rough_fill(
@@ -29,8 +61,6 @@ def inpaint_biharmonically(
     image: Float[Tensor, "B 3 S S"], holes: Float[Tensor, "B 1 S S"]
 ) -> Float[Tensor, "B 3 S S"]:
     """scikit-image's biharmonic inpainting."""
-    from skimage.restoration import inpaint_biharmonic
-
     filled = [
         inpaint_biharmonic(one.permute(1, 2, 0).double().numpy(), hole[0].numpy() > 0.5, channel_axis=-1)
         for one, hole in zip(image, holes, strict=True)
@@ -38,17 +68,21 @@ def inpaint_biharmonically(
     return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2).float().clamp(0, 1)
 
 
-@torch.no_grad()
-def score_repairs(
-    repair: Repair, samples: Iterable[dict[str, Tensor]], features: nn.Module
-) -> dict[str, float]:
-    """Mean scores of a way to repair damaged photos.
+def score_repairs(net: Repair, samples: Sequence[dict[str, Tensor]], features: nn.Module) -> list[RepairRow]:
+    """A row for the network, for biharmonic inpainting and for no refinement."""
+    methods = {"refined": net, "biharmonic": inpaint_biharmonically, "not refined": keep_rough_fill}
+    scores = {name: score_repair(repair, samples, features) for name, repair in methods.items()}
+    base = scores["biharmonic"].features
+    return [
+        RepairRow(name, len(samples), s.psnr, s.ssim, s.features, s.features / base, s.seams)
+        for name, s in scores.items()
+    ]
 
-    `psnr` (dB) is taken over the holes of each picture; `features` is the distance of Eq. 13 between the
-    original and the original with repaired holes, as a part of that of the rough fill (less is better);
-    `seams` is the part of the damage outside holes that remains, l1 over all pictures.
-    """
-    psnr, distances, seams = [], [], []
+
+@torch.no_grad()
+def score_repair(repair: Repair, samples: Iterable[dict[str, Tensor]], features: nn.Module) -> RepairScores:
+    """Scores of one way to repair damaged photos."""
+    psnr, ssim, distances, seams = [], [], [], []
     for sample in samples:
         image, holes, original, inside = (
             sample[name][None] for name in ("image", "holes", "original", "inside")
@@ -56,49 +90,42 @@ def score_repairs(
         repaired = repair(image, holes).clamp(0, 1)
         error = (repaired - original).square().mean(1, keepdim=True)
         psnr.append(-10 * float(torch.log10((error * holes).sum() / holes.sum() + 1e-8)))
-        pasted = torch.cat([torch.where(holes > 0.5, picture, original) for picture in (repaired, image)])
-        wanted, found = features(original), features(pasted)
-        distances.append([float(perceptual_loss([f[k : k + 1] for f in found], wanted)) for k in (0, 1)])
+        pasted = torch.where(holes > 0.5, repaired, original)
+        ssim.append(similarity_in_holes(pasted[0], original[0], holes[0]))
+        distances.append(float(perceptual_loss(features(pasted), features(original))))
         known = (1 - holes) * inside
         seams.append([float(((picture - original).abs() * known).sum()) for picture in (repaired, image)])
-    distance, seam = np.sum(distances, axis=0), np.sum(seams, axis=0)
-    return {
-        "psnr": float(np.mean(psnr)),
-        "features": float(distance[0] / distance[1]),
-        "seams": float(seam[0] / seam[1]),
-    }
+    seam = np.sum(seams, axis=0)
+    means = (float(np.mean(values)) for values in (psnr, ssim, distances))
+    return RepairScores(*means, seams=float(seam[0] / max(seam[1], 1e-9)))
+
+
+def similarity_in_holes(
+    picture: Float[Tensor, "3 S S"], original: Float[Tensor, "3 S S"], holes: Float[Tensor, "1 S S"]
+) -> float:
+    """Structural similarity (Wang et al. 2004) of the windows around the pixels of holes, mean over RGB."""
+    found = structural_similarity(
+        picture.numpy(), original.numpy(), channel_axis=0, data_range=1.0, full=True
+    )[1]
+    return float(np.asarray(found)[:, holes[0].numpy() > 0.5].mean())
 
 
 def held_out_damage(photos: Sequence[LabelledPhoto], count: int) -> list[dict[str, Tensor]]:
-    """Up to `count` damaged head crops, spread over the photos; always the same for the same photos."""
-    chosen = photos[:: max(1, len(photos) // count)][:count]
+    """Up to `count` damaged head crops, spread over the photos; a photo's damage is always the same."""
+    chosen = evenly(list(photos), count)
     samples = DamagedPhotos(chosen, seed=SEED, augment=False)
     drawn = [samples[i] for i in range(len(chosen))]
-    return [sample for sample in drawn if float(sample["holes"].sum()) > 50]
-
-
-def compare_repairs(
-    net: nn.Module, photos: Sequence[LabelledPhoto], count: int = 40
-) -> dict[str, dict[str, float]]:
-    """Scores of the network and of both baselines on held-out photos."""
-    samples, features = held_out_damage(photos, count), EfficientNetFeatures()
-    return {
-        "rough fill": score_repairs(keep_rough_fill, samples, features),
-        "biharmonic": score_repairs(inpaint_biharmonically, samples, features),
-        "network": score_repairs(net, samples, features),
-    }
+    return [sample for sample in drawn if float(sample["holes"].sum()) > FEWEST_PIXELS]
 
 
 @torch.no_grad()
-def draw_repairs(path: Path, net: Repair, samples: Sequence[dict[str, Tensor]]) -> None:
-    """Draw rows of input, output and original (where there is one)."""
+def draw_repairs(net: Repair, samples: Sequence[dict[str, Tensor]]) -> UInt8[np.ndarray, "H W 3"]:
+    """Rows of damaged photos: holes in green, not refined, biharmonic, refined, the original."""
     rows = []
     for sample in samples:
-        image, holes = sample["image"], sample["holes"]
-        shown = [torch.lerp(image, torch.tensor([0.0, 1.0, 0.0])[:, None, None], 0.35 * holes), image]
-        shown.append(net(image[None], holes[None])[0].clamp(0, 1))
-        if "original" in sample:
-            shown.append(sample["original"])
-        rows.append(torch.cat(shown, dim=2))
-    sheet = torch.cat(rows, dim=1)
-    Image.fromarray((sheet * 255).round().byte().permute(1, 2, 0).contiguous().numpy()).save(path)
+        image, holes, original = sample["image"], sample["holes"], sample["original"]
+        green = torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand_as(image)
+        repaired = [method(image[None], holes[None])[0] for method in (inpaint_biharmonically, net)]
+        rows.append(torch.cat([torch.lerp(image, green, 0.35 * holes), image, *repaired, original], dim=2))
+    sheet = torch.cat(rows, dim=1).clamp(0, 1)
+    return (sheet * 255).round().byte().permute(1, 2, 0).contiguous().numpy()

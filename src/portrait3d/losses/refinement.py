@@ -29,6 +29,16 @@ def color_loss(
     return kept + (restored - original).abs().sum() / pixels
 
 
+def hole_loss(
+    restored: Float[Tensor, "R 3 H W"], original: Float[Tensor, "R 3 H W"], holes: Float[Tensor, "R 1 H W"]
+) -> Float[Tensor, ""]:
+    """Colours in the holes of photos once more, for these are a small part of the picture.
+
+    The l1 of G(R) - R^ over the holes, a mean over their pixels and channels (Liu et al., ECCV 2018).
+    """
+    return ((restored - original).abs() * holes).sum() / (3 * holes.sum()).clamp_min(1)
+
+
 def generator_adversarial_loss(turned: Scores, restored: Scores) -> Float[Tensor, ""]:
     """D should take repaired turns and photos for real, Eq. 11.
 

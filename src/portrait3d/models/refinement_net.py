@@ -1,5 +1,6 @@
 """The refinement network: a coarsely turned head in, the whole picture with holes and seams repaired out."""
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -14,17 +15,26 @@ PAPER_FILTERS = 64
 class RefinementNet(nn.Module):
     """The generator G (paper, section 3.4): it repairs a picture that was put together by moving pixels.
 
-    It predicts what to add to the picture, so what needs no repair passes through with next to no effort. It
-    gives the whole picture; known pixels are not copied over its output, which the paper found worse.
+    It predicts what to add to the picture, so what needs no repair passes through with next to no effort.
 
     Args:
         preset: `light`, a small U-Net for CPUs (0.6 GMAC at 256 px), or `paper`, the global
             generator of pix2pixHD (Wang et al., CVPR 2018; 55 GMAC).
         channels: Channels of the light U-Net at 1/2, 1/4, 1/8, 1/16 and 1/32, or of the paper's generator at
             full resolution (a single number); by default those of the preset.
+        blended: Add to the holes alone, M * G(J) + (1 - M) * J in the paper's terms, instead of giving the
+            whole picture.
+        normed: Batch normalisation in the light network, as in weights from before version 0.3; small windows
+            give poor statistics, and it learns better without.
     """
 
-    def __init__(self, preset: str = "light", channels: tuple[int, ...] | list[int] | None = None) -> None:
+    def __init__(
+        self,
+        preset: str = "light",
+        channels: tuple[int, ...] | list[int] | None = None,
+        blended: bool = False,
+        normed: bool = True,
+    ) -> None:
         super().__init__()
         if preset not in ("light", "paper"):
             raise ValueError(f'A preset is "light" or "paper", got {preset!r}.')
@@ -33,8 +43,9 @@ class RefinementNet(nn.Module):
             raise ValueError(
                 f"The light network takes 5 channel counts and the paper's one, got {channels} for {preset}."
             )
-        self.settings = {"preset": preset, "channels": list(channels)}
-        self.residual = LightUNet(channels) if preset == "light" else GlobalGenerator(channels[0])
+        self.settings = {"preset": preset, "channels": list(channels), "blended": blended, "normed": normed}
+        self.blended = blended
+        self.residual = LightUNet(channels, normed) if preset == "light" else GlobalGenerator(channels[0])
 
     def forward(
         self, image: Float[Tensor, "B 3 H W"], holes: Float[Tensor, "B 1 H W"]
@@ -44,7 +55,8 @@ class RefinementNet(nn.Module):
         Sides are multiples of 32. The output is cut to [0, 1] except in training, where that would stop
         gradients.
         """
-        repaired = image + self.residual(torch.cat([2 * image - 1, holes], dim=1))
+        residual = self.residual(torch.cat([2 * image - 1, holes], dim=1))
+        repaired = image + (residual * holes if self.blended else residual)
         return repaired if self.training else repaired.clamp(0, 1)
 
 
@@ -55,17 +67,18 @@ class LightUNet(nn.Module):
     many operations, which wait for memory.
     """
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], normed: bool) -> None:
         super().__init__()
+        convolution = partial(_convolution, normed=normed)
         last = channels[-1]
-        self.stem = _convolution(4, channels[0], kernel=5, stride=2)
+        self.stem = convolution(4, channels[0], kernel=5, stride=2)
         self.down = nn.ModuleList(
-            nn.Sequential(_convolution(given, wanted, stride=2), _convolution(wanted, wanted))
+            nn.Sequential(convolution(given, wanted, stride=2), convolution(wanted, wanted))
             for given, wanted in pairwise(channels)
         )
-        self.middle = nn.Sequential(_convolution(last, last, dilation=2), _convolution(last, last))
+        self.middle = nn.Sequential(convolution(last, last, dilation=2), convolution(last, last))
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(channels))
-        self.up = nn.ModuleList(_convolution(fine, fine) for fine in channels[:-1])
+        self.up = nn.ModuleList(convolution(fine, fine) for fine in channels[:-1])
         final = nn.Conv2d(channels[0], 12, 3, padding=1)
         nn.init.normal_(final.weight, std=1e-3)  # start out as the identity
         nn.init.constant_(final.bias, 0)  # pyright: ignore[reportArgumentType]
@@ -85,13 +98,18 @@ class LightUNet(nn.Module):
 
 
 def _convolution(
-    given: int, wanted: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
+    given: int, wanted: int, *, normed: bool, kernel: int = 3, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     # Leaky, because adding nothing is nearly right almost everywhere: plain ReLUs soon die before the last
     # layer.
     padding = dilation * (kernel // 2)
-    convolution = nn.Conv2d(given, wanted, kernel, stride, padding, dilation, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(wanted), nn.LeakyReLU(0.1, inplace=True))
+    convolution = nn.Conv2d(given, wanted, kernel, stride, padding, dilation, bias=not normed)
+    activation = nn.LeakyReLU(0.1, inplace=True)
+    if normed:
+        return nn.Sequential(convolution, nn.BatchNorm2d(wanted), activation)
+    nn.init.kaiming_normal_(convolution.weight, a=0.1)
+    nn.init.constant_(convolution.bias, 0)  # pyright: ignore[reportArgumentType]
+    return nn.Sequential(convolution, activation)
 
 
 class GlobalGenerator(nn.Module):

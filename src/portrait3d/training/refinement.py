@@ -1,25 +1,28 @@
 """Training of the refinement network: `portrait3d train refinement --data DIR --minutes M --out DIR`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from portrait3d.data.photos import PhotoFolder
-from portrait3d.data.refinement_samples import CoarseTurns, DamagedPhotos
-from portrait3d.evaluation.refinement import Repair, held_out_damage, score_repairs
+from portrait3d.data.photos import LabelledPhoto, PhotoFolder
+from portrait3d.data.refinement_samples import FRAMES, TURNS, CoarseTurns, DamagedPhotos, TurnedFrames
+from portrait3d.evaluation.refinement import Repair, held_out_damage, score_repair
 from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features, perceptual_loss
 from portrait3d.losses.refinement import (
     color_loss,
     discriminator_adversarial_loss,
     generator_adversarial_loss,
+    hole_loss,
 )
 from portrait3d.models.discriminator import Discriminator
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.preprocessing.alignment import HEAD_SIZE
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 
@@ -31,59 +34,69 @@ class RefinementTrainingConfig:
     """Root of the labelled photos (--data)."""
     loop: LoopConfig
     turns: Path | None = None
-    """Directory of coarse turns made from training photos, the unpaired data; without it there is none."""
+    """What `portrait3d prepare turns` wrote: turned photos, the unpaired data, and frames turned into real
+    ones, true pairs; without it there are damaged photos alone."""
     research: bool = False
     """Use research-only photos too, which makes the weights non-commercial research only."""
     preset: str = "light"
     """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
+    blended: bool = False
+    """Keep the input outside holes, instead of taking the network's whole picture as the paper does."""
     size: int = 64
     """Side of the training windows, cut from 256 px head crops at the head's outline."""
     batch: int = 8
     """Damaged photos in a batch."""
+    frame_batch: int = 2
+    """Frames turned into others in a batch, where there are any."""
     turn_batch: int = 2
-    """Coarse turns in a batch, where there are any."""
+    """Turned photos in a batch, where there are any."""
     generator_rate: float = 2e-3
     discriminator_rate: float = 4e-4
     filters: int = 16
     """Channels of the discriminators' first layers; 64 in pix2pixHD."""
-    color_weight: float = 4.0
+    color_weight: float = 1.0
     """Of Eq. 10."""
-    hole_weight: float = 4.0
-    """Of the l1 over the holes of photos once more: they are a small part of a picture that is mostly right
-    as it is, and with Eq. 10 alone, training hardly leaves doing nothing."""
-    feature_weight: float = 1.0
+    hole_weight: float = 2.0
+    """Of the l1 over the holes of photos once more."""
+    feature_weight: float = 4.0
     """Of Eq. 13."""
     adversarial_weight: float = 0.1
     """Of Eq. 11."""
-    adversarial_after: float = 0.6
+    adversarial_after: float = 0.5
     """Part of the training after which the discriminator joins in."""
     feature_levels: int = 3
     """Levels of EfficientNet-Lite0's features, of four."""
-    feature_photos: int = 2
-    """Photos of each batch whose features are compared, which cost as much as everything else."""
     vgg: Path | None = None
     """VGG-19 weights (safetensors) for the features of the paper; EfficientNet-Lite0 without."""
     validation_photos: int = 16
+
+    def __post_init__(self) -> None:
+        if self.size % 32 or not 32 <= self.size <= HEAD_SIZE:
+            raise ValueError(f"size is a multiple of 32 up to {HEAD_SIZE}, got {self.size}.")
+        if self.feature_levels not in (1, 2, 3, 4):
+            raise ValueError(f"feature_levels is 1 to 4, got {self.feature_levels}.")
+        if not 0 <= self.adversarial_after <= 1:
+            raise ValueError(f"adversarial_after is a share from 0 to 1, got {self.adversarial_after}.")
 
 
 def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged generator."""
     torch.manual_seed(config.loop.seed)
     photos = PhotoFolder(config.data, research=config.research, parsed=True)
-    seed = config.loop.seed
-    damaged = DamagedPhotos([p for p in photos if p.split == "train"], size=config.size, seed=seed)
-    turns = CoarseTurns(config.turns, size=config.size, seed=seed) if config.turns else None
+    samples = training_samples([photo for photo in photos if photo.split == "train"], config)
     held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
-    generator, discriminator = RefinementNet(config.preset), Discriminator(config.filters)
+    judge = features if config.vgg else EfficientNetFeatures()
+    generator = RefinementNet(config.preset, blended=config.blended, normed=False)
+    discriminator = Discriminator(config.filters)
     for module in (generator, discriminator, features):
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def evaluate(average: nn.Module) -> dict[str, float]:
-        scores = score_repairs(cast(Repair, average.cpu()), held_out, features.cpu())
+        scores = score_repair(cast(Repair, average.cpu()), held_out, judge.cpu())
         features.to(loop.device)
         average.to(loop.device)
-        return {"score": -scores["features"], **scores}
+        return {"score": -scores.features, **asdict(scores)}
 
     loop = TrainingLoop(
         config.loop,
@@ -99,8 +112,8 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
         settings=config,
     )
     features.to(loop.device)
-    for _, batch in zip(loop, batches(loop, damaged, turns, config), strict=False):
-        adversarial = loop.progress >= config.adversarial_after
+    for _, batch in zip(loop, batches(loop, samples), strict=False):
+        adversarial = config.adversarial_weight > 0 and loop.progress >= config.adversarial_after
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         with loop.autocast():
             repaired = generator(image, batch["holes"]).float()
@@ -124,36 +137,33 @@ def generator_losses(
     discriminator: nn.Module | None,
     config: RefinementTrainingConfig,
 ) -> dict[str, Float[Tensor, ""]]:
-    """The total of the generator's step and its parts; adversarial with a discriminator."""
+    """The total of the generator's step and its parts; adversarial with a discriminator.
+
+    Parts of weight 0 are neither computed nor named.
+    """
     original = batch["original"]
     restored, turned = restored_and_turned(repaired, batch)
-    coarse, known = batch["image"][len(original) :], batch["holes"][len(original) :] < 0.5
-    compared = slice(config.feature_photos)
-    with torch.no_grad():
-        wanted = features(original[compared])
-    losses = {
-        "color": color_loss(turned, coarse, known, restored, original),
-        "holes": hole_loss(restored, original, batch["holes"][: len(original)]),
-        "features": perceptual_loss(features(restored[compared]), wanted),
-    }
+    losses: dict[str, Tensor] = {}
     weights = {
         "color": config.color_weight,
         "holes": config.hole_weight,
         "features": config.feature_weight,
+        "adversarial": config.adversarial_weight,
     }
-    total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
+    if config.color_weight:
+        coarse, known = batch["image"][len(original) :], batch["holes"][len(original) :] < 0.5
+        losses["color"] = color_loss(turned, coarse, known, restored, original)
+    if config.hole_weight:
+        losses["holes"] = hole_loss(restored, original, batch["holes"][: len(original)] * batch["inside"])
+    if config.feature_weight:
+        with torch.no_grad():
+            wanted = features(original)
+        losses["features"] = perceptual_loss(features(restored), wanted)
     if discriminator is not None:
         turned_scores = discriminator(turned) if len(turned) else []
         losses["adversarial"] = generator_adversarial_loss(turned_scores, discriminator(restored))
-        total = total + config.adversarial_weight * losses["adversarial"]
+    total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return {"total": total, **losses}
-
-
-def hole_loss(
-    restored: Float[Tensor, "R 3 S S"], original: Float[Tensor, "R 3 S S"], holes: Float[Tensor, "R 1 S S"]
-) -> Float[Tensor, ""]:
-    """The l1 over the holes of photos, a mean over pixels and channels (Liu et al., ECCV 2018)."""
-    return ((restored - original).abs() * holes).sum() / (3 * holes.sum()).clamp_min(1)
 
 
 def discriminator_loss(
@@ -170,19 +180,26 @@ def discriminator_loss(
 def restored_and_turned(
     repaired: Float[Tensor, "B 3 S S"], batch: Mapping[str, Tensor]
 ) -> tuple[Float[Tensor, "R 3 S S"], Float[Tensor, "J 3 S S"]]:
-    """Split a batch into G(R) and G(J); beyond the photo, where nothing is known, G(R) is black like R^."""
+    """Split a batch into G(R) and G(J); where nothing is known, G(R) is black like R^."""
     photos = len(batch["original"])
     return repaired[:photos] * batch["inside"], repaired[photos:]
 
 
-def batches(
-    loop: TrainingLoop, damaged: DamagedPhotos, turns: CoarseTurns | None, config: RefinementTrainingConfig
-) -> Iterator[dict[str, Tensor]]:
-    """Batches of damaged photos followed by coarse turns; `original` and `inside` are those of the photos."""
-    if turns is None:
-        yield from loop.batches(damaged, config.batch)
-        return
-    pairs = zip(loop.batches(damaged, config.batch), loop.batches(turns, config.turn_batch), strict=False)
-    for photos, coarse in pairs:
-        joined = {name: torch.cat([photos[name], coarse[name]]) for name in ("image", "holes")}
-        yield {**photos, **joined}
+def training_samples(
+    photos: list[LabelledPhoto], config: RefinementTrainingConfig
+) -> list[tuple[Dataset, int]]:
+    """What a batch is made of and how much of each: photos whose originals are known first."""
+    seed, size = config.loop.seed, config.size
+    samples: list[tuple[Dataset, int]] = [(DamagedPhotos(photos, size=size, seed=seed), config.batch)]
+    if config.turns is not None:
+        if config.frame_batch and (config.turns / FRAMES).is_dir():
+            samples.append((TurnedFrames(config.turns / FRAMES, size=size, seed=seed), config.frame_batch))
+        if config.turn_batch:
+            samples.append((CoarseTurns(config.turns / TURNS, size=size, seed=seed), config.turn_batch))
+    return samples
+
+
+def batches(loop: TrainingLoop, samples: list[tuple[Dataset, int]]) -> Iterator[dict[str, Tensor]]:
+    """Batches joined from all samples; `original` and `inside` are shorter, for coarse turns have none."""
+    for parts in zip(*(loop.batches(dataset, size) for dataset, size in samples), strict=False):
+        yield {name: torch.cat([part[name] for part in parts if name in part]) for name in parts[0]}

@@ -1,0 +1,111 @@
+"""A frame of a clip turned into the pose of another one, beside that real frame."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.turned_frames import carry_crop, fit_photo, pose_in_photo, spread_pairs
+from portrait3d.errors import NoFaceError
+from portrait3d.evaluation.face import normalised_error
+from portrait3d.evaluation.refinement_turns import face_vector, read_landmarks, refine
+from portrait3d.losses.perceptual import perceptual_loss
+from portrait3d.models.recognition import RecognitionNet
+from portrait3d.pipeline import Portrait3D
+from portrait3d.portrait import Portrait
+from portrait3d.preprocessing.alignment import HEAD_SIZE, crop_from_landmarks
+from portrait3d.reposing import Reposer
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTurnRow:
+    """Pictures beside the real frame whose pose they should have, means over pairs."""
+
+    picture: str
+    pairs: int
+    identity: float
+    """Cosine of the features of a recognition network; NaN without one."""
+    features: float
+    """Distance of Eq. 13 between the head crops, those of the faces' landmarks."""
+    nme: float
+    """Distance of the landmarks found from the real frame's labels after the best shift, scale and roll, in
+    percent of face size."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTurn:
+    """One frame as it should look in the pose of another one, by several means."""
+
+    second: LabelledPhoto
+    pictures: dict[str, UInt8[np.ndarray, "H W 3"]]
+    landmarks: dict[str, Float[Tensor, "68 2"]]
+
+
+@torch.inference_mode()
+def turned_clips(model: Portrait3D, pairs: Sequence[ClipPair], count: int) -> Iterator[ClipTurn]:
+    """Up to `count` pairs spread over the clips; frames without a detected face are left out."""
+    for first, seconds in spread_pairs(pairs, count, 1):
+        try:
+            portrait = model.reconstruct(first.pixels())
+        except NoFaceError:
+            continue
+        yield turn_frame(model, portrait, seconds[0])
+
+
+def turn_frame(model: Portrait3D, portrait: Portrait, second: LabelledPhoto) -> ClipTurn:
+    """The pictures that are compared: the first frame as it is, turned and refined; the second one."""
+    fit = fit_photo(model, second)
+    reposer = Reposer(portrait, model.head_model)
+    turn = reposer.coarse_turn(pose_in_photo(fit))
+    pictures = {
+        "refined": reposer.composite(turn, refine(model, turn)),
+        "not refined": reposer.composite(turn),
+        "not turned": portrait.photo.pixels,
+        "the real frame": second.pixels(),
+    }
+    near = torch.from_numpy(portrait.landmarks)
+    landmarks = {
+        name: fit.landmarks if name == "the real frame" else read_landmarks(model, pixels, near)
+        for name, pixels in pictures.items()
+    }
+    return ClipTurn(second, pictures, landmarks)
+
+
+@torch.inference_mode()
+def score_clip_turns(
+    turns: Sequence[ClipTurn], features: nn.Module, recognition: RecognitionNet | None
+) -> list[ClipTurnRow]:
+    """A row for each kind of picture; that of the real frame says what reading landmarks costs."""
+    scores: dict[str, list[tuple[float, float, float]]] = {}
+    for turn in turns:
+        real, at = turn.pictures["the real frame"], turn.landmarks["the real frame"]
+        crop = crop_from_landmarks(at).head_crop().resized(HEAD_SIZE)
+        wanted = features(crop.extract(real)[None])
+        person = face_vector(recognition, real, at) if recognition else None
+        for name, pixels in turn.pictures.items():
+            found = turn.landmarks[name]
+            placed = carry_crop(crop, at.double().numpy(), found.double().numpy())
+            distance = perceptual_loss(features(placed.extract(pixels)[None]), wanted)
+            cosine = (
+                float(face_vector(recognition, pixels, found) @ person)
+                if recognition and person is not None
+                else float("nan")
+            )
+            error = aligned_error(found.double().numpy(), turn.second.landmarks.astype(np.float64))
+            scores.setdefault(name, []).append((cosine, float(distance), error))
+    return [
+        ClipTurnRow(name, len(values), *np.mean(values, axis=0).tolist()) for name, values in scores.items()
+    ]
+
+
+def aligned_error(found: Float[np.ndarray, "68 2"], truth: Float[np.ndarray, "68 2"]) -> float:
+    """NME after the similarity that brings the points found nearest to the true ones."""
+    a, b = found @ np.array([1, 1j]), truth @ np.array([1, 1j])
+    centred = a - a.mean()
+    moved = np.vdot(centred, b - b.mean()) / np.vdot(centred, centred).real * centred + b.mean()
+    points = np.stack([moved.real, moved.imag], axis=1)
+    return float(normalised_error(points[None], truth[None])[0])
