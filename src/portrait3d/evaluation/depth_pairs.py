@@ -31,6 +31,8 @@ from portrait3d.rendering.warping import LONGEST_STEP
 HAIR_AND_EARS = (2, 3, 4)
 RIM = 2
 """Pixels of a region's rim that are left out: parsing is off by as much."""
+FACE_RIM = 6
+"""Pixels of the face's rim that take no part in registration: what lies beside them moves otherwise."""
 HIDDEN = 4.0
 """A point this far (mm) behind the moved surface is not seen."""
 LEAST_PIXELS = 150
@@ -125,7 +127,7 @@ def compare_pair(
     clip: str, a: HeadView, b: HeadView, depths: Mapping[str, Float[np.ndarray, "S S"]]
 ) -> PairErrors | None:
     """Frame `a` moved into frame `b` by several depths; None if too few pixels can be compared."""
-    face = ndimage.binary_erosion(bare_face(a), iterations=RIM)
+    face = ndimage.binary_erosion(bare_face(a), iterations=FACE_RIM)
     if face.sum() < LEAST_PIXELS:
         return None
     face_points = lifted(np.where(face, a.face_depth, 1.0), a.head.focal)[face]

@@ -8,8 +8,10 @@ from scipy.spatial.transform import Rotation
 from portrait3d.data.turning import HeadView
 
 ROUNDS = 15
-OUTLYING = 10.0
-"""Differences in brightness (0 to 255) from which a face's pixel counts less: eyes and mouth move."""
+COARSEST = 3.0
+"""Brightness that varies over more pixels than this is shading, which stays with the light."""
+OUTLYING = 6.0
+"""Differences in detail (0 to 255) from which a face's pixel counts less: eyes and mouth move."""
 
 Motion = tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]
 """Rotation and translation (mm) that take the head from one frame's camera to the other's."""
@@ -24,12 +26,12 @@ def relative(a: HeadView, b: HeadView) -> Motion:
 def register(
     a: HeadView, b: HeadView, points: Float[np.ndarray, "N 3"], face: Bool[np.ndarray, "S S"]
 ) -> Motion:
-    """The motion that explains the pixels of the face best, from the fitted one (Lucas and Kanade).
+    """The motion that explains the details of the face best, from the fitted one (Lucas and Kanade).
 
-    Brightness may change by a factor and an offset; pixels that change otherwise count less.
+    Contrast may change by a factor and an offset; pixels that change otherwise count less.
     """
     rotation, translation = relative(a, b)
-    own, other = (ndimage.gaussian_filter(view.image.astype(float).mean(axis=-1), 1.0) for view in (a, b))
+    own, other = detail(a), detail(b)
     slope_y, slope_x = np.gradient(other)
     told, focal = own[face], b.head.focal
     prior = np.array([1e4, 1e4, 1e4, 0.1, 0.1, 0.1, 1e-3, 1e-3])
@@ -54,6 +56,12 @@ def register(
         if np.abs(step[:6]).max() < 1e-3:
             break
     return rotation, translation
+
+
+def detail(view: HeadView) -> Float[np.ndarray, "S S"]:
+    """Brightness (0 to 255) without its slow changes."""
+    grey = view.image.astype(float).mean(axis=-1)
+    return ndimage.gaussian_filter(grey, 1.0) - ndimage.gaussian_filter(grey, COARSEST)
 
 
 def lifted(depth: Float[np.ndarray, "S S"], focal: float) -> Float[np.ndarray, "S S 3"]:

@@ -1,0 +1,93 @@
+"""Frames moved into each other, on a synthetic head whose motion and depth are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads
+from portrait3d.data.synthetic_views import head_view
+from portrait3d.data.turning import HeadView
+from portrait3d.evaluation.depth_methods import bare_face, constant_depth
+from portrait3d.evaluation.depth_pairs import (
+    FACE_RIM,
+    PairErrors,
+    compare_pair,
+    covered,
+    face_difference,
+    summarise,
+)
+from portrait3d.evaluation.depth_registration import lifted, projected, register, relative, sampled
+
+
+@pytest.fixture(scope="module")
+def views() -> tuple[HeadView, HeadView]:
+    pair = SyntheticHeads(seed=3, styles=STYLES_VALIDATION).pair(3)
+    return head_view(pair.first), head_view(pair.second)
+
+
+def compare(a: HeadView, b: HeadView) -> PairErrors:
+    plane = np.where(a.region, constant_depth(a), np.inf)
+    errors = compare_pair("clip", a, b, {"network": a.depth, "constant": plane})
+    assert errors is not None
+    return errors
+
+
+def test_true_depth_explains_hair_better_than_a_plane_and_no_better_than_the_best(
+    views: tuple[HeadView, HeadView],
+) -> None:
+    errors = compare(*views)
+    assert errors.methods["network"] < errors.methods["constant"]
+    assert errors.methods["network"] < errors.still
+    assert errors.floor < errors.methods["network"]
+    assert errors.moved > 2
+
+
+def test_a_head_that_does_not_move_is_explained_by_anything(views: tuple[HeadView, HeadView]) -> None:
+    errors = compare(views[0], views[0])
+    assert errors.still == 0
+    assert max(errors.methods.values()) < 0.1
+    assert errors.moved < 0.05
+
+
+def test_registration_finds_a_pose_that_was_fitted_wrongly(views: tuple[HeadView, HeadView]) -> None:
+    a, b = views
+    face = ndimage.binary_erosion(bare_face(a), iterations=FACE_RIM)
+    points = lifted(np.where(face, a.face_depth, 1.0), a.head.focal)[face]
+    turn = Rotation.from_euler("y", 2.0, degrees=True).as_matrix()
+    shifted = b.head.translation + np.array([3.0, -2.0, 5.0])
+    wrong = replace(b, head=replace(b.head, rotation=turn @ b.head.rotation, translation=shifted))
+    before = face_difference(a, wrong, points, face, relative(a, wrong))
+    after = face_difference(a, wrong, points, face, register(a, wrong, points, face))
+    assert after < 0.6 * before
+    assert after < 1.1 * face_difference(a, b, points, face, relative(a, b))
+
+
+def test_too_few_pixels_say_nothing(views: tuple[HeadView, HeadView]) -> None:
+    bald = replace(views[0], labels=np.where(views[0].labels == 2, 1, views[0].labels).astype(np.uint8))
+    bald = replace(bald, labels=np.where(np.isin(bald.labels, (3, 4)), 0, bald.labels).astype(np.uint8))
+    assert compare_pair("clip", bald, views[1], {"network": bald.depth}) is None
+
+
+def test_pixels_are_lifted_projected_and_sampled_at_their_centres() -> None:
+    depth = np.full((6, 6), 800.0)
+    at = projected(lifted(depth, 300.0), 300.0, 6)
+    np.testing.assert_allclose(at[2, 4], (4.5, 2.5))
+    picture = np.arange(36.0).reshape(6, 6)
+    np.testing.assert_allclose(sampled(picture, at), picture)
+
+
+def test_black_beyond_the_photo_is_not_covered(views: tuple[HeadView, HeadView]) -> None:
+    image = np.maximum(views[0].image, 1)
+    image[:, :40] = 0
+    inside = covered(replace(views[0], image=image))
+    assert not inside[:, :40].any()
+    assert inside[10:-10, 50:-10].all()
+
+
+def test_a_row_is_the_mean_of_its_pairs() -> None:
+    one = PairErrors("c", 4.0, {"network": 2.0}, 1.0, 3.0, 5.0, 6.0)
+    row = summarise("c", [one, replace(one, methods={"network": 4.0})])
+    assert (row["pairs"], row["network"], row["floor"], row["no motion"]) == (2, 3.0, 1.0, 4.0)
