@@ -21,6 +21,8 @@ WORKING = 512
 """Longest side of the head crop at which its outline is found; finer photos get it enlarged."""
 SURE = 0.04
 """Probabilities this near 0 or 1 are believed."""
+FIRM = 0.5
+"""Without a probability as high as this nearby there is nothing."""
 BELT = 0.012
 """Half width of the belt beyond the sure regions in which the outline is looked for, of the crop's side."""
 NOISE = 0.06
@@ -92,6 +94,8 @@ def unmix(
     size = 2 * radius + 1
     inner = ndimage.minimum_filter(probability.numpy(), size) > 1 - SURE
     outer = ndimage.maximum_filter(probability.numpy(), size) < SURE
+    # Faint guesses that nothing firm is near to are no strands.
+    outer |= ndimage.maximum_filter(probability.numpy(), 2 * size - 1) < FIRM
     sure_in, sure_out = torch.from_numpy(inner), torch.from_numpy(outer)
     guided = refine_matte(picture, probability)
     front = push_pull(picture, sure_in.float())
