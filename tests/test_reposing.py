@@ -12,6 +12,8 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.motion import Turn, axis_angle
+from portrait3d.reposing.neck import neck_below
+from portrait3d.reposing.surfaces import CropGrid
 from synthetic_head import synthetic_portrait
 
 
@@ -173,6 +175,31 @@ def test_what_the_photo_saw_edge_on_fades_in_a_large_turn(reposer: Reposer) -> N
     small = Turn(reposer.portrait.camera_from_model, HeadAngles(3.0, 0.0, 0.0))
     kept = reposer.canvas.draw(reposer.front_surface, small, values, fade=True)
     assert float(kept.alpha.sum() / kept.shown.sum()) > 0.995
+
+
+def test_the_photos_outline_lies_on_the_head_itself(portrait: Portrait, reposer: Reposer) -> None:
+    """The front as drawn in the photo's own pose covers the parsed head up to its outline."""
+    drawn = reposer.canvas.draw(reposer.front_surface, reposer.rest, reposer.front.planes)
+    crop = portrait.head_crop
+    labels = torch.from_numpy(np.isin(portrait.head_parsing.head_labels, (1, 2, 3, 4))).float()[None]
+    head = crop.restore(labels, *portrait.photo.pixels.shape[:2])[0] > 0.5
+    head = head[reposer.window.rows, reposer.window.columns].numpy()
+    shown = drawn.shown[0].numpy() > 0
+    lids_and_lips = ndimage.binary_dilation(ndimage.binary_fill_holes(shown) & ~shown, iterations=2)
+    assert (head & ~shown & ~lids_and_lips).sum() < 0.005 * head.sum()
+
+
+def test_the_neck_goes_on_down_to_where_the_photos_ends(portrait: Portrait, reposer: Reposer) -> None:
+    grid = CropGrid(portrait, portrait.head_parsing.head_labels)
+    end = np.array([[x, 100.0, 930.0] for x in (-40.0, 40.0)])
+    row = int(grid.project(end)[:, 1].mean())
+    for rows in (0, 10, 30):
+        labels = np.zeros_like(grid.labels)
+        labels[row - 5 : row + 1 + rows, 100:150] = 6
+        below = neck_below(CropGrid(portrait, labels), end)
+        expected = rows * 930.0 / float(portrait.head_crop.camera().focal)
+        np.testing.assert_allclose(below, expected, atol=2.0)
+    assert not neck_below(CropGrid(portrait, np.zeros_like(grid.labels)), end).any()
 
 
 def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.openings import BINS, IRIS_ANGLE, inside_by, iris_middle, openings, ring_colours
+from portrait3d.geometry.openings import BINS, IRIS_ANGLE, inside_by, iris_middle, ring_colours
+from portrait3d.geometry.skin import openings
 from portrait3d.models.head_model import HeadModel
 from synthetic_head import fitted_head
 
@@ -19,7 +20,7 @@ def test_distances_are_positive_inside_and_negative_outside() -> None:
 
 def test_the_margins_lie_where_eyes_mouth_and_neck_are() -> None:
     head = fitted_head(HeadModel.load())
-    margins = openings(head)
+    margins = openings(head.faces, head.model_vertices)
     at = {piece: head.model_vertices[loop].mean(axis=0) for piece, loop in margins.items()}
     assert at[HeadPiece.LEFT_EYE][0] < -20
     assert at[HeadPiece.RIGHT_EYE][0] > 20

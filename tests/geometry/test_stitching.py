@@ -7,9 +7,12 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import HeadMesh, HeadPart, Pose
+from portrait3d.geometry.backing import close_behind, scalp_weight
 from portrait3d.geometry.layout import SIDES
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.skin import FittedHead, boundary_loops, closing_sheets
+from portrait3d.geometry.rim import EDGE_ON, turned_away
+from portrait3d.geometry.skin import FittedHead, boundary_loops, closing_sheets, normals, view_cosine
+from portrait3d.geometry.stitching import photographed, under_hair
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.placed_head import head_layout
 from portrait3d.rendering.rasterizer import rasterize
@@ -153,6 +156,58 @@ def test_the_face_keeps_the_models_own_vertices(head: FittedHead, mesh: HeadMesh
     assert sum(tuple(point) in model_points for point in face) > 1500
 
 
+def test_skin_is_the_head_models_own_surface(head: FittedHead, mesh: HeadMesh) -> None:
+    """No second layer of skin lies over the model's: the sheet is hair, but for a border next to it."""
+    sheet = mesh.vertices[len(head.layout.points) :]
+    part = mesh.part[len(head.layout.points) :]
+    skin = part == HeadPart.FACE
+    hair = cKDTree(sheet[part == HeadPart.HAIR])
+    assert hair.query(sheet[skin])[0].max() < 20.0
+
+
+def test_under_hair_the_scalp_follows_the_hair_that_the_photo_shows(head: FittedHead) -> None:
+    depth, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    shown = photographed(head, parsing)
+    held = np.zeros(len(head.vertices), bool)
+    held[head.faces[shown[head.faces].all(axis=1)]] = True
+    facing = view_cosine(head.vertices, normals(head.vertices, head.faces)) > 0.3
+    scalp = (scalp_weight(head.model_vertices, head.ears_mask) > 0.9) & facing & ~held
+    assert scalp.sum() > 10
+    far, near = (
+        close_behind(head, held, np.where(labels == 2, lifted, np.inf), labels, depth.valid.numpy())[scalp, 2]
+        for lifted in (depth.depth.double().numpy(), depth.depth.double().numpy() - 15.0)
+    )
+    assert np.median(far - near) > 8.0
+
+
+def test_an_outline_that_shows_hair_edge_on_is_left_to_the_closing_surface() -> None:
+    depth = np.full((60, 60), 900.0)
+    head = np.zeros((60, 60), bool)
+    head[10:50, 10:50] = True
+    covered = np.zeros_like(head)
+    column, row = np.meshgrid(np.arange(10.5, 50), np.arange(10.5, 50))
+    focal = 500.0
+    points = np.stack([(column - 30) / focal, (row - 30) / focal, np.ones_like(row)], axis=-1).reshape(-1, 3)
+    near = turned_away(depth, head, covered, points * 910.0, focal)
+    assert near.sum() == 40**2 - (40 - 2 * EDGE_ON) ** 2
+    assert not near[10 + EDGE_ON : 50 - EDGE_ON, 10 + EDGE_ON : 50 - EDGE_ON].any()
+    assert not turned_away(depth, head, covered, points * 990.0, focal).any()
+    assert not turned_away(depth, head, head, points * 910.0, focal).any()
+
+
+def test_what_the_photo_does_not_show_has_the_other_sides_hairline(head: FittedHead) -> None:
+    depth, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    region = depth.valid.numpy()
+    coverage = parsing[[1, 2, 3, 4]].sum(axis=0)
+    both = under_hair(head, labels, region, coverage, hanging=False)
+    right = np.arange(SIZE)[None, :] >= SIZE // 2
+    one = under_hair(head, labels, region & ~right, np.where(right, 0.0, coverage), hanging=False)
+    skin = np.unique(head.faces)
+    assert np.abs(both - one)[skin].mean() < 0.1
+
+
 def test_stitching_repeats_exactly(head: FittedHead, mesh: HeadMesh) -> None:
     again = stitched(head)
     for name in ("vertices", "faces", "part", "uv", "texture"):
@@ -175,7 +230,7 @@ def test_a_rolled_crop_rolls_the_mesh(head: FittedHead, mesh: HeadMesh) -> None:
 
 def test_eyes_and_mouth_are_closed_and_the_neck_is_open(model: HeadModel) -> None:
     faces, vertices = model.skin_faces.numpy(), model.mean.double().numpy()
-    sheets = closing_sheets(faces, vertices)
+    sheets = np.concatenate([*closing_sheets(faces, vertices).values()])
     closed = np.concatenate([faces, sheets])
     (loop,) = boundary_loops(closed.tobytes(), len(closed))
     assert vertices[loop, 1].min() > 60

@@ -12,7 +12,7 @@ from torch import Tensor
 from portrait3d.geometry.baking import Scene
 from portrait3d.geometry.filling import push_pull, resample
 from portrait3d.geometry.layout import FREE, SIDES, Texels
-from portrait3d.geometry.sheet import HAIR, HEADWEAR, NECK, is_bald
+from portrait3d.geometry.sheet import HAIR, HEADWEAR, NECK, is_bald, nearest
 
 RIM = 1.5
 """Width of the outline (pixels of the crop) whose colours are taken from further inside."""
@@ -102,5 +102,13 @@ def clean_photo(scene: Scene) -> Float[Tensor, "3 S S"]:
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]
     trusted = torch.maximum(trusted, resample(neck, whole)[0])
     sure = (resample(trusted[None], half)[0] > 0.99).float()
-    filled = resample(push_pull(resample(scene.picture, half), sure), whole)
+    # Hair and skin apart: a narrow strip of hair has no colours of its own to be trusted.
+    _, source = nearest(inner) if inner.any() else (None, np.indices(labels.shape))
+    hair = torch.from_numpy(np.isin(labels, (HAIR, HEADWEAR))[source]).float()[None]
+    share = resample(hair, half)[0]
+    small = resample(scene.picture, half)
+    filled = push_pull(small, sure * (share < 0.5))
+    if (of_hair := sure * (share > 0.5)).any():
+        filled = filled + (push_pull(small, of_hair) - filled) * share
+    filled = resample(filled, whole)
     return filled + (scene.picture - filled) * trusted

@@ -5,23 +5,17 @@ from jaxtyping import Bool, Float, Int64, Integer, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.diffusion import diffuse
+from portrait3d.geometry.limb import LIMB, THICKEST, THINNEST, to_outline
 from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, NECK, nearest
 from portrait3d.geometry.skin import HEAD_CENTRE, FittedHead, flatten_ears, normals, view_cosine
 
-BINS = 36
-"""Directions in the upper half of the picture in which outlines are measured."""
-ROW = 4
-"""Pixels of the crop in a row in which outlines are measured below the head's middle."""
-THINNEST, THICKEST = -20.0, 70.0
-"""Range of hair thickness, mm. Negative where the fitted skull is larger than the head in the photo."""
-SECTORS = ("above", "left", "right")
-"""Parts of the picture, seen from the head's middle."""
-SKIN_SHIFT = 8.0
-"""How far bare skin may move to its outline in the photo, mm."""
-LIMB = 0.3
-"""Cosine to the view below which vertices at the model's rim are its outline."""
-BEFORE_EARS = 15.0
-"""Depth in the model's frame up to which the sides of cheek, jaw and throat keep their place, mm."""
+BEFORE_EARS, TEMPLE = 15.0, -50.0
+"""Depth and height in the model's frame (mm, y down) before and below which the sides of temple, cheek, jaw
+and throat keep their place: hair beside them lies further back."""
+WRAPPINGS = 2
+"""How often the scalp is laid under the hair: it shows more of itself to the camera then."""
+FACING = 0.2
+"""Cosine to the view from which the scalp follows the hair that the photo shows before it."""
 BACK, STIFFNESS = 0.02, 0.05
 """Weight of the usual thickness on the unseen back, and how much smoother neighbours are to be."""
 FEWEST = 15
@@ -78,20 +72,28 @@ def close_behind(
     head = np.isin(labels, HEAD) & ~np.isin(labels, EARS) & region
     shift, limb = to_outline(model, vertices, normal, head, labels, middle)
     # What is before the ears stays: hair beside the face lies behind the cheek's edge.
-    still = held | ((inner[:, 2] < BEFORE_EARS) & (inner[:, 1] > 0))
+    still = held | ((inner[:, 2] < BEFORE_EARS) & (inner[:, 1] > TEMPLE))
     limb &= ~still & ~bare
     hairy = scalp_weight(inner, np.where(hidden, 0.0, ears_mask))
     above = limb & (inner[:, 1] < 0) & (hairy > 0.5)
     outward = (shift * normal).sum(axis=1)
     thickness = float(np.clip(np.median(outward[above]), THINNEST, THICKEST)) if above.any() else 0.0
 
-    wanted = np.where(limb[:, None], shift, (thickness * hairy)[:, None] * normal)
-    wanted[still] = 0.0
-    weight = np.where(limb | still, 1.0, np.where(inner[:, 2] > 20, BACK, 0.1 * BACK))
     on_skin = np.zeros(len(held), bool)
     on_skin[model.faces] = True
-    moved = diffuse(model.faces, wanted, weight * on_skin, STIFFNESS)
-    moved[held | ~on_skin] = 0.0
+    hair = np.where(np.isin(labels, (HAIR, HEADWEAR)), sheet_depth, np.inf)
+    moved = np.zeros_like(vertices)
+    for _ in range(WRAPPINGS):
+        wrapped = vertices + moved
+        facing = view_cosine(wrapped, normals(wrapped, model.faces)) > FACING
+        gap, under = to_sheet(wrapped, (hairy > 0.5) & ~held & ~limb & facing, hair, model)
+        wanted = np.where(limb[:, None], shift, (thickness * hairy)[:, None] * normal)
+        wanted[still] = 0.0
+        wanted[under] = (moved + gap)[under]
+        sure = limb | still | under
+        weight = np.where(sure, 1.0, np.where(inner[:, 2] > 20, BACK, 0.1 * BACK))
+        moved = diffuse(model.faces, wanted, weight * on_skin, STIFFNESS)
+        moved[held | ~on_skin] = 0.0
     vertices = vertices + moved
 
     movable = ~held & on_skin
@@ -100,83 +102,22 @@ def close_behind(
     return push_behind(vertices, model.faces, movable & ~bare, sheet_depth, model.focal)
 
 
-def to_outline(
-    model: FittedHead,
+def to_sheet(
     vertices: Float[np.ndarray, "V 3"],
-    normal: Float[np.ndarray, "V 3"],
-    head: Bool[np.ndarray, "H W"],
-    labels: UInt8[np.ndarray, "H W"],
-    middle: Float[np.ndarray, "2"],
+    chosen: Bool[np.ndarray, " V"],
+    sheet_depth: Float[np.ndarray, "H W"],
+    model: FittedHead,
 ) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, " V"]]:
-    """How far the vertices on the model's outline are from the head's in the photo, mm, and which those are.
-
-    Above the head's middle outlines are compared along rays from it, below along the rows of the crop. Skin
-    moves a little; hair may be much wider than the head beneath it.
-    """
-    scale = vertices[:, 2] / model.focal
-    pixels = model.pixels(vertices) - middle
-    own, rim, hair = (np.zeros(len(pixels)) for _ in range(3))
-    row, column = np.nonzero(head)
-    at = np.stack([column, row], axis=1) + 0.5 - middle
-    hairy = np.isin(labels[row, column], (HAIR, HEADWEAR)).astype(float)
-    cut = (row == 0) | (column == 0) | (column == head.shape[1] - 1)
-    skull = np.zeros(len(pixels), bool)
-    skull[model.faces] = True
-    skull &= model.ears_mask < 0.05
-    for sector in SECTORS:
-        there, place, reach = measured(pixels, sector)
-        seen, seen_place, seen_reach = measured(at, sector)
-        every = np.arange(max(BINS, len(head) // ROW)) + 0.5
-        body, _ = outline(place[there & skull], reach[there & skull], None, None, len(every))
-        outer, outer_hair = outline(seen_place[seen], seen_reach[seen], hairy[seen], cut[seen], len(every))
-        for values, known in ((own, body), (rim, outer), (hair, outer_hair)):
-            values[there] = np.interp(place[there], every, known)
-    upper = pixels[:, 1] < 0
-    away = np.where(upper[:, None], pixels, pixels * [1.0, 0.0])
-    length = np.linalg.norm(away, axis=1)
-    limb = (np.abs(view_cosine(vertices, normal)) < LIMB) & (length > 0.92 * own) & (own > 0) & (rim > 0)
-    limit = np.where(hair > 0.5, THICKEST, SKIN_SHIFT)
-    amount = np.clip((rim - own) * scale, np.where(hair > 0.5, THINNEST, -SKIN_SHIFT), limit)
-    shift = np.zeros_like(vertices)
-    shift[:, :2] = away / np.maximum(length, 1e-9)[:, None] * amount[:, None]
-    return shift, limb
-
-
-def measured(
-    points: Float[np.ndarray, "N 2"], sector: str
-) -> tuple[Bool[np.ndarray, " N"], Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """Which points lie in a sector of the picture, the bin that each falls into, and how far out it is."""
-    x, y = points.T
-    if sector == "above":
-        return y < 0, (np.arctan2(y, x) / np.pi + 1) * BINS, np.hypot(x, y)
-    return (y >= 0) & ((x < 0) == (sector == "left")), y / ROW, np.abs(x)
-
-
-def outline(
-    place: Float[np.ndarray, " N"],
-    reach: Float[np.ndarray, " N"],
-    values: Float[np.ndarray, " N"] | None,
-    cut: Bool[np.ndarray, " N"] | None,
-    bins: int,
-) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
-    """The farthest points of each bin and their values; bins that are cut off by the picture or without
-    points take those of their neighbours, or 0 beyond the last."""
-    index = np.clip(place, 0, bins - 1).astype(np.int64)
-    order = np.argsort(reach, kind="stable")
-    far, value = np.zeros(bins), np.zeros(bins)
-    far[index[order]] = reach[order]
-    if values is not None:
-        value[index[order]] = values[order]
-    known = far > 0
-    if cut is not None:
-        known[index[cut]] = False
-    if not known.any():
-        return np.zeros(bins), value
-    every = np.arange(bins)
-    within = (every >= np.flatnonzero(known)[0]) & (every <= np.flatnonzero(known)[-1])
-    far = np.where(within, np.interp(every, every[known], far[known]), 0.0)
-    smooth = ndimage.gaussian_filter1d(far, 1.0, mode="nearest")
-    return np.where(within, smooth, 0.0), np.where(within, np.interp(every, every[known], value[known]), 0.0)
+    """How far vertices are from just behind the sheet, along their rays (mm), and which of the chosen lie
+    under it."""
+    height, width = sheet_depth.shape
+    column, row = np.floor(model.pixels(vertices)).astype(np.int64).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    depth = sheet_depth[row.clip(0, height - 1), column.clip(0, width - 1)] + BEHIND
+    chosen = chosen & inside & np.isfinite(depth)
+    gap = np.where(chosen, depth - vertices[:, 2], 0.0)
+    chosen &= np.abs(gap) < THICKEST
+    return vertices / vertices[:, 2:] * gap[:, None], chosen
 
 
 def shown_ears(model: FittedHead, labels: Integer[np.ndarray, "H W"]) -> Bool[np.ndarray, " V"]:
@@ -250,6 +191,13 @@ def push_behind(
                 np.maximum.at(wanted, loose[:, k], gap)
         vertices = vertices / vertices[:, 2:] * (vertices[:, 2:] + wanted[:, None])
     return vertices
+
+
+def closing_points(model: FittedHead, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "K 3"]:
+    """Points of the closing surface that face the camera or are its outline, mm: a few of every triangle."""
+    cosine = view_cosine(vertices, normals(vertices, model.faces))
+    faces = model.faces[(cosine > -LIMB)[model.faces].all(axis=1)]
+    return np.concatenate([vertices[faces].transpose(0, 2, 1) @ np.array(weight) for weight in SAMPLES])
 
 
 def in_the_way(

@@ -18,8 +18,10 @@ from portrait3d.geometry.strands import HairLook, hair_look
 
 GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
-SKIN_RIM = 1.5
+SKIN_RIM = 3.0
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
+DEEP, ENOUGH = 6, 0.5
+"""Pixels of the crop inside the outline that hair's colours are taken from, if so much of it lies there."""
 MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
 SHADING = (0.5, 1.6)
@@ -53,9 +55,11 @@ class Scene:
 
     @property
     def hair(self) -> Bool[np.ndarray, "H W"]:
-        """Hair and headwear, well inside the outline."""
+        """Hair and headwear inside the outline; deep, where no light shines in from behind, if it can be."""
         hair = np.isin(self.labels, (HAIR, HEADWEAR))
-        return hair & ndimage.binary_erosion(self.coverage > 0.8, iterations=2)
+        hair &= ndimage.binary_erosion(self.coverage > 0.8, iterations=2)
+        deep = hair & ndimage.binary_erosion(self.coverage > 0.8, iterations=DEEP)
+        return deep if deep.sum() > ENOUGH * hair.sum() else hair
 
     @property
     def skin(self) -> Float[np.ndarray, "H W"]:
@@ -114,7 +118,7 @@ def bake_unseen(
     mirrored = sample(detail, there[:, 3:5])
     colour = there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
     if surfaces.hairy.any() and (look := hair_look(scene.picture, scene.coarse, scene.hair)):
-        hairy = np.clip((there[:, 6] - 0.5) * 3 + 0.5, 0, 1)
+        hairy = np.clip((there[:, 6] - 0.5) * 1.5 + 0.5, 0, 1)
         grown = np.flatnonzero(hairy > 0)
         strands = hair_colours(model, texels, grown, scene, look)
         colour[grown] += (strands - colour[grown]) * hairy[grown, None]

@@ -8,7 +8,7 @@ from portrait3d.geometry.baking import Scene, sample
 from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.sheet import SKIN
-from portrait3d.geometry.skin import FittedHead, boundary_loops
+from portrait3d.geometry.skin import FittedHead, openings
 
 EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
 NATURAL = {
@@ -34,20 +34,6 @@ HIDDEN = 4.0
 """What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
 
 
-def openings(model: FittedHead) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
-    """The skin's margins around eyes, mouth and the cut neck: vertices in order, by what lies behind."""
-    loops = boundary_loops(model.faces.tobytes(), len(model.faces))
-    at = [model.model_vertices[loop].mean(axis=0) for loop in loops]
-    down = sorted(range(len(loops)), key=lambda k: float(at[k][1]))
-    left, right = sorted(down[:2], key=lambda k: float(at[k][0]))
-    return {
-        HeadPiece.LEFT_EYE: loops[left],
-        HeadPiece.RIGHT_EYE: loops[right],
-        HeadPiece.MOUTH_CAVITY: loops[down[2]],
-        HeadPiece.SURFACE: loops[down[3]],
-    }
-
-
 def paint_pieces(
     model: FittedHead, texels: Texels, scene: Scene, colours: Float[np.ndarray, "N 3"]
 ) -> Float[np.ndarray, "N 3"]:
@@ -57,7 +43,7 @@ def paint_pieces(
     distance from the iris' middle, the rest of the mouth natural ones in the photo's light.
     """
     piece = model.layout.piece[texels.face]
-    margins = openings(model)
+    margins = openings(model.faces, model.model_vertices)
     light = float(np.clip(np.median(model.irradiance[model.face_mask > 0.5]), 0.45, 1.1))
     colours = colours.copy()
     for eye in EYES:

@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from portrait3d.geometry.atlas import Atlas
 from portrait3d.geometry.following import follow, joined
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece
-from portrait3d.geometry.openings import openings
 from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, SKIN, Sheet
-from portrait3d.geometry.skin import FittedHead
+from portrait3d.geometry.skin import FittedHead, openings
 
 LAYER = 6.0
 """Thickness of the hair that hangs behind the neck, mm."""
@@ -67,7 +66,7 @@ def neck_cap(
     model: FittedHead, vertices: Float[np.ndarray, "V 3"], hairy: Float[np.ndarray, " V"], atlas: Atlas
 ) -> Patch:
     """The cut through the neck, closed by a fan of triangles in the colour of the throat."""
-    loop = openings(model)[HeadPiece.SURFACE]
+    loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
     throat = loop[model.model_vertices[loop, 2].argmin()]
     place = np.flatnonzero(model.layout.point_vertex == throat)[0]
     count = len(loop)

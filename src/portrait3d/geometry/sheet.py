@@ -7,7 +7,6 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 HAIR, HEADWEAR, NECK = 2, 8, 6
 EARS, SKIN, HEAD = (3, 4), (1, 5), (1, 2, 3, 4, 5, 8)
@@ -23,13 +22,6 @@ OVERLAP = 2
 """Pixels by which the sheet continues over the face model, at the model's own depth."""
 SNAP = 6.0
 """Pixels over which the sheet beside the face leaves the face model's depth for the predicted one."""
-HAIR_DEPTH = 22.0
-"""Thickness of hair that hangs free, mm."""
-SKIRT, LONGEST = 12.0, 70.0
-"""How far the rim is drawn back, mm: at least, and at most where that meets what closes the head."""
-NEAR_RIM, NEIGHBOURS, INWARD = 10.0, 8, 6.0
-"""The closing surface counts within so many pixels of the rim, as the mean of so many points; the band ends
-this far (mm) inside it."""
 SMALLEST_PIECE = 24
 """Loose pieces of fewer vertices are dropped."""
 
@@ -159,6 +151,7 @@ def snap_to_outline(
 def lift(
     depth: Float[np.ndarray, "H W"],
     region: Bool[np.ndarray, "H W"],
+    covered: Bool[np.ndarray, "H W"],
     labels: UInt8[np.ndarray, "H W"],
     coverage: Float[np.ndarray, "H W"],
     focal: float,
@@ -168,6 +161,7 @@ def lift(
     Args:
         depth: Settled depth, finite everywhere, mm.
         region: Pixels that the sheet is made of.
+        covered: Pixels that show the face model, which the sheet continues.
         labels: Class of every pixel.
         coverage: Probability that a pixel shows the head.
         focal: Of the crop's camera, whose principal point is the crop's centre; pixels.
@@ -178,9 +172,10 @@ def lift(
     faces = faces.reshape(-1, 3)
     row, column = np.divmod(used, width)
     pixels = np.stack([column, row], axis=1) + 0.5
-    outside = ~ndimage.binary_erosion(coverage > 0.5, np.ones((3, 3), bool), border_value=1)
-    rim = outside[row, column]
-    pixels = snap_to_outline(pixels, coverage, rim)
+    square = np.ones((3, 3), bool)
+    outside = ~ndimage.binary_erosion(coverage > 0.5, square, border_value=1)[row, column]
+    rim = outside | ~ndimage.binary_erosion(region | covered, square, border_value=1)[row, column]
+    pixels = snap_to_outline(pixels, coverage, outside)
     z = depth[row, column]
     rays = (pixels - np.array([width, height]) / 2) / focal
     shown = np.full(depth.shape, np.inf)
@@ -193,77 +188,3 @@ def lift(
         rim=rim,
         depth=shown,
     )
-
-
-def skirt(
-    sheet: Sheet, closing: Float[np.ndarray, "K 3"], focal: float
-) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
-    """A band from the sheet's outer rim straight back to what closes the head behind, so that no slit opens.
-
-    `closing` are points on the outline of the closing surface (mm); where none is near, the band is short.
-    Also returns which of the sheet's vertices each of its own comes from.
-    """
-    faces = sheet.faces
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = edges[(sheet.rim & ~np.isin(sheet.label, EARS))[edges].all(axis=1)]
-    size = len(sheet.vertices)
-    forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
-    open_edges = edges[~np.isin(forward, backward)]
-    used, ends = np.unique(open_edges, return_inverse=True)
-    a, b = ends.reshape(-1, 2).T
-    front = sheet.vertices[used]
-    length = np.full(len(used), SKIRT)
-    if len(closing) and len(used):
-        places = cKDTree(closing[:, :2] / closing[:, 2:] * focal)
-        gap, near = places.query(front[:, :2] / front[:, 2:] * focal, min(NEIGHBOURS, len(closing)))
-        wanted = np.clip(closing[near, 2].reshape(len(used), -1).mean(axis=1) - front[:, 2], SKIRT, LONGEST)
-        length = np.where(gap.reshape(len(used), -1)[:, 0] < NEAR_RIM, wanted, length)
-        _, beside = cKDTree(front).query(front, min(3 * NEIGHBOURS, len(front)))
-        length = length[beside.reshape(len(front), -1)].mean(axis=1)
-    back = front / front[:, 2:] * (front[:, 2:] + length[:, None])
-    # Into the closing surface, so that no edge stands out behind the head's outline.
-    toward = sheet.vertices[:, :2].mean(axis=0) - back[:, :2]
-    inward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
-    back[:, :2] += inward * np.where(length > SKIRT, INWARD, 0.0)[:, None]
-    low_a, low_b = a + len(used), b + len(used)
-    band = Sheet(
-        vertices=np.concatenate([front, back]),
-        pixels=np.tile(sheet.pixels[used], (2, 1)),
-        faces=np.concatenate([np.stack([b, a, low_a], axis=1), np.stack([b, low_a, low_b], axis=1)]),
-        label=np.tile(sheet.label[used], 2),
-        rim=np.ones(2 * len(used), bool),
-        depth=sheet.depth,
-    )
-    return band, np.tile(used, 2)
-
-
-def hair_back(
-    sheet: Sheet, hair: Bool[np.ndarray, "H W"], skull: Bool[np.ndarray, "H W"], focal: float
-) -> tuple[Sheet, Int64[np.ndarray, " N"]] | None:
-    """The far side of hair that hangs beside the skull: a mirrored sheet, closed at the hair's rim.
-
-    Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
-    which of the sheet's vertices each of its own comes from.
-    """
-    height, width = hair.shape
-    millimetres = np.median(sheet.vertices[:, 2]) / focal
-    inward = ndimage.distance_transform_edt(hair) - 0.5
-    reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
-    thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
-    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
-    beside = hair[row, column] & ~ndimage.binary_erosion(skull, iterations=8)[row, column]
-    faces = sheet.faces[beside[sheet.faces].all(axis=1)][:, ::-1]
-    if not len(faces):
-        return None
-    used, faces = np.unique(faces, return_inverse=True)
-    vertices = sheet.vertices[used]
-    back = vertices[:, 2] + thickness[row[used], column[used]]
-    far = Sheet(
-        vertices=vertices / vertices[:, 2:] * back[:, None],
-        pixels=sheet.pixels[used],
-        faces=faces.reshape(-1, 3),
-        label=sheet.label[used],
-        rim=sheet.rim[used],
-        depth=sheet.depth,
-    )
-    return far, used

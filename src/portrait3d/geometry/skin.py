@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy.sparse.linalg import splu
 
 from portrait3d.geometry.layout import HeadLayout
+from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pose import Pose
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
@@ -80,17 +81,33 @@ def view_cosine(
     return -(vertices * normal).sum(axis=1) / np.linalg.norm(vertices, axis=1)
 
 
+def openings(
+    faces: Int64[np.ndarray, "F 3"], model_vertices: Float[np.ndarray, "V 3"]
+) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
+    """The skin's margins around eyes, mouth and the cut neck: vertices in order, by what lies behind."""
+    loops = boundary_loops(faces.tobytes(), len(faces))
+    at = [model_vertices[loop].mean(axis=0) for loop in loops]
+    down = sorted(range(len(loops)), key=lambda k: float(at[k][1]))
+    left, right = sorted(down[:2], key=lambda k: float(at[k][0]))
+    return {
+        HeadPiece.LEFT_EYE: loops[left],
+        HeadPiece.RIGHT_EYE: loops[right],
+        HeadPiece.MOUTH_CAVITY: loops[down[2]],
+        HeadPiece.SURFACE: loops[down[3]],
+    }
+
+
 def closing_sheets(
     faces: Int64[np.ndarray, "F 3"], model_vertices: Float[np.ndarray, "V 3"]
-) -> Int64[np.ndarray, "N 3"]:
+) -> dict[HeadPiece, Int64[np.ndarray, "N 3"]]:
     """Triangles that close the skin's openings at eyes and mouth (not the neck), outward.
 
     Each opening is spanned between its upper and its lower lip, from corner to corner.
     """
-    loops = boundary_loops(faces.tobytes(), len(faces))
-    neck = max(range(len(loops)), key=lambda k: model_vertices[loops[k], 1].mean(), default=-1)
-    triangles = [_span(model_vertices, loop) for k, loop in enumerate(loops) if k != neck]
-    return np.concatenate(triangles) if triangles else np.zeros((0, 3), np.int64)
+    margins = openings(faces, model_vertices)
+    return {
+        piece: _span(model_vertices, loop) for piece, loop in margins.items() if piece != HeadPiece.SURFACE
+    }
 
 
 @lru_cache(maxsize=4)

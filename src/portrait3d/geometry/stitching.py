@@ -5,7 +5,14 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.atlas import Atlas, clean_photo, grown
-from portrait3d.geometry.backing import LIMB, close_behind, in_the_way, scalp_weight, shown_ears
+from portrait3d.geometry.backing import (
+    close_behind,
+    closing_points,
+    hidden_ears,
+    in_the_way,
+    scalp_weight,
+    shown_ears,
+)
 from portrait3d.geometry.baking import (
     Scene,
     Surfaces,
@@ -22,6 +29,7 @@ from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
 from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
+from portrait3d.geometry.rim import hair_back, skirt, turned_away
 from portrait3d.geometry.sheet import (
     EARS,
     HAIR,
@@ -30,23 +38,26 @@ from portrait3d.geometry.sheet import (
     NECK,
     OVERLAP,
     SKIN,
-    hair_back,
+    SNAP,
     head_region,
     is_bald,
     lift,
     nearest,
     settle_depth,
-    skirt,
 )
 from portrait3d.geometry.skin import FittedHead, normals, view_cosine
 from portrait3d.geometry.tail import hair_tail, tail_colours
 
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+HANGING = 10.0
+"""Height in the model's frame below which hair hangs free of the head, mm (y down)."""
 BEHIND_EARS = 25.0
 """Depth in the model's frame from which hanging hair hides the skin, mm."""
 UNSEEN_SCALP = 0.002
 """Weight of hair where the photo does not show the scalp, against what it shows elsewhere."""
+MIRRORED_SCALP = 0.05
+"""The same where it shows the other side of the scalp."""
 
 
 def stitch(
@@ -84,12 +95,16 @@ def stitch(
     seen = np.all(shown[model.faces], axis=1)
     covered = covered_pixels(model, seen, labels) & region
     settled = settle_depth(depth.depth.double().numpy(), region, labels, model.depth, covered)
-    inner = ndimage.binary_erosion(covered, iterations=OVERLAP)
-    sheet = lift(settled, region & ~inner, labels, coverage, model.focal)
+    needed = region & ~covered & ~beyond_model(labels, covered)
+    lifted = region & ndimage.binary_dilation(needed, iterations=OVERLAP)
 
     held = np.zeros(len(model.vertices), bool)
     held[model.faces[seen]] = True
-    backing = close_behind(model, held, sheet.depth, labels, region)
+    backing = close_behind(model, held, np.where(lifted, settled, np.inf), labels, region)
+    closing = closing_points(model, backing)
+    above = closing[model.to_model(closing)[:, 1] < HANGING]
+    lifted &= ~turned_away(settled, region | covered, covered, above, model.focal)
+    sheet = lift(settled, lifted, covered, labels, coverage, model.focal)
     tail = hair_tail(model, sheet, labels, region, backing)
     hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
     kept = np.ones(len(model.layout.faces), bool)
@@ -98,6 +113,7 @@ def stitch(
     if tail is not None:
         poking = in_the_way(backing, model.faces, beside, model.focal)
         kept[: len(model.faces)] = held[model.faces].all(axis=1) | ~poking
+        kept[np.unique(model.face_index[covered & (model.face_index >= 0)])] = True
 
     atlas = Atlas(len(picture))
     follows = follow_beside(model, sheet, covered, labels)
@@ -108,8 +124,7 @@ def stitch(
     ]
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     behind = hair_back(sheet, hair, model.face_index >= 0, model.focal)
-    turned = np.abs(view_cosine(backing, normals(backing, model.faces))) < LIMB
-    for extra in (skirt(sheet, backing[turned & ~held], model.focal), behind):
+    for extra in (skirt(sheet, closing, model.focal), behind):
         if extra is not None:
             patches.append(sheet_patch(extra[0], chosen(follows, extra[1]), atlas, crop, seen=False))
 
@@ -173,7 +188,21 @@ def covered_pixels(
     skin = (index >= 0) & (index < len(seen))
     covered = skin & seen[np.where(skin, index, 0)]
     openings = ((index >= len(seen)) | (labels == SKIN[1])) & np.isin(labels, SKIN)
-    return covered | (ndimage.binary_fill_holes(covered) & openings)
+    beside = skin & np.isin(labels, SKIN)
+    return covered | beside | (ndimage.binary_fill_holes(covered) & openings)
+
+
+def beyond_model(
+    labels: UInt8[np.ndarray, "H W"], covered: Bool[np.ndarray, "H W"]
+) -> Bool[np.ndarray, "H W"]:
+    """Pixels of skin or ears just beside those that show the model's: its outline lies a little elsewhere."""
+    beside = np.zeros_like(covered)
+    for classes in (SKIN, EARS):
+        own = np.isin(labels, classes)
+        if (own & covered).any():
+            distance, _ = nearest(own & covered)
+            beside |= own & (distance <= SNAP)
+    return beside
 
 
 def under_hair(
@@ -202,7 +231,14 @@ def under_hair(
     facing = view_cosine(model.vertices, normals(model.vertices, model.faces)) > 0.1
     sure = ndimage.binary_erosion(coverage > 0.8, iterations=2)
     bare = np.isin(labels, SKIN) & ndimage.binary_erosion(np.isin(labels, SKIN), iterations=2)
-    evident = scalp & facing & (sure & (hair | bare))[row, column]
+    shown = facing & (sure & (hair | bare))[row, column]
+    # What the photo does not show is as on the other side, if it shows that.
+    mirror = model.layout.mirror
+    other = ~shown & shown[mirror]
+    wanted = np.where(other, hair[row, column][mirror], wanted)
+    evident = scalp & shown
     wanted = np.where(evident, hair[row, column], wanted)
-    weight = np.where(scalp & ~evident, UNSEEN_SCALP, 1.0)
+    hidden = hidden_ears(model, labels, shown_ears(model, labels))
+    wanted[(model.ears_mask > 0.3) & ~hidden] = 0.0
+    weight = np.where(scalp & ~evident, np.where(other, MIRRORED_SCALP, UNSEEN_SCALP), 1.0)
     return diffuse(model.faces, wanted[:, None].astype(float), weight)[:, 0]

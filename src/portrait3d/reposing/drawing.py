@@ -16,7 +16,7 @@ from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.openings import Painted
 from portrait3d.reposing.surfaces import Surface, signed_area
 
-STRETCHED, SMEARED = 4.0, 9.0
+STRETCHED, SMEARED = 3.0, 6.0
 """Surface drawn this many times larger than the photo shows it begins to fade, and is gone: the photo saw it
 edge-on and says little about it."""
 SMALL = 0.3

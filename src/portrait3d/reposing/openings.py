@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry.mesh import Binding, HeadPiece
-from portrait3d.geometry.skin import boundary_loops, closing_sheets
+from portrait3d.geometry.skin import closing_sheets, openings
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.expression import EXACT, follow_vertices
@@ -58,9 +58,9 @@ def eye_surface(portrait: Portrait, head_model: HeadModel) -> Surface:
 
 def closed_openings(portrait: Portrait, head_model: HeadModel) -> tuple[Surface, Surface]:
     """Sheets that span the openings between the lids and between the lips."""
-    sheets = closing_sheets(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
-    of_mouth = np.isin(sheets, _mouth_margin(head_model)).any(axis=1)
-    return _of_model(portrait, sheets[~of_mouth]), _of_model(portrait, sheets[of_mouth])
+    sheets = _sheets(head_model)
+    lids = np.concatenate([sheets[HeadPiece.LEFT_EYE], sheets[HeadPiece.RIGHT_EYE]])
+    return _of_model(portrait, lids), _of_model(portrait, sheets[HeadPiece.MOUTH_CAVITY])
 
 
 def mouth_flaps(portrait: Portrait, head_model: HeadModel) -> Surface:
@@ -68,9 +68,8 @@ def mouth_flaps(portrait: Portrait, head_model: HeadModel) -> Surface:
 
     The sheet that spans the mouth is cut along its middle, and each half follows its own lip.
     """
-    sheets = closing_sheets(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
-    margin = _mouth_margin(head_model)
-    sheets = sheets[np.isin(sheets, margin).all(axis=1)]
+    sheets = _sheets(head_model)[HeadPiece.MOUTH_CAVITY]
+    margin = margins(head_model)[HeadPiece.MOUTH_CAVITY]
     upper = np.zeros(len(head_model.mean), bool)
     upper[_upper_lip(head_model, margin)] = True
     model = portrait.face.vertices.double().numpy()
@@ -109,7 +108,9 @@ def teeth_surface(portrait: Portrait, head_model: HeadModel) -> Surface | None:
     if shown.sum() < SHOWN:
         return None
     grid = CropGrid(portrait, labels)
-    margin = portrait.face.vertices[torch.from_numpy(_mouth_margin(head_model))].double().numpy()
+    margin = (
+        portrait.face.vertices[torch.from_numpy(margins(head_model)[HeadPiece.MOUTH_CAVITY])].double().numpy()
+    )
     line = grid.project(margin)
     row, column = np.mgrid[: grid.size, : grid.size] + 0.5
     # The lips' depth as a plane of the picture is near enough: a mouth is small.
@@ -162,7 +163,9 @@ def opening_faces(portrait: Portrait, head_model: HeadModel) -> Bool[np.ndarray,
     head = portrait.head
     inside = (head.piece != HeadPiece.SURFACE)[head.faces].any(axis=1)
     model = portrait.face.vertices.double().numpy()
-    for loop in _openings(head_model):
+    for piece, loop in margins(head_model).items():
+        if piece == HeadPiece.SURFACE:
+            continue
         gap, _ = cKDTree(model[loop]).query(head.vertices)
         inside |= (gap < EXACT)[head.faces].all(axis=1)
     if head.binding is not None:
@@ -171,17 +174,14 @@ def opening_faces(portrait: Portrait, head_model: HeadModel) -> Bool[np.ndarray,
     return inside
 
 
-def _openings(head_model: HeadModel) -> list[Int64[np.ndarray, " N"]]:
-    """The skin's margins at eyes and mouth, vertices in order."""
-    faces = head_model.skin_faces.numpy()
-    loops = boundary_loops(faces.tobytes(), len(faces))
-    neck = max(range(len(loops)), key=lambda k: float(head_model.mean[loops[k], 1].mean()))
-    return [loop for k, loop in enumerate(loops) if k != neck]
+def margins(head_model: HeadModel) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
+    """The margins of the head model's skin at eyes, mouth and neck."""
+    return openings(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
 
 
-def _mouth_margin(head_model: HeadModel) -> Int64[np.ndarray, " N"]:
-    """The skin's margin along the lips."""
-    return max(_openings(head_model), key=lambda loop: float(head_model.mean[loop, 1].mean()))
+def _sheets(head_model: HeadModel) -> dict[HeadPiece, Int64[np.ndarray, "N 3"]]:
+    """What closes the openings at eyes and mouth."""
+    return closing_sheets(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
 
 
 def _upper_lip(head_model: HeadModel, margin: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " K"]:

@@ -10,7 +10,6 @@ from torch import Tensor
 from portrait3d.geometry.sheet import HEAD, NECK
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.drawing import Drawing, Window
-from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
 
 HOLE_INNER, HOLE_OUTER = 2.5, 5.0
@@ -51,18 +50,6 @@ def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:
     depth = torch.full((len(pixels),), float(at_rest.pivot[2]))
     points = portrait.camera.unproject(pixels, depth).double().numpy()
     return np.clip((at_rest.following(points).reshape(size, size) - 0.03) / 0.12, 0, 1)
-
-
-def neck_layer(
-    picture: Float[Tensor, "3 h w"],
-    head: Float[Tensor, "h w"],
-    neck: Float[Tensor, "h w"],
-    behind_chin: Float[Tensor, "h w"],
-) -> Layer:
-    """The neck's colours, continued behind the chin, where the head hides it in the photo."""
-    layer = cut_out(picture, neck, ((neck - 0.9) / 0.1).clamp(0, 1))
-    hidden = (behind_chin * head)[None].clamp(0, 1)
-    return Layer(layer.colour, torch.maximum(layer.alpha, hidden))
 
 
 def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:

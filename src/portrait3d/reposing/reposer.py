@@ -11,28 +11,31 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.atlas import as_bytes
 from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing.drawing import Canvas, Drawing, Window, sample
 from portrait3d.reposing.expression import ExpressionModes, binding_of
 from portrait3d.reposing.insides import Insides
+from portrait3d.reposing.layers import head_surfaces
 from portrait3d.reposing.matte import Layer, cut_out
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.openings import INNER_MOUTH, mouth_flaps, opening_faces
+from portrait3d.reposing.neck import neck_surface
+from portrait3d.reposing.openings import INNER_MOUTH, margins, mouth_flaps, opening_faces
 from portrait3d.reposing.plate import fill_plate
 from portrait3d.reposing.regions import (
     blur,
     box_around,
     hole_weight,
     moving_share,
-    neck_layer,
     soften,
     spread_out,
     turning_window,
 )
-from portrait3d.reposing.surfaces import Surface, head_surfaces, neck_surface
+from portrait3d.reposing.surfaces import Surface
 
 BODY = 7
 """Class of clothes and shoulders in the parsing."""
@@ -70,8 +73,8 @@ class CoarseTurn:
 class Reposer:
     """Turns the head of one portrait; what does not depend on the pose is computed once.
 
-    Layers from back to front: the photo without head and neck, the neck (which bends), the part of the head
-    that the photo does not show, and the part that it shows, with a soft outline.
+    Layers from back to front: the photo without head and neck, the model's neck and the photo's (which bend),
+    the part of the head that the photo does not show, and the part that it shows, with a soft outline.
 
     Args:
         portrait: The reconstructed person.
@@ -99,22 +102,22 @@ class Reposer:
             self.rest,
             binding_of(portrait.head, portrait, head_model),
             opening_faces(portrait, head_model),
+            margins(head_model)[HeadPiece.SURFACE],
         )
         self.front_surface = surfaces.front.beside(mouth_flaps(portrait, head_model))
         self.back_surface, self.side_surface = surfaces.back, surfaces.sides
-        neck = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
-        self.neck_surface = neck[0] if neck else None
-        under_chin = neck[1] if neck else np.zeros(labels.shape, bool)
+        self.throat_surface = surfaces.throat
+        self.neck_surface = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
         inner = np.isin(labels, HEAD) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
         rim = np.clip(ndimage.distance_transform_edt(inner) - RIM, 0, 1)
-        extra = torch.from_numpy(np.stack([hole, under_chin, rim])).float()
+        extra = torch.from_numpy(np.stack([hole, rim])).float()
         restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
-        head, throat, body, mouth, self.hole, behind_chin, inside = restored
+        head, throat, body, mouth, self.hole, inside = restored
         self.insides = Insides(portrait, head_model, self.canvas, self.picture, mouth)
         front = cut_out(self.picture, head, inside)
         self.front = Layer(front.colour, front.alpha * (1 - self.insides.teeth))
-        self.body = ((body - 0.5) * 3 + 0.5).clamp(0, 1)[None]
-        self.neck = neck_layer(self.picture, head, throat, behind_chin) if neck else None
+        self.standing = ((body + throat - 0.5) * 3 + 0.5).clamp(0, 1)[None]
+        self.neck = cut_out(self.picture, throat, ((throat - 0.9) / 0.1).clamp(0, 1))
         filled = fill_plate(self.picture, (self.hole > 0).float(), body)
         self.plate = self.picture + (filled - self.picture) * self.hole
         self.texture = as_planes(portrait.head.texture)
@@ -197,9 +200,14 @@ class Reposer:
     ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"], Float[Tensor, "1 h w"]]:
         """Draw all layers; also how far each pixel is unknown, and how far it is the model's inner mouth."""
         picture, unknown = self.plate, self.hole[None]
-        if self.neck_surface and self.neck:
+        before_body = 1 - self.standing * (1 - self.hole)
+        throat = self._draw(self.throat_surface, turn, self.front, displacement, self.texture)
+        alpha = blur(throat.shown, 1) * before_body
+        picture = picture.lerp(spread_out(throat), alpha)
+        unknown = torch.maximum(unknown * (1 - alpha), alpha)
+        if self.neck_surface:
             neck = self._draw(self.neck_surface, turn, self.neck, displacement)
-            alpha = neck.alpha * (1 - self.body * (1 - self.hole))
+            alpha = neck.alpha * before_body
             picture = picture.lerp(neck.colour, alpha)
             unknown = unknown * (1 - alpha)
         back = self._draw(self.back_surface, turn, self.front, displacement, self.texture)
@@ -287,8 +295,3 @@ def reduced(portrait: Portrait, scale: float) -> Portrait:
     crop = replace(crop, centre=(x * scale, y * scale), side=crop.side * scale)
     photo = replace(portrait.photo, pixels=pixels)
     return replace(portrait, photo=photo, head_crop=crop, camera=crop.photo_camera(*pixels.shape[:2]))
-
-
-def as_bytes(picture: Float[Tensor, "C h w"]) -> UInt8[np.ndarray, "h w C"]:
-    """Float planes as a uint8 picture."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

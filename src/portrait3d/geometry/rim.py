@@ -1,0 +1,133 @@
+"""Where the sheet ends: at outlines seen edge-on, with a band back to what closes the head, in thick hair."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from portrait3d.geometry.sheet import Sheet
+
+HAIR_DEPTH = 22.0
+"""Thickness of hair that hangs free, mm."""
+SKIRT, LONGEST = 12.0, 70.0
+"""How far the rim is drawn back, mm: at least, and at most where that meets what closes the head."""
+NEAR_RIM, NEIGHBOURS, INWARD = 10.0, 8, 6.0
+"""The closing surface counts within so many pixels of the rim, as the mean of so many points; the band ends
+this far (mm) inside it."""
+EDGE_ON, FOLLOWS, BESIDE = 5, 45.0, 4.0
+"""Pixels of an outline that show hair edge-on; how far (mm) behind the sheet the surface that closes the head
+continues it, with points so near (pixels)."""
+
+
+def turned_away(
+    depth: Float[np.ndarray, "H W"],
+    head: Bool[np.ndarray, "H W"],
+    covered: Bool[np.ndarray, "H W"],
+    closing: Float[np.ndarray, "K 3"],
+    focal: float,
+) -> Bool[np.ndarray, "H W"]:
+    """Pixels at the outline of hair that the surface closing the head follows: they show it edge-on.
+
+    That surface continues the sheet round to the sides there, in colours that are not drawn out.
+    """
+    height, width = depth.shape
+    rim = head & ~ndimage.binary_erosion(head, iterations=EDGE_ON, border_value=1)
+    rim &= ~covered
+    row, column = np.nonzero(rim)
+    pixels = np.stack([column, row], axis=1) + 0.5
+    behind, gap = depth_behind(closing, pixels, np.array([width, height], float), focal)
+    followed = np.zeros(depth.shape)
+    followed[row, column] = (behind - depth[row, column] < FOLLOWS) & (gap < BESIDE)
+    # Decided together with the neighbours, so that the sheet's new border runs smoothly.
+    share = ndimage.gaussian_filter(followed, EDGE_ON) / np.maximum(
+        ndimage.gaussian_filter(rim.astype(float), EDGE_ON), 1e-9
+    )
+    return rim & (share > 0.5)
+
+
+def depth_behind(
+    closing: Float[np.ndarray, "K 3"],
+    pixels: Float[np.ndarray, "N 2"],
+    size: Float[np.ndarray, "2"],
+    focal: float,
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Depth (mm) of the closing surface at pixels of the crop, and how far the nearest of its points is."""
+    if not len(closing) or not len(pixels):
+        return np.full(len(pixels), np.inf), np.full(len(pixels), np.inf)
+    places = cKDTree(closing[:, :2] / closing[:, 2:] * focal + size / 2)
+    gap, near = places.query(pixels, min(NEIGHBOURS, len(closing)))
+    gap, near = gap.reshape(len(pixels), -1), near.reshape(len(pixels), -1)
+    weight = 1 / (gap + 1.0)
+    return (closing[near, 2] * weight).sum(axis=1) / weight.sum(axis=1), gap[:, 0]
+
+
+def skirt(
+    sheet: Sheet, closing: Float[np.ndarray, "K 3"], focal: float
+) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
+    """A band from the sheet's outer rim straight back to what closes the head behind, so that no slit opens.
+
+    `closing` are points on the outline of the closing surface (mm); where none is near, the band is short.
+    Also returns which of the sheet's vertices each of its own comes from.
+    """
+    faces = sheet.faces
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = edges[sheet.rim[edges].all(axis=1)]
+    size = len(sheet.vertices)
+    forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
+    open_edges = edges[~np.isin(forward, backward)]
+    used, ends = np.unique(open_edges, return_inverse=True)
+    a, b = ends.reshape(-1, 2).T
+    front = sheet.vertices[used]
+    length = np.full(len(used), SKIRT)
+    if len(used):
+        behind, gap = depth_behind(closing, front[:, :2] / front[:, 2:] * focal, np.zeros(2), focal)
+        length = np.where(gap < NEAR_RIM, np.clip(behind - front[:, 2] + INWARD, SKIRT, LONGEST), length)
+        _, beside = cKDTree(front).query(front, min(3 * NEIGHBOURS, len(front)))
+        length = length[beside.reshape(len(front), -1)].mean(axis=1)
+    back = front / front[:, 2:] * (front[:, 2:] + length[:, None])
+    # Into the closing surface, so that no edge stands out behind the head's outline.
+    toward = sheet.vertices[:, :2].mean(axis=0) - back[:, :2]
+    inward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    back[:, :2] += inward * np.where(length > SKIRT, INWARD, 0.0)[:, None]
+    low_a, low_b = a + len(used), b + len(used)
+    band = Sheet(
+        vertices=np.concatenate([front, back]),
+        pixels=np.tile(sheet.pixels[used], (2, 1)),
+        faces=np.concatenate([np.stack([b, a, low_a], axis=1), np.stack([b, low_a, low_b], axis=1)]),
+        label=np.tile(sheet.label[used], 2),
+        rim=np.ones(2 * len(used), bool),
+        depth=sheet.depth,
+    )
+    return band, np.tile(used, 2)
+
+
+def hair_back(
+    sheet: Sheet, hair: Bool[np.ndarray, "H W"], skull: Bool[np.ndarray, "H W"], focal: float
+) -> tuple[Sheet, Int64[np.ndarray, " N"]] | None:
+    """The far side of hair that hangs beside the skull: a mirrored sheet, closed at the hair's rim.
+
+    Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
+    which of the sheet's vertices each of its own comes from.
+    """
+    height, width = hair.shape
+    millimetres = np.median(sheet.vertices[:, 2]) / focal
+    inward = ndimage.distance_transform_edt(hair) - 0.5
+    reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
+    thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
+    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    beside = hair[row, column] & ~ndimage.binary_erosion(skull, iterations=8)[row, column]
+    faces = sheet.faces[beside[sheet.faces].all(axis=1)][:, ::-1]
+    if not len(faces):
+        return None
+    used, faces = np.unique(faces, return_inverse=True)
+    vertices = sheet.vertices[used]
+    back = vertices[:, 2] + thickness[row[used], column[used]]
+    far = Sheet(
+        vertices=vertices / vertices[:, 2:] * back[:, None],
+        pixels=sheet.pixels[used],
+        faces=faces.reshape(-1, 3),
+        label=sheet.label[used],
+        rim=sheet.rim[used],
+        depth=sheet.depth,
+    )
+    return far, used
