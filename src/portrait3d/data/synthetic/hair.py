@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from portrait3d.data.synthetic.drawn_hair import Hair
 from portrait3d.data.synthetic.hair_mesh import HairMesh, as_mesh, merge
-from portrait3d.data.synthetic.knots import ball, tail
+from portrait3d.data.synthetic.knots import buns, tail
 from portrait3d.data.synthetic.scalp import CENTRE, COLUMNS, ROWS, WIDEST, ScalpMap, sample
 from portrait3d.data.synthetic.torso import AXIS, Torso
 
@@ -49,7 +49,7 @@ def grow(
         layers.append(points)
         sheets.append(as_mesh(points, start, LONGEST_GAP if falling.any() else np.inf))
     if hair.style.bun:
-        sheets[0] = merge([sheets[0], ball(hair, skin, normals)])
+        sheets[0] = merge([sheets[0], *buns(hair, skin, normals)])
     if hair.style.tail:
         sheets[0] = merge([sheets[0], tail(hair, skin, normals, rng)])
     sheets = [

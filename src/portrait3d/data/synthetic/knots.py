@@ -7,10 +7,17 @@ from portrait3d.data.synthetic.hair_mesh import HairMesh, as_mesh
 from portrait3d.data.synthetic.scalp import sample
 
 
-def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> HairMesh:
-    """A bun on the skull."""
+def buns(hair: Hair, skin: np.ndarray, normals: np.ndarray) -> list[HairMesh]:
+    """One bun in the middle, or one on either side."""
     polar = np.radians(hair.get("bun_polar"))
-    where = np.array(np.pi if polar >= 0 else 0.0), np.array(abs(polar))
+    side = np.radians(hair.get("bun_side"))
+    azimuths = (side, -side) if side else (np.pi if polar >= 0 else 0.0,)
+    return [ball(hair, skin, normals, azimuth % (2 * np.pi), abs(polar)) for azimuth in azimuths]
+
+
+def ball(hair: Hair, skin: np.ndarray, normals: np.ndarray, azimuth: float, polar: float) -> HairMesh:
+    """A bun at a place on the skull (radians)."""
+    where = np.array(azimuth), np.array(polar)
     radius = hair.get("bun")
     middle = sample(skin, *where) + sample(normals, *where) * (0.7 * radius + hair.get("top"))
     around, down = np.linspace(0, 2 * np.pi, 41)[:, None], np.linspace(0.02, np.pi - 0.02, 22)[None]

@@ -48,6 +48,8 @@ class HairStyle:
     """Radius of a bun."""
     bun_polar: Range = (5, 30)
     """Polar angle of the bun, degrees from the crown toward the back."""
+    bun_side: Range | None = None
+    """Azimuth of two buns, degrees to either side of the front; None for one in the middle."""
     tail: Range | None = None
     """y at which a pony tail ends."""
     beard: Range | None = None
@@ -105,6 +107,16 @@ STYLES_TRAIN: dict[str, HairStyle] = {
     ),
     "high_bun": HairStyle(
         top=(5, 10), side=(4, 8), back=(4, 8), front=(5, 12), bun=(24, 40), bun_polar=(24, 50)
+    ),
+    "two_buns": HairStyle(
+        top=(5, 10),
+        side=(4, 8),
+        back=(4, 8),
+        front=(5, 10),
+        part=(0, 6),
+        bun=(20, 34),
+        bun_polar=(20, 42),
+        bun_side=(60, 130),
     ),
     "afro": HairStyle(
         top=(35, 70),
