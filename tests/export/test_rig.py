@@ -9,8 +9,8 @@ import torch
 from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.rig import coinciding, morph_targets, place, smooth_normals, sphere_centre
-from portrait3d.geometry.mesh import HeadMesh, HeadPiece
+from portrait3d.export.rig import morph_targets, place, smooth_normals, sphere_centre
+from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
 from portrait3d.models.head_model import HeadModel

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64
 
 from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
-from portrait3d.geometry.mesh import HeadMesh, HeadPiece, vertex_normals
+from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding, welded_normals
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis
 
@@ -48,24 +47,13 @@ def _upright(head: HeadMesh) -> Float[np.ndarray, "V 3"]:
     return ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
 
 
-def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:
-    """For each vertex the first one at the same place: vertices that differ in their texture coordinates."""
-    _, first, same = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
-    return first[same.reshape(-1)]
-
-
 def smooth_normals(
     vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"], same: Int64[np.ndarray, " V"]
 ) -> Float[np.ndarray, "V 3"]:
-    """Unit normals at the vertices (mm), shared by those that coincide.
-
-    Vertices of no triangle get (0, 0, 1), as files hold unit vectors only.
-    """
-    joined = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(same[faces])).numpy()[same]
-    lengths = np.linalg.norm(joined, axis=1, keepdims=True)
-    return np.where(lengths > 0, joined / np.where(lengths > 0, lengths, 1), (0.0, 0.0, 1.0)).astype(
-        np.float32
-    )
+    """`welded_normals` as files hold them: vertices of no triangle get (0, 0, 1)."""
+    normals = welded_normals(vertices, faces, same)
+    normals[~normals.any(axis=1)] = (0.0, 0.0, 1.0)
+    return normals.astype(np.float32)
 
 
 def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) -> list[GltfMesh]:

@@ -159,21 +159,24 @@ class HeadMesh:
         return export_mesh(self, path, lit=lit)
 
 
-def welded_normals(
-    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
-) -> Float[np.ndarray, "V 3"]:
-    """Unit normals at the vertices of a mesh with seams: vertices in the same place share theirs.
+def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:
+    """For each vertex the first one at the same place: vertices that differ in their texture coordinates."""
+    places = np.ascontiguousarray(vertices + 0.0).view(f"V{vertices.itemsize * 3}").ravel()
+    _, first, same = np.unique(places, return_index=True, return_inverse=True)
+    return first[same.ravel()]
 
-    Vertices of no triangle get the zero vector.
+
+def welded_normals(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    same: Int64[np.ndarray, " V"] | None = None,
+) -> Float[np.ndarray, "V 3"]:
+    """Unit normals at the vertices of a mesh with seams: those that coincide share theirs.
+
+    `same` are the `coinciding` vertices, if they are known. Vertices of no triangle get the zero vector.
     """
-    _, place = np.unique(
-        np.ascontiguousarray(vertices).view(f"V{vertices.itemsize * 3}"), return_inverse=True
-    )
-    place = place.ravel()
-    first = np.zeros(place.max() + 1, np.int64)
-    first[place] = np.arange(len(place))
-    points, corners = torch.from_numpy(vertices[first]), torch.from_numpy(place[faces])
-    return vertex_normals(points, corners).numpy()[place]
+    same = coinciding(vertices) if same is None else same
+    return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(same[faces])).numpy()[same]
 
 
 def vertex_normals(
