@@ -90,4 +90,4 @@ def test_black_beyond_the_photo_is_not_covered(views: tuple[HeadView, HeadView])
 def test_a_row_is_the_mean_of_its_pairs() -> None:
     one = PairErrors("c", 4.0, {"network": 2.0}, 1.0, 3.0, 5.0, 6.0)
     row = summarise("c", [one, replace(one, methods={"network": 4.0})])
-    assert (row["pairs"], row["network"], row["floor"], row["no motion"]) == (2, 3.0, 1.0, 4.0)
+    assert (row["directions"], row["network"], row["floor"], row["no motion"]) == (2, 3.0, 1.0, 4.0)

@@ -74,9 +74,10 @@ def evaluate_pairs(model: Portrait3D, data: Path, limit: int) -> list[dict[str, 
         if errors:
             rows.append(summarise(clip, errors))
     if len(rows) > 1:
-        names = [name for name in rows[0] if name not in ("clip", "pairs")]
+        names = [name for name in rows[0] if name not in ("clip", "directions")]
         mean = {name: float(np.mean([row[name] for row in rows])) for name in names}
-        rows.append({"clip": "mean of the clips", "pairs": sum(row["pairs"] for row in rows), **mean})
+        directions = sum(int(row["directions"]) for row in rows)
+        rows.append({"clip": "mean of the clips", "directions": directions, **mean})
     return rows
 
 
@@ -113,7 +114,7 @@ def summarise(clip: str, errors: Sequence[PairErrors]) -> dict[str, str | int | 
 
     return {
         "clip": clip,
-        "pairs": len(errors),
+        "directions": len(errors),
         "moved px": mean([e.moved for e in errors]),
         "no motion": mean([e.still for e in errors]),
         **{name: mean([e.methods[name] for e in errors]) for name in errors[0].methods},
