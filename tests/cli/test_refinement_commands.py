@@ -1,0 +1,72 @@
+"""`prepare turns` and `evaluate refinement`, their work done by stand-ins."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from portrait3d.cli import portraits
+from portrait3d.cli.refinement import refinement, turns
+from portrait3d.data import coarse_turns, turned_frames
+from portrait3d.evaluation import refinement_report
+from portrait3d.evaluation.refinement import RepairRow
+from portrait3d.evaluation.refinement_report import RefinementReport
+from portrait3d.models.head_model import HeadModel
+from tiny_photos import photo_folder
+
+
+@pytest.fixture(autouse=True)
+def _without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portraits, "load_model", lambda models, quiet: SimpleNamespace())
+
+
+def test_without_data_nothing_is_prepared_or_measured(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none is no directory"):
+        turns(data=tmp_path / "none", out=tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="none is no directory"):
+        refinement(data=tmp_path / "none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_photos_are_turned_in_a_random_order_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = photo_folder(tmp_path / "data", HeadModel.load())
+    (root / "portraits" / "parsing").mkdir()
+    for k in range(6):
+        Image.new("L", (200, 200)).save(root / "portraits" / "parsing" / f"p{k}.png")
+    asked = []
+
+    def prepare(model, photos, directory: Path, *, turns: int, seed: int) -> int:
+        asked.append(([photo.name for photo in photos], directory, turns, seed))
+        return turns * len(photos)
+
+    monkeypatch.setattr(coarse_turns, "prepare_turns", prepare)
+    monkeypatch.setattr(turned_frames, "prepare_frames", lambda *_, **__: 0)
+    for seed in (0, 0, 5):
+        turns(data=root, out=tmp_path / "out", photos=3, seed=seed, json=True)
+        printed = json.loads(capsys.readouterr().out)
+        assert printed == {"directory": str(tmp_path / "out"), "turns": 9, "frames": 0}
+    assert asked[0] == asked[1] != asked[2]
+    assert asked[0][1:] == (tmp_path / "out" / "turns", 3, 0)
+    assert set(asked[0][0]) <= {"p0", "p1", "p2", "p3"}  # p4 and p5 are for validation
+
+
+def test_the_report_is_printed_and_the_sheet_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = RepairRow("refined", 2, 22.5, 0.8, 0.25, 0.75, 1.0)
+    report = RefinementReport(repairs=[row], identity=[], clips=[], background=[])
+    monkeypatch.setattr(refinement_report, "evaluate_refinement", lambda *_, **__: report)
+    monkeypatch.setattr(refinement_report, "repairs_sheet", lambda *_, **__: np.zeros((8, 40, 3), np.uint8))
+    refinement(data=tmp_path, sheet=tmp_path / "s.png", json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) == {"repairs", "identity", "clips", "background"}
+    assert printed["repairs"][0]["to_biharmonic"] == 0.75
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.size == (40, 8)
+    refinement(data=tmp_path)
+    assert "How well are holes in photos repaired?" in capsys.readouterr().out
