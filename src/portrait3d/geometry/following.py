@@ -1,7 +1,7 @@
 """How the stitched head follows the head model's expressions."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest
@@ -9,13 +9,6 @@ from portrait3d.geometry.skin import FittedHead
 
 SKIN_REACH, HAIR_REACH = 45.0, 22.0
 """Distance from the face (mm) at which skin and hair beside it stand still."""
-
-
-def follow(vertices: Int64[np.ndarray, " N"]) -> Binding:
-    """Every vertex moves with one vertex of the head model."""
-    weight = np.zeros((len(vertices), 3), np.float32)
-    weight[:, 0] = 1.0
-    return Binding(np.repeat(vertices[:, None], 3, axis=1).astype(np.int64), weight)
 
 
 def follow_beside(
@@ -32,7 +25,7 @@ def follow_beside(
     """
     skin = covered & (model.face_index >= 0) & (model.face_index < len(model.faces))
     if not skin.any():
-        return Binding(np.zeros((len(sheet.label), 3), np.int64), np.zeros((len(sheet.label), 3), np.float32))
+        return Binding.to_vertices(np.zeros(len(sheet.label), np.int64), 0.0)
     height, width = skin.shape
     column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
     _, (to_row, to_column) = nearest(skin)
@@ -65,16 +58,3 @@ def barycentric(
     first = areas / whole[:, None]
     weight = np.concatenate([first, 1 - first.sum(axis=1, keepdims=True)], axis=1).clip(0, 1)
     return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-
-
-def joined(bindings: list[Binding]) -> Binding:
-    """The bindings of several meshes, one after the other."""
-    return Binding(
-        np.concatenate([binding.index for binding in bindings]),
-        np.concatenate([binding.weight for binding in bindings]),
-    )
-
-
-def chosen(binding: Binding, vertices: Int64[np.ndarray, " N"]) -> Binding:
-    """The bindings of some vertices of a mesh."""
-    return Binding(binding.index[vertices], binding.weight[vertices])

@@ -62,6 +62,25 @@ class Binding:
                 f"A binding needs as many weights as indices, got {self.weight.shape} and {self.index.shape}."
             )
 
+    @classmethod
+    def to_vertices(cls, vertices: Int64[np.ndarray, " V"], share: float = 1.0) -> "Binding":
+        """Every vertex moves with one vertex of the head model, all the way or by a share."""
+        weight = np.zeros((len(vertices), 3), np.float32)
+        weight[:, 0] = share
+        return cls(np.repeat(vertices[:, None], 3, axis=1).astype(np.int64), weight)
+
+    @classmethod
+    def joined(cls, *bindings: "Binding") -> "Binding":
+        """The bindings of several meshes, one after the other."""
+        return cls(
+            np.concatenate([binding.index for binding in bindings]),
+            np.concatenate([binding.weight for binding in bindings]),
+        )
+
+    def chosen(self, vertices: Int64[np.ndarray, " N"]) -> "Binding":
+        """The binding of some vertices of the mesh."""
+        return Binding(self.index[vertices], self.weight[vertices])
+
     def apply(self, displacement: Float[np.ndarray, "M *columns"]) -> Float[np.ndarray, "V *columns"]:
         """What the mesh's vertices take on of values at the head model's vertices, in the same frame."""
         rows = np.arange(self.index.size + 1, step=self.index.shape[1])
@@ -142,7 +161,7 @@ class HeadMesh:
             faces=corners.reshape(-1, 3).astype(np.int64),
             part=self.part[used],
             uv=self.uv[used],
-            binding=None if binding is None else Binding(binding.index[used], binding.weight[used]),
+            binding=None if binding is None else binding.chosen(used),
             piece=self.piece[used],
             seen=self.seen[used],
         )

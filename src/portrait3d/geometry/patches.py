@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.geometry.atlas import Atlas
-from portrait3d.geometry.following import follow, joined
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece
 from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, SKIN, Sheet
 from portrait3d.geometry.skin import FittedHead, openings
@@ -56,7 +55,7 @@ def model_patch(
         faces=corners.reshape(-1, 3),
         part=part[at],
         uv=atlas.of_model(layout.points[used]),
-        binding=follow(at),
+        binding=Binding.to_vertices(at),
         piece=piece[used],
         seen=seen[at],
     )
@@ -73,7 +72,7 @@ def neck_cap(
     rim = np.arange(count)
     faces = np.stack([np.full(count, count), np.roll(rim, -1), rim], axis=1)
     part = np.where(hairy[loop] > 0.5, HeadPart.HAIR, HeadPart.REST).astype(np.uint8)
-    own = follow(np.append(loop, loop[0]))
+    own = Binding.to_vertices(np.append(loop, loop[0]))
     return Patch(
         vertices=np.concatenate([vertices[loop], vertices[loop].mean(axis=0, keepdims=True)]),
         faces=faces,
@@ -118,7 +117,7 @@ def tail_patch(points: Float[np.ndarray, "R C 3"], atlas: Atlas) -> Patch:
         faces=np.concatenate([outer, outer[:, ::-1] + len(far)]),
         part=np.full(count, HeadPart.HAIR, np.uint8),
         uv=np.tile(atlas.of_free(places), (2, 1)),
-        binding=Binding(np.zeros((count, 3), np.int64), np.zeros((count, 3), np.float32)),
+        binding=Binding.to_vertices(np.zeros(count, np.int64), 0.0),
         piece=np.zeros(count, np.uint8),
         seen=np.zeros(count, bool),
     )
@@ -137,7 +136,7 @@ def assemble(patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], angle: f
         part=np.concatenate([patch.part for patch in patches]),
         uv=np.concatenate([patch.uv for patch in patches]).astype(np.float32),
         texture=texture,
-        binding=joined([patch.binding for patch in patches]),
+        binding=Binding.joined(*(patch.binding for patch in patches)),
         piece=np.concatenate([patch.piece for patch in patches]),
         seen=np.concatenate([patch.seen for patch in patches]),
     )

@@ -24,7 +24,7 @@ from portrait3d.geometry.baking import (
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.filling import resample
-from portrait3d.geometry.following import chosen, follow_beside
+from portrait3d.geometry.following import follow_beside
 from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
@@ -126,7 +126,7 @@ def stitch(
     behind = hair_back(sheet, hair, model.face_index >= 0, model.focal)
     for extra in (skirt(sheet, closing, model.focal), behind):
         if extra is not None:
-            patches.append(sheet_patch(extra[0], chosen(follows, extra[1]), atlas, crop, seen=False))
+            patches.append(sheet_patch(extra[0], follows.chosen(extra[1]), atlas, crop, seen=False))
 
     scene = Scene.of(picture, labels, coverage)
     tail_picture = None

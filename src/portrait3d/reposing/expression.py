@@ -70,18 +70,3 @@ def bind(
     share = 1 - np.clip((distance[:, :1] - NEAR) / (FAR - NEAR), 0, 1)
     weight *= share * share * (3 - 2 * share) / weight.sum(axis=1, keepdims=True)
     return Binding(skin[found], weight.astype(np.float32))
-
-
-def joined(*bindings: Binding) -> Binding:
-    """The bindings of several meshes one after the other."""
-    return Binding(
-        np.concatenate([binding.index for binding in bindings]),
-        np.concatenate([binding.weight for binding in bindings]),
-    )
-
-
-def follow_vertices(index: Int64[np.ndarray, " N"], share: float = 1.0) -> Binding:
-    """Every point moves with one vertex of the model, all the way or in part."""
-    weight = np.zeros((len(index), NEIGHBOURS), np.float32)
-    weight[:, 0] = share
-    return Binding(np.repeat(index[:, None], NEIGHBOURS, axis=1), weight)

@@ -70,7 +70,7 @@ def head_surfaces(
 
     faces = head.faces[front & ~left_out]
     shown = np.unique(faces)
-    shown_binding = Binding(binding.index[shown], binding.weight[shown])
+    shown_binding = binding.chosen(shown)
     own = openings | (index >= 0) & (front & ~left_out)[index]
     fringe = fringe_surface(grid, own, depth, vertices[shown], shown_binding, at_rest)
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
@@ -135,5 +135,5 @@ def fringe_surface(
     hanging = hairy[to_head].ravel()[used]
     follow = np.where(hanging, at_rest.following(points), 1.0)
     _, next_to = cKDTree(shown).query(points)
-    follows = Binding(binding.index[next_to], binding.weight[next_to])
+    follows = binding.chosen(next_to)
     return Surface(points, follow, faces, photo, np.zeros(len(faces), bool), follows)

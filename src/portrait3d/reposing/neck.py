@@ -5,7 +5,6 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry import HeadMesh, HeadPart
-from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.sheet import NECK, nearest
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.expression import bind
@@ -63,7 +62,7 @@ def prolonged(
         faces=np.concatenate(faces),
         uv=throat.uv[both],
         hidden=np.ones(2 * count, bool),
-        binding=Binding(throat.binding.index[both], throat.binding.weight[both]),
+        binding=throat.binding.chosen(both),
     )
     return throat.beside(below)
 

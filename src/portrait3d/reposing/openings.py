@@ -12,7 +12,7 @@ from portrait3d.geometry.mesh import Binding, HeadPiece
 from portrait3d.geometry.skin import closing_sheets, openings
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
-from portrait3d.reposing.expression import EXACT, follow_vertices
+from portrait3d.reposing.expression import EXACT
 from portrait3d.reposing.surfaces import CropGrid, Surface
 
 INNER_MOUTH = 5
@@ -97,7 +97,7 @@ def mouth_flaps(portrait: Portrait, head_model: HeadModel) -> Surface:
         faces=np.array(faces, np.int64),
         uv=_photo_pixels(portrait, vertices),
         hidden=np.zeros(len(faces), bool),
-        binding=follow_vertices(np.array(source, np.int64)),
+        binding=Binding.to_vertices(np.array(source, np.int64)),
     )
 
 
@@ -125,7 +125,7 @@ def teeth_surface(portrait: Portrait, head_model: HeadModel) -> Surface | None:
         faces=faces,
         uv=photo,
         hidden=np.zeros(len(faces), bool),
-        binding=follow_vertices(np.zeros(len(points), np.int64), 0.0),
+        binding=Binding.to_vertices(np.zeros(len(points), np.int64), 0.0),
     )
 
 
@@ -152,7 +152,7 @@ def inner_mouth(portrait: Portrait, head_model: HeadModel, teeth_shown: bool, li
     shade = light * np.exp(-inward / DARKENING)
     return Painted(
         vertices=portrait.face.vertices.double().numpy()[used],
-        binding=follow_vertices(used),
+        binding=Binding.to_vertices(used),
         faces=faces.reshape(-1, 3),
         colours=colours[part[used]] * shade[:, None],
     )
@@ -203,7 +203,7 @@ def _of_model(portrait: Portrait, faces: Int64[np.ndarray, "F 3"]) -> Surface:
         faces=faces.reshape(-1, 3).astype(np.int64),
         uv=_photo_pixels(portrait, vertices),
         hidden=np.zeros(len(faces.reshape(-1, 3)), bool),
-        binding=follow_vertices(used.astype(np.int64)),
+        binding=Binding.to_vertices(used.astype(np.int64)),
     )
 
 

@@ -10,7 +10,6 @@ from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.sheet import triangulate
 from portrait3d.portrait import Portrait
 from portrait3d.rendering.rasterizer import rasterize
-from portrait3d.reposing.expression import joined
 from portrait3d.reposing.motion import Turn
 
 
@@ -44,7 +43,7 @@ class Surface:
             faces=np.concatenate([self.faces, other.faces + len(self.vertices)]),
             uv=np.concatenate([self.uv, other.uv]),
             hidden=np.concatenate([self.hidden, other.hidden]),
-            binding=joined(self.binding, other.binding),
+            binding=Binding.joined(self.binding, other.binding),
         )
 
 
