@@ -36,14 +36,10 @@ class DirectionView:
     """With its texture."""
     shape: UInt8[np.ndarray, "S S 3"]
     """As a plain surface; the inner side in cyan."""
-    covered: int
-    """Pixels that show the head."""
     gaps: int
     """Pixels of background with head all around."""
     inside: int
     """Pixels that show the surface's inner side."""
-    holes: int
-    """Connected regions of either of the two, of `SMALLEST` pixels or more."""
 
 
 def view_direction(head: HeadMesh, yaw: float, pitch: float, size: int = SIZE) -> DirectionView:
@@ -67,10 +63,8 @@ def view_direction(head: HeadMesh, yaw: float, pitch: float, size: int = SIZE) -
         pitch=pitch,
         photo=render_view(head, pose, camera, background=BACKGROUND),
         shape=shape,
-        covered=int(covered.sum()),
         gaps=int(gaps.sum()),
         inside=int(inside.sum()),
-        holes=ndimage.label(gaps)[1] + ndimage.label(inside, np.ones((3, 3)))[1],
     )
 
 
