@@ -17,7 +17,7 @@ REDUCED = 256
 """Longest side at which the filter's coefficients are computed."""
 CONTRAST = 1.6
 """Steepening of the filtered matte about one half."""
-WORKING = 512
+WORKING = 400
 """Longest side of the head crop at which its outline is found; finer photos get it enlarged."""
 SURE = 0.04
 """Probabilities this near 0 or 1 are believed."""
