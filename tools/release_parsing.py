@@ -46,7 +46,8 @@ EfficientNet-Lite0 with a separable decoder, {parameters:.2f} M parameters, stor
 
 {training}
 
-`configs/parsing-comparison.toml` holds the settings. Code at commit {commit}.
+`portrait3d train parsing --config configs/parsing-comparison.toml --data DIR --out RUN`, with
+`--set start=WEIGHTS --set framing=FRAMING`; that file holds the settings. Code at commit {commit}.
 
 ## Scores
 
