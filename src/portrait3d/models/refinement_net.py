@@ -24,7 +24,7 @@ class RefinementNet(nn.Module):
             full resolution (a single number); by default those of the preset.
         blended: Add to the holes alone, M * G(J) + (1 - M) * J in the paper's terms, instead of giving the
             whole picture.
-        normed: Batch normalisation in the light network, as in weights from before version 0.3; small windows
+        normed: Batch normalisation in the light network, as in the weights that ship so far; small windows
             give poor statistics, and it learns better without.
     """
 
