@@ -9,7 +9,7 @@ from portrait3d.geometry import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
-from portrait3d.reposing import Reposer
+from portrait3d.reposing import Reposer, layers
 from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.motion import Turn, axis_angle
 from portrait3d.reposing.neck import neck_below
@@ -187,6 +187,23 @@ def test_the_photos_outline_lies_on_the_head_itself(portrait: Portrait, reposer:
     shown = drawn.shown[0].numpy() > 0
     lids_and_lips = ndimage.binary_dilation(ndimage.binary_fill_holes(shown) & ~shown, iterations=2)
     assert (head & ~shown & ~lids_and_lips).sum() < 0.005 * head.sum()
+
+
+def test_the_outline_runs_on_under_the_front_so_that_no_cracks_open(
+    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cracks() -> int:
+        reposer, count = Reposer(portrait, HeadModel.load()), 0
+        for yaw in (-30.0, 30.0):
+            turn = Turn(portrait.camera_from_model, HeadAngles(yaw, 0.0, 0.0))
+            drawn = reposer.canvas.draw(reposer.front_surface, turn, reposer.front.planes)
+            shown = drawn.shown[0].numpy() > 0
+            count += int((ndimage.binary_closing(shown, np.ones((3, 3))) & ~shown).sum())
+        return count
+
+    overlapping = cracks()
+    monkeypatch.setattr(layers, "OVERLAP", 1)
+    assert overlapping < 0.8 * cracks()
 
 
 def test_the_neck_goes_on_down_to_where_the_photos_ends(portrait: Portrait, reposer: Reposer) -> None:

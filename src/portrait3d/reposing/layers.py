@@ -19,6 +19,8 @@ from portrait3d.reposing.surfaces import CropGrid, Surface, signed_area
 
 FRINGE = 4
 """Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
+OVERLAP = 3
+"""Pixels of the head crop by which it runs on under the front, or cracks open between them in a turn."""
 SMALLEST_FRONT = 0.02
 """Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
 
@@ -127,7 +129,8 @@ def fringe_surface(
     labels = grid.labels
     head = np.isin(labels, HEAD)
     _, source = nearest(np.isfinite(depth) & head)
-    belt = ndimage.binary_dilation(head, iterations=FRINGE) & ~ndimage.binary_erosion(own, border_value=1)
+    belt = ndimage.binary_dilation(head, iterations=FRINGE)
+    belt &= ~ndimage.binary_erosion(own, iterations=OVERLAP, border_value=1)
     filled = ndimage.gaussian_filter(depth[source], 0.7) + 0.5
     points, photo, faces, used = grid.lift(belt, filled)
     hairy = np.isin(labels, (HAIR, HEADWEAR)) | np.isin(labels, EARS)
