@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from portrait3d.errors import PoorFitWarning
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
@@ -31,6 +32,7 @@ from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
+from portrait3d.reposing.reposer import CoarseTurn
 
 NETWORKS = {"face": FaceNet, "parsing": ParsingExperts, "depth": DepthNet, "refinement": RefinementNet}
 """The learned stages; each one's weights lie in a directory of its name."""
@@ -162,9 +164,12 @@ class Portrait3D:
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The refined picture of a pose; `expression` is added to the photo's expression coefficients."""
         turn = reposer.coarse_turn(pose, expression)
-        if turn.still:
-            return reposer.composite(turn)
-        return reposer.composite(turn, self.refinement_net(turn.image[None], turn.holes[None])[0])
+        return reposer.composite(turn, None if turn.still else self.refine(turn))
+
+    @torch.inference_mode()
+    def refine(self, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
+        """The refinement network's picture of a coarse turn (paper, section 3.4)."""
+        return self.refinement_net(turn.image[None], turn.holes[None])[0]
 
     @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:

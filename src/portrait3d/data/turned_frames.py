@@ -72,12 +72,18 @@ def turn_into(model: Portrait3D, portrait: Portrait, reposer: Reposer, second: L
 
 def carry_crop(crop: Crop, landmarks: Float[np.ndarray, "N 2"], others: Float[np.ndarray, "N 2"]) -> Crop:
     """The crop that shows another photo as `crop` shows this one, after the similarity of their landmarks."""
-    a, b = (points @ np.array([1, 1j]) for points in (landmarks, others))
-    centred = a - a.mean()
-    scale = np.vdot(centred, b - b.mean()) / np.vdot(centred, centred).real
-    centre = scale * (complex(*crop.centre) - a.mean()) + b.mean()
+    scale, shift = similarity(landmarks, others)
+    centre = scale * complex(*crop.centre) + shift
     angle = crop.angle + float(np.angle(scale))
     return replace(crop, centre=(centre.real, centre.imag), side=crop.side * abs(scale), angle=angle)
+
+
+def similarity(points: Float[np.ndarray, "N 2"], others: Float[np.ndarray, "N 2"]) -> tuple[complex, complex]:
+    """The similarity z -> scale z + shift that brings points nearest to others; (x, y) stands for x + iy."""
+    a, b = (line @ np.array([1, 1j]) for line in (points, others))
+    centred = a - a.mean()
+    scale = np.vdot(centred, b - b.mean()) / np.vdot(centred, centred).real
+    return complex(scale), complex(b.mean() - scale * a.mean())
 
 
 def wanted_picture(frame: TurnedFrame) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:

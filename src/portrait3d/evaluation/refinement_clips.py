@@ -9,10 +9,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from portrait3d.data.photos import ClipPair, LabelledPhoto
-from portrait3d.data.turned_frames import carry_crop, fit_photo, pose_in_photo, spread_pairs
+from portrait3d.data.turned_frames import (
+    carry_crop,
+    fit_photo,
+    pose_in_photo,
+    similarity,
+    spread_pairs,
+)
 from portrait3d.errors import NoFaceError
 from portrait3d.evaluation.face import normalised_error
-from portrait3d.evaluation.refinement_turns import face_vector, read_landmarks, refine
+from portrait3d.evaluation.refinement_turns import face_vector, read_landmarks
 from portrait3d.losses.perceptual import perceptual_loss
 from portrait3d.models.recognition import RecognitionNet
 from portrait3d.pipeline import Portrait3D
@@ -62,7 +68,7 @@ def turn_frame(model: Portrait3D, portrait: Portrait, second: LabelledPhoto) -> 
     reposer = Reposer(portrait, model.head_model)
     turn = reposer.coarse_turn(pose_in_photo(fit))
     pictures = {
-        "refined": reposer.composite(turn, refine(model, turn)),
+        "refined": reposer.composite(turn, model.refine(turn)),
         "not refined": reposer.composite(turn),
         "not turned": portrait.photo.pixels,
         "the real frame": second.pixels(),
@@ -104,8 +110,7 @@ def score_clip_turns(
 
 def aligned_error(found: Float[np.ndarray, "68 2"], truth: Float[np.ndarray, "68 2"]) -> float:
     """NME after the similarity that brings the points found nearest to the true ones."""
-    a, b = found @ np.array([1, 1j]), truth @ np.array([1, 1j])
-    centred = a - a.mean()
-    moved = np.vdot(centred, b - b.mean()) / np.vdot(centred, centred).real * centred + b.mean()
+    scale, shift = similarity(found, truth)
+    moved = scale * (found @ np.array([1, 1j])) + shift
     points = np.stack([moved.real, moved.imag], axis=1)
     return float(normalised_error(points[None], truth[None])[0])

@@ -23,7 +23,6 @@ from portrait3d.preprocessing.alignment import crop_from_landmarks
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.reposer import CoarseTurn
 
 YAWS = (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)
 """Changes of yaw that are measured, degrees."""
@@ -69,11 +68,6 @@ class TurnedPhoto:
     not_refined: UInt8[np.ndarray, "H W 3"]
 
 
-def refine(model: Portrait3D, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
-    """The refinement network's picture of a coarse turn."""
-    return model.refinement_net(turn.image[None], turn.holes[None])[0]
-
-
 @torch.inference_mode()
 def turned_photos(model: Portrait3D, photos: Sequence[LabelledPhoto]) -> Iterator[list[TurnedPhoto]]:
     """Every photo by all of `YAWS`; photos without a detected face are left out."""
@@ -87,7 +81,7 @@ def turned_photos(model: Portrait3D, photos: Sequence[LabelledPhoto]) -> Iterato
         for change in YAWS:
             target = replace(now, yaw=now.yaw + change)
             turn = reposer.coarse_turn(target)
-            refined = reposer.composite(turn, refine(model, turn))
+            refined = reposer.composite(turn, model.refine(turn))
             found.append(TurnedPhoto(portrait, change, target, refined, reposer.composite(turn)))
         yield found
 

@@ -100,15 +100,16 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     height, width = pixels.shape[:2]
     views = look(experts, pixels, crop)
     grid = Frame(crop)
-    merged = merge_views(views, grid.positions())
-    if leaves_crop(merged, inside(grid.positions(), height, width).numpy()):
+    positions = grid.positions()
+    merged, within = merge_views(views, positions), inside(positions, height, width).numpy()
+    if leaves_crop(merged, within):
         grown = replace(crop, side=crop.side * GROWTH)
         if not any(view.frame.bent for view in views):
             views += look(experts, pixels, grown)
         # Of the head crop's resolution, so that the head crop is its middle.
         grid = Frame(grown.resized(2 * round(crop.size * GROWTH / 2)))
-        merged = merge_views(views, grid.positions())
-    within = inside(grid.positions(), height, width).numpy()
+        positions = grid.positions()
+        merged, within = merge_views(views, positions), inside(positions, height, width).numpy()
     # One pixel more, so that nothing fades to background at the photo's own border.
     parsed = _only_within(merged, ndimage.binary_dilation(within))
     kept, cleared = keep_one_head(parsed)
