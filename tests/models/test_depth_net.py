@@ -10,7 +10,7 @@ from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.backbones import ResNet18
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.depth_net import DepthNet, head_region, predict_depth, uncovered_face
+from portrait3d.models.depth_net import DepthNet, head_region, outline_distance, predict_depth, uncovered_face
 from portrait3d.models.face_depth import FaceDepth, render_average_head, render_face_depth
 from portrait3d.models.head_model import HeadModel
 
@@ -71,6 +71,18 @@ def test_the_head_is_face_hair_ears_mouth_and_headwear() -> None:
     labels = torch.arange(9, dtype=torch.uint8).view(1, 1, 9)
     assert head_region(labels)[0, 0, 0].tolist() == [False, *[True] * 5, False, False, True]
     assert uncovered_face(labels)[0, 0, 0].tolist() == [False, True, False, False, False, True, *[False] * 3]
+
+
+def test_on_a_disk_the_distance_to_the_outline_makes_a_ball() -> None:
+    y, x = torch.meshgrid(torch.arange(128) - 64, torch.arange(128) - 64, indexing="ij")
+    radius = 50
+    disk = x**2 + y**2 < radius**2
+    distance = outline_distance(disk[None, None])[0, 0]
+    assert (distance[~disk] == 0).all()
+    rim = disk & (x**2 + y**2 > 35**2)
+    height = (radius**2 - x[rim] ** 2 - y[rim] ** 2).float().sqrt()
+    correlation = torch.corrcoef(torch.stack([height, distance[rim]]))[0, 1]
+    assert correlation > 0.99
 
 
 def face_depth(mask: torch.Tensor) -> FaceDepth:

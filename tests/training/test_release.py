@@ -70,4 +70,4 @@ def test_a_face_networks_card_names_what_it_comes_from_without_places() -> None:
     assert "Synthetic heads" in words
     assert "secret" not in words
     assert notable_settings(settings) == {"start": "best.safetensors", "recognition": "MobileFaceNet.onnx"}
-    assert lineage("face", {}) == "The encoder starts from ImageNet weights."
+    assert lineage("face", {}) == "The encoder started from ImageNet weights."

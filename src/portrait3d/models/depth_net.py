@@ -1,7 +1,9 @@
 """The depth network: how far away hair, ears and the rest of the head are, given the face's depth."""
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.geometry.camera import Camera
@@ -17,6 +19,8 @@ PARTS = ((1, 5), (2,), (3, 4), (6,), (7,), (8,))
 """Parsing classes that share a mask: face, hair, ears, neck, body and headwear."""
 UNIT = 100.0
 """Millimetres per unit of the network's depth input and output."""
+ROUND = 64
+"""Pixels from the outline to the middle of a round head, about: where `outline_distance` is 1."""
 
 
 class DepthNet(nn.Module):
@@ -31,6 +35,7 @@ class DepthNet(nn.Module):
         face_depth: Whether the face's depth is given, as in the paper.
         head_depth: Whether the average head's depth is given.
         parsing: Whether a mask of every part is given, not of the whole head alone.
+        outline: Whether every pixel is told how far it is from the outline: what is round falls off there.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class DepthNet(nn.Module):
         face_depth: bool = True,
         head_depth: bool = False,
         parsing: bool = False,
+        outline: bool = False,
     ) -> None:
         super().__init__()
         self.settings = {
@@ -47,9 +53,11 @@ class DepthNet(nn.Module):
             "face_depth": face_depth,
             "head_depth": head_depth,
             "parsing": parsing,
+            "outline": outline,
         }
-        self.face_depth, self.head_depth, self.parsing = face_depth, head_depth, parsing
-        self.channels = 4 + face_depth + head_depth + (len(PARTS) if parsing else 0)
+        self.face_depth, self.head_depth = face_depth, head_depth
+        self.parsing, self.outline = parsing, outline
+        self.channels = 4 + face_depth + head_depth + (len(PARTS) if parsing else 0) + outline
         """Channels of the input: colours, the region's mask and what else is given."""
         self.encoder = ResNet18(self.channels, width)
         fine, mid, coarse, deepest = self.encoder.channels
@@ -105,6 +113,8 @@ class DepthNet(nn.Module):
                 raise ValueError("This depth network wants the parsing labels, and got none.")
             masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
             given += [mask.to(image.dtype) for mask in masks]
+        if self.outline:
+            given.append(outline_distance(region).to(image.dtype))
         x = told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
         quarter, eighth, sixteenth, x = self.encoder(x)
         for up, skip in zip(self.up, (sixteenth, eighth, quarter, None, None), strict=True):
@@ -117,6 +127,16 @@ def _up(given: int, wanted: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(given, wanted, 4, 2, 1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()
     )
+
+
+def outline_distance(region: Bool[Tensor, "B 1 H W"]) -> Float[Tensor, "B 1 H W"]:
+    """Square root of each pixel's distance to the region's outside, in units of `ROUND` pixels; 0 outside.
+
+    The root makes a ball's depth (nearly) linear in it along the outline.
+    """
+    distances = [ndimage.distance_transform_edt(mask) for mask in region[:, 0].cpu().numpy()]
+    stacked = torch.from_numpy(np.stack(distances)).to(region.device, torch.float32)  # pyright: ignore
+    return (stacked / ROUND).sqrt()[:, None]
 
 
 def head_region(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:

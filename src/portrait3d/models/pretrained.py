@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class WeightsError(ValueError):
@@ -59,8 +60,12 @@ def load_network(kind: type[Network], directory: Path | str) -> Network:
     return net.eval()
 
 
-def load_state(net: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file, strictly."""
+def load_state(net: nn.Module, path: Path, *, new_inputs: bool = False) -> None:
+    """Fill a network from a safetensors file, strictly.
+
+    With `new_inputs`, kernels of the file may have fewer input channels than the network's: the further
+    channels, which come last, get zeros, so that at first they count nothing.
+    """
     try:
         state = load_file(path)
     except SafetensorError as error:
@@ -72,6 +77,9 @@ def load_state(net: nn.Module, path: Path) -> None:
     for name, value in state.items():
         if name not in wanted:
             raise WeightsError(f"{path} holds {name}, which {type(net).__name__} doesn't have.")
+        if new_inputs and value.ndim == 4 and value.shape[1] < wanted[name].shape[1]:
+            missing = wanted[name].shape[1] - value.shape[1]
+            state[name] = value = functional.pad(value, (0, 0, 0, 0, 0, missing))
         if value.shape != wanted[name].shape:
             shapes = f"{tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
             raise WeightsError(f"{name} in {path} has the shape {shapes}.")

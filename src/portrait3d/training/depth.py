@@ -18,6 +18,7 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
+from portrait3d.models.pretrained import load_state
 from portrait3d.rendering.warping import warp
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
@@ -80,6 +81,10 @@ class DepthTrainingConfig:
     """Give it the average head's depth too, to which it adds."""
     parsing: bool = True
     """Give it a mask of every part, not of the whole head alone."""
+    outline: bool = True
+    """Tell it how far every pixel is from the outline."""
+    start: Path | None = None
+    """Weights to start from, a safetensors file; inputs that they did not know yet count nothing at first."""
     batch: int = 4
     """Pairs in a batch."""
     rate: float = 8e-4
@@ -98,13 +103,17 @@ class DepthTrainingConfig:
     augmentation: DepthAugmentation = field(default_factory=DepthAugmentation)
 
     def network(self) -> DepthNet:
-        """The network with random weights."""
-        return DepthNet(
+        """The network that training starts from."""
+        net = DepthNet(
             self.width,
             face_depth=self.face_depth,
             head_depth=self.head_depth,
             parsing=self.parsing,
+            outline=self.outline,
         )
+        if self.start is not None:
+            load_state(net, self.start, new_inputs=True)
+        return net
 
 
 def train_depth(config: DepthTrainingConfig) -> nn.Module:

@@ -13,7 +13,7 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.pretrained import load_state, save_network
 from portrait3d.models.refinement_net import RefinementNet
 
-DEPTH_NET = ("width", "face_depth", "head_depth", "parsing")
+DEPTH_NET = ("width", "face_depth", "head_depth", "parsing", "outline")
 """Settings of a depth training that are arguments of its network."""
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "face": lambda settings: FaceNet(
@@ -42,11 +42,13 @@ LINEAGE = (
     "CelebAMask-HQ (whose own terms are research-only), points from MediaPipe's face mesh (Apache-2.0)."
 )
 STARTS = {
-    "face": "The encoder starts from ImageNet weights.",
-    "parsing": "The encoder starts from ImageNet weights (EfficientNet-Lite0).",
-    "depth": "Starts from random weights. Depth to learn from is made from portraits, whose hair is inflated "
-    "between face and outline, and from the head model; frames of clips are compared with each other.",
-    "refinement": "Starts from random weights. The loss's deep features are EfficientNet-Lite0's (ImageNet).",
+    "face": "The encoder started from ImageNet weights.",
+    "parsing": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
+    "depth": "The first training started from random weights. Depth to learn from is made from portraits, "
+    "whose hair is inflated between face and outline, and from the head model; frames of clips are compared "
+    "with each other.",
+    "refinement": "The first training started from random weights. The loss's deep features are "
+    "EfficientNet-Lite0's (ImageNet).",
 }
 
 
@@ -116,7 +118,7 @@ def lineage(stage: str, settings: Mapping[str, Any]) -> str:
     """What besides the photos the weights come from."""
     parts = [STARTS[stage]]
     if settings.get("start"):
-        parts = ["Goes on from earlier weights of the same network, whose encoder started from ImageNet's."]
+        parts = [f"Goes on from earlier weights of the same network. {STARTS[stage]}"]
     if settings.get("synthetic_share"):
         parts.append("Synthetic heads of the head model, drawn by this project, are among the pictures.")
     if settings.get("recognition"):

@@ -63,6 +63,7 @@ STYLES_TRAIN: dict[str, HairStyle] = {
     "short": HairStyle(),
     "crop": HairStyle(top=(12, 22), side=(3, 7), front=(12, 24), clumps=(0.15, 0.35), recede=(-4, 8)),
     "quiff": HairStyle(top=(14, 26), side=(3, 8), front=(16, 26), lift=(8, 22), clumps=(0.1, 0.3)),
+    "flat_top": HairStyle(top=(28, 60), side=(2, 8), back=(4, 12), front=(22, 48), clumps=(0.05, 0.2)),
     "side_part": HairStyle(top=(12, 22), side=(6, 12), front=(14, 24), part=(25, 45), lift=(0, 8)),
     "short_fringe": HairStyle(top=(12, 22), side=(6, 14), fringe=(8, 30), fringe_width=(38, 52)),
     "receding": HairStyle(top=(3, 8), side=(4, 12), front=(1, 4), recede=(18, 45), clumps=(0.1, 0.3)),
@@ -74,6 +75,15 @@ STYLES_TRAIN: dict[str, HairStyle] = {
     ),
     "long_straight": HairStyle(
         top=(10, 18), side=(12, 22), back=(12, 24), part=(0, 12), hang=(150, 260), edge=(6, 12)
+    ),
+    "long_side_part": HairStyle(
+        top=(10, 20),
+        side=(12, 24),
+        back=(12, 24),
+        part=(25, 45),
+        hang=(100, 240),
+        edge=(6, 12),
+        flare=(0, 12),
     ),
     "long_fringe": HairStyle(
         top=(12, 20), side=(14, 24), back=(14, 24), fringe=(-2, 12), hang=(140, 260), edge=(6, 10)
