@@ -17,16 +17,19 @@ class SameConv(nn.Conv2d):
     """A convolution without bias, padded like TensorFlow's "SAME" on even sizes: less on the left.
 
     The ImageNet weights were trained that way; symmetric padding would shift every strided layer by a pixel.
+    Where that is uneven, the kernel gets a row and a column of zeros in front and the padding is symmetric:
+    the same numbers without a padded copy of the input.
     """
 
     def __init__(self, given: int, wanted: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         total = kernel - stride if stride > 1 else kernel - 1
-        self.uneven = (total // 2, total - total // 2) * 2 if total % 2 else None
-        padding = 0 if self.uneven else total // 2
+        self.uneven = total % 2 == 1
+        padding = (total + 1) // 2
         super().__init__(given, wanted, kernel, stride, padding, groups=groups, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        return super().forward(F.pad(input, self.uneven) if self.uneven else input)
+        weight = F.pad(self.weight, (1, 0, 1, 0)) if self.uneven else self.weight
+        return self._conv_forward(input, weight, self.bias)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -46,9 +49,10 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """Height and width are divided by the stride."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.residual else y
+        # In place: at inference fresh memory costs as much time as the arithmetic.
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        return y.add_(x) if self.residual else y
 
 
 class EfficientNetLite0(nn.Module):
@@ -100,7 +104,7 @@ class EfficientNetLite0(nn.Module):
             raise ValueError(f"The image's sides must be multiples of 32, got {height} x {width}.")
         # (x - 127) / 128 is what the weights were trained with; they classify visibly worse after the usual
         # ImageNet mean and deviation.
-        x = F.relu6(self.stem((image * 255 - 127) / 128))
+        x = F.relu6(self.stem((image * 255 - 127) / 128), inplace=True)
         levels = []
         for i, stage in enumerate(self.stages):
             x = stage(x)

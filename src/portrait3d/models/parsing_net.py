@@ -81,11 +81,11 @@ class ParsingNet(nn.Module):
     def logits_at_half(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
         """Logits at half the crop's resolution, as the decoder computes them; what training compares."""
         levels = [lateral(x) for lateral, x in zip(self.lateral, self.encoder(crop), strict=True)]
-        x = F.relu6(levels[-1])
-        x = x + self.context(x)
+        x = F.relu6(levels[-1], inplace=True)
+        x = self.context(x) + x
         for up, fuse, level in zip(self.up[::-1], self.fuse[::-1], levels[-2::-1], strict=True):
             x = F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = fuse(F.relu6(x + level))
+            x = fuse(F.relu6(x.add_(level), inplace=True))
         return self.head(x)
 
     @torch.inference_mode()
