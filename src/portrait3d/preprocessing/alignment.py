@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pose import Pose
 from portrait3d.preprocessing.detection import Detection
+from portrait3d.preprocessing.sampling import read_means
 
 FACE_SIZE = 224
 """Pixels of the face crop, as in the paper."""
@@ -86,12 +88,12 @@ class Crop:
         step = self.side / self.size
         shrink = max(1, int(step / 2))
         region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-        source = torch.from_numpy(np.array(region.reduce(shrink) if shrink > 1 else region))
-        source = source.permute(2, 0, 1)[None].float() / 255
+        source = np.asarray(region.reduce(shrink) if shrink > 1 else region)
         samples = max(1, math.ceil(step / shrink - 1e-6))
-        positions = (self._positions(samples) - torch.tensor([left, top])) / shrink
-        sampled = functional.grid_sample(source, _normalised(positions, source), align_corners=False)
-        return functional.avg_pool2d(sampled, samples)[0].clamp(0, 1)
+        corners = self.photo_from_crop(torch.tensor([[0, 0], [1, 0], [0, 1]], dtype=torch.float64)).numpy()
+        origin = (corners[0] - (left, top)) / shrink
+        source_from_crop = np.stack([*(corners[1:] - corners[0]) / shrink, origin], 1)
+        return read_means(source, source_from_crop, self.size, samples)
 
     def extract_labels(
         self, labels: Integer[np.ndarray, "H W"], outside: int = 0
@@ -124,6 +126,11 @@ class Crop:
         restored[:, top:bottom, left:right] = sampled * (grid.abs() <= 1).all(-1)
         return restored
 
+    @property
+    def roll(self) -> Pose:
+        """From the crop's camera frame to the photo's."""
+        return Pose.roll(torch.tensor(self.angle))
+
     def camera(self) -> Camera:
         """The crop's virtual camera; its principal point is the crop's centre."""
         focal = FACE_FOCAL / FACE_SIZE * self.size / self.zoom
@@ -152,9 +159,9 @@ class Crop:
         side = self.side / self.zoom * HEAD_ZOOM
         return replace(self, side=side, size=HEAD_SIZE, zoom=HEAD_ZOOM)
 
-    def _positions(self, samples: int = 1) -> Float[Tensor, "n n 2"]:
-        """Where the centres of the crop's pixels, or of finer samples of them, lie in the photo."""
-        line = (torch.arange(self.size * samples, dtype=torch.float32) + 0.5) / samples
+    def _positions(self) -> Float[Tensor, "size size 2"]:
+        """Where the centres of the crop's pixels lie in the photo."""
+        line = torch.arange(self.size, dtype=torch.float32) + 0.5
         y, x = torch.meshgrid(line, line, indexing="ij")
         return self.photo_from_crop(torch.stack([x, y], -1))
 

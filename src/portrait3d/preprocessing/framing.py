@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from portrait3d.geometry.tanh_warp import stretch, unwarp, warp
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.sampling import add_level
 
 FRAMINGS = ("plain", "tanh", "whole")
 """The head crop; the RoI tanh-warp about the face; the whole picture resized."""
@@ -151,16 +152,13 @@ def read_pyramid(
     level k holds means over 2^k pixels, and every point reads the two levels about its own.
     """
     height, width = pixels.shape[:2]
-    within = inside(positions, height, width)
     level = footprint.clamp(min=1).log2()
-    reached = level[within] if within.any() else level.new_zeros(1)
-    level = level.clamp(max=float(reached.max()))
+    level = level.clamp(max=float(torch.where(inside(positions, height, width), level, 0).max()))
     positions, image = positions.clamp(-1e6, 1e6), Image.fromarray(pixels)
     total = torch.zeros(3, *positions.shape[:2])
-    for k in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
-        source = torch.from_numpy(np.array(image.reduce(2**k) if k else image))
-        source = source.permute(2, 0, 1)[None].float() / 255
-        grid = positions * (2 / 2**k / torch.tensor(source.shape[:1:-1])) - 1
-        read = functional.grid_sample(source, grid[None], padding_mode="border", align_corners=False)[0]
-        total.addcmul_(read, (1 - (level - k).abs()).clamp(min=0))
+    finest, coarsest = math.floor(float(level.min())), math.ceil(float(level.max()))
+    image = image.reduce(2**finest) if finest else image
+    for k in range(finest, coarsest + 1):
+        add_level(total, np.asarray(image), 2**k, positions, 1 - (level - k).abs())
+        image = image.reduce(2)
     return total
