@@ -113,9 +113,9 @@ class Portrait3D:
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
         depth = self.lift_head(photo, fit, head_crop, parsing)
         head = self.stitch_head(photo, fit, head_crop, parsing, depth)
-        vertices = self.head_model.vertices(_batched(fit.coefficients))
+        vertices = self.head_model.vertices(fit.coefficients.batched)
         camera = head_crop.photo_camera(*photo.pixels.shape[:2])
-        camera_from_model = _roll(head_crop.angle) @ fit.crop_from_model
+        camera_from_model = head_crop.roll @ fit.crop_from_model
         portrait = Portrait(
             photo=photo,
             detection=detection,
@@ -181,7 +181,7 @@ class Portrait3D:
         """Depth of face, hair and ears in the head crop's camera (paper, section 3.3)."""
         camera = head_crop.camera()
         face = render_face_depth(
-            self.head_model, _batched(fit.coefficients), _batched_pose(fit.crop_from_model), camera
+            self.head_model, fit.coefficients.batched, fit.crop_from_model.batched, camera
         )
         labels = torch.from_numpy(parsing.head_labels)[None]
         picture = head_crop.extract(photo.pixels)[None]
@@ -202,11 +202,10 @@ class Portrait3D:
         For scenes with a light of their own: `export("head.glb", lit=True)`. Highlights and cast shadows
         stay.
         """
-        crop_from_model = _roll(-portrait.head_crop.angle) @ portrait.camera_from_model
         head = self._stitch(
             portrait.photo,
             portrait.coefficients,
-            crop_from_model,
+            portrait.crop_from_model,
             portrait.head_crop,
             portrait.head_parsing,
             portrait.depth,
@@ -225,7 +224,7 @@ class Portrait3D:
         *,
         delight: bool = False,
     ) -> HeadMesh:
-        vertices = self.head_model.vertices(_batched(coefficients))[0]
+        vertices = self.head_model.vertices(coefficients.batched)[0]
         placed = place_head(
             self.head_model,
             vertices,
@@ -275,23 +274,3 @@ def _picture(photo: Photo, head_crop: Crop) -> UInt8[np.ndarray, "S S 3"]:
     size = min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
     picture = head_crop.resized(size).extract(photo.pixels)
     return (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def _roll(angle: float) -> Pose:
-    """From the camera of an upright crop to the photo's."""
-    about_axis = torch.tensor(
-        [
-            [math.cos(angle), -math.sin(angle), 0.0],
-            [math.sin(angle), math.cos(angle), 0.0],
-            [0.0, 0.0, 1.0],
-        ]
-    )
-    return Pose(about_axis, torch.zeros(3))
-
-
-def _batched(coefficients: FaceCoefficients) -> FaceCoefficients:
-    return FaceCoefficients.from_vector(coefficients.to_vector()[None])
-
-
-def _batched_pose(pose: Pose) -> Pose:
-    return Pose(pose.rotation[None], pose.translation[None])

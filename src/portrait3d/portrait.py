@@ -66,6 +66,11 @@ class Portrait:
         return HeadAngles.of(self.camera_from_model)
 
     @property
+    def crop_from_model(self) -> Pose:
+        """Places the head model in the upright head crop's camera frame, mm."""
+        return self.head_crop.roll.inverse() @ self.camera_from_model
+
+    @property
     def parsing(self) -> UInt8[np.ndarray, "H W"]:
         """Class of every pixel of the original photo; 0 background 1 face 2 hair 3 left ear 4 right ear
         5 inner mouth 6 neck 7 body 8 headwear, left and right as in the picture."""

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from portrait3d.data import turned_frames
-from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.photos import ClipPair, LabelledPhoto, evenly
 from portrait3d.data.refinement_samples import TurnedFrames
 from portrait3d.data.turned_frames import (
     TurnedFrame,
     carry_crop,
-    evenly,
     prepare_frames,
     spread_pairs,
     wanted_picture,

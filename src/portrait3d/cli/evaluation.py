@@ -139,8 +139,10 @@ def portraits(
 
 def photos_to_show(data: Path, limit: int | None, research: bool) -> list[Path]:
     """What contact sheets show: `photo_paths`, so many of them, and at least one."""
+    from portrait3d.data.photos import evenly
+
     require_directory(data)
-    photos = spread(list(photo_paths(data, research)), limit)
+    photos = evenly(list(photo_paths(data, research)), limit)
     if not photos:
         raise FileNotFoundError(f"{data} holds no photos.")
     return photos
@@ -188,13 +190,6 @@ def weights(models: Path | None, name: str) -> Path:
     from portrait3d.models.pretrained import bundled
 
     return bundled(name) if models is None else models / name
-
-
-def spread(items: list, limit: int | None) -> list:
-    """At most `limit` of the items, evenly spaced."""
-    if limit is None or limit >= len(items):
-        return items
-    return [items[index] for index in np.linspace(0, len(items) - 1, limit).astype(int)]
 
 
 def show(title: str, records: Iterable[dict[str, Any]], *, json: bool) -> None:

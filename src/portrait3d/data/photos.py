@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+
+Item = TypeVar("Item")
 
 OPEN_FOLDERS = ("portraits", "clips")
 """Folders whose licences allow any use of models trained on them."""
@@ -200,3 +202,9 @@ def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
             clip=row.get("clip") or None,
             frame=int(row["frame"]) if row.get("frame") else None,
         )
+
+
+def evenly(items: Sequence[Item], count: int | None) -> list[Item]:
+    """Up to `count` items (None: all), spread over all."""
+    chosen = len(items) if count is None else min(count, len(items))
+    return [items[i] for i in np.linspace(0, len(items) - 1, chosen).astype(int)]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.photos import ClipPair, LabelledPhoto, evenly
 from portrait3d.data.refinement_samples import REAL, save_turn
 from portrait3d.errors import NoFaceError
 from portrait3d.geometry import Pose
@@ -155,13 +155,6 @@ def spread_pairs(
         for own in evenly(firsts, -(-frames // len(found))):
             chosen.append((own[0].first, [pair.second for pair in evenly(own, turns)]))
     return evenly(chosen, frames)
-
-
-def evenly(items: list, count: int) -> list:
-    """Up to `count` items, spread over all."""
-    if count >= len(items):
-        return items
-    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
 def turn_path(directory: Path, first: LabelledPhoto, second: LabelledPhoto) -> Path:

@@ -14,8 +14,6 @@ from portrait3d.evaluation.depth_errors import HeadTruth
 from portrait3d.evaluation.depth_methods import SeenHead
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
-from portrait3d.geometry.pose import Pose, rotation_from_euler
-from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
@@ -39,9 +37,7 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
     crop, pixels = portrait.head_crop, portrait.photo.pixels
     labels = portrait.head_parsing.head_labels
     inside = crop.extract_labels(np.ones(pixels.shape[:2], np.uint8)) > 0
-    coefficients = FaceCoefficients.from_vector(portrait.coefficients.to_vector()[None])
-    pose = _upright(crop) @ portrait.camera_from_model
-    batched = Pose(pose.rotation[None], pose.translation[None])
+    coefficients, batched = portrait.coefficients.batched, portrait.crop_from_model.batched
     camera = crop.camera()
     with torch.no_grad():
         face = render_face_depth(head_model, coefficients, batched, camera)
@@ -56,8 +52,8 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
         trust=np.zeros(labels.shape),
         head=HeadInCrop(
             vertices=vertices.double().numpy(),
-            rotation=pose.rotation.double().numpy(),
-            translation=pose.translation.double().numpy(),
+            rotation=batched.rotation[0].double().numpy(),
+            translation=batched.translation[0].double().numpy(),
             focal=float(camera.focal),
             size=crop.size,
         ),
@@ -69,7 +65,7 @@ def stitched_depth(portrait: Portrait) -> Float[np.ndarray, "S S"]:
     """Depth (mm) of the portrait's finished head in its head crop, inf beside it."""
     camera = portrait.head_crop.camera()
     vertices = torch.from_numpy(np.ascontiguousarray(portrait.head.vertices)).float()
-    screen = camera.screen(_upright(portrait.head_crop).apply(vertices))
+    screen = camera.screen(portrait.head_crop.roll.inverse().apply(vertices))
     return render_depth(screen.double().numpy(), np.asarray(portrait.head.faces), camera.width)[1]
 
 
@@ -119,9 +115,3 @@ def truth_in(
     points = measured_in(crop, depth, camera)
     known = np.isfinite(points).all(axis=-1)
     return HeadTruth(points, face & known, rest & known, surface)
-
-
-def _upright(crop: Crop) -> Pose:
-    """From the photo's camera to that of an upright crop."""
-    level = torch.tensor(0.0)
-    return Pose(rotation_from_euler(level, level, torch.tensor(-crop.angle)), torch.zeros(3))

@@ -38,17 +38,11 @@ def parse_framed(net: ParsingNet, photo: LabelledPhoto, framing: str, size: int)
     head_crop = crop_from_landmarks(torch.from_numpy(photo.landmarks)).head_crop()
     frame = frame_head(framing, head_crop, (height, width), size)
     image = frame.extract(pixels)[None].contiguous(memory_format=torch.channels_last)
-    probabilities = net.parse(image, mirrored=False)[0]
+    probabilities = net.parse(image)[0]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     points = frame.frame_from_photo(torch.stack([x, y], -1))
     labels = frame.read(probabilities, points).numpy().argmax(0).astype(np.uint8)
     return labels * frame.seen(points).numpy()
-
-
-def spread(photos: Sequence[LabelledPhoto], limit: int | None) -> list[LabelledPhoto]:
-    """At most `limit` of the photos, evenly spaced."""
-    count = len(photos) if limit is None else min(limit, len(photos))
-    return [photos[i] for i in np.linspace(0, len(photos) - 1, count).astype(int)]
 
 
 def whole_photo(photo: LabelledPhoto) -> StoredPhoto:

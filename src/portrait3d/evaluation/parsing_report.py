@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 
 from portrait3d.data.compositions import StoredPhoto
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos import PhotoFolder, evenly
 from portrait3d.evaluation.parsing import (
     TOLERANCE,
     border_score,
     count_borders,
     count_overlap,
     intersection_over_union,
-    spread,
     whole_photo,
     widened,
 )
@@ -89,7 +88,7 @@ def evaluate_parsing(
         research: Include the research-only folders.
         sheet: Write the photos with the worst hair here: photo, labels found, labels given, cut out.
     """
-    photos = spread(PhotoFolder(data, research=research, split="val", parsed=True), limit)
+    photos = evenly(PhotoFolder(data, research=research, split="val", parsed=True), limit)
     subjects = [whole_photo(photo) for photo in photos]
     overlap, borders = [], []
     for photo in subjects:

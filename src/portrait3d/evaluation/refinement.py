@@ -10,9 +10,8 @@ from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor, nn
 
-from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.photos import LabelledPhoto, evenly
 from portrait3d.data.refinement_samples import DamagedPhotos
-from portrait3d.data.turned_frames import evenly
 from portrait3d.losses.perceptual import perceptual_loss
 
 Repair = Callable[[Float[Tensor, "B 3 S S"], Float[Tensor, "B 1 S S"]], Float[Tensor, "B 3 S S"]]
@@ -112,7 +111,7 @@ def similarity_in_holes(
 
 def held_out_damage(photos: Sequence[LabelledPhoto], count: int) -> list[dict[str, Tensor]]:
     """Up to `count` damaged head crops, spread over the photos; a photo's damage is always the same."""
-    chosen = evenly(list(photos), count)
+    chosen = evenly(photos, count)
     samples = DamagedPhotos(chosen, seed=SEED, augment=False)
     drawn = [samples[i] for i in range(len(chosen))]
     return [sample for sample in drawn if float(sample["holes"].sum()) > FEWEST_PIXELS]

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder
-from portrait3d.data.turned_frames import evenly
+from portrait3d.data.photos import LabelledPhoto, PhotoFolder, evenly
 from portrait3d.evaluation.refinement import RepairRow, draw_repairs, held_out_damage, score_repairs
 from portrait3d.evaluation.refinement_clips import ClipTurnRow, score_clip_turns, turned_clips
 from portrait3d.evaluation.refinement_turns import (

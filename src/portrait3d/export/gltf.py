@@ -144,7 +144,7 @@ class _Buffer:
         return len(self.views) - 1
 
     def accessor(
-        self, values: Shaped[np.ndarray, "N *columns"], kind: str, target: int, *, bounds: bool = False
+        self, values: Shaped[np.ndarray, "N ..."], kind: str, target: int, *, bounds: bool = False
     ) -> int:
         """Append an array; returns the accessor's index. Positions must tell their bounds."""
         values = _as_stored(values)

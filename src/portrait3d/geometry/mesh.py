@@ -81,7 +81,7 @@ class Binding:
         """The binding of some vertices of the mesh."""
         return Binding(self.index[vertices], self.weight[vertices])
 
-    def apply(self, displacement: Float[np.ndarray, "M *columns"]) -> Float[np.ndarray, "V *columns"]:
+    def apply(self, displacement: Float[np.ndarray, "M ..."]) -> Float[np.ndarray, "V ..."]:
         """What the mesh's vertices take on of values at the head model's vertices, in the same frame."""
         rows = np.arange(self.index.size + 1, step=self.index.shape[1])
         follow = csr_array(

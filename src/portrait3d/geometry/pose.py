@@ -37,9 +37,20 @@ class Pose:
         return cls(rotation_from_euler(yaw, pitch, roll), translation)
 
     @classmethod
+    def roll(cls, angle: Float[Tensor, "*batch"]) -> "Pose":
+        """A turn about the line of sight, clockwise in the picture for angles > 0 (radians)."""
+        level = torch.zeros_like(angle)
+        return cls.from_euler(level, level, angle, torch.zeros(*angle.shape, 3).to(angle))
+
+    @classmethod
     def identity(cls) -> "Pose":
         """The motion that changes nothing."""
         return cls(torch.eye(3), torch.zeros(3))
+
+    @property
+    def batched(self) -> "Pose":
+        """This pose as a batch of one."""
+        return Pose(self.rotation[None], self.translation[None])
 
     def apply(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 3"]:
         """Move points from the source frame to the target frame."""

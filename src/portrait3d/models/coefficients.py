@@ -36,6 +36,11 @@ class FaceCoefficients:
         """All numbers in one vector; the inverse of `from_vector`."""
         return torch.cat([getattr(self, field.name) for field in fields(self)], dim=-1)
 
+    @property
+    def batched(self) -> "FaceCoefficients":
+        """One face's coefficients as a batch of one."""
+        return self.from_vector(self.to_vector()[None])
+
     @classmethod
     def neutral(cls, batch: int = 1) -> "FaceCoefficients":
         """The mean face without expression, in white light that shows the albedo as it is."""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from portrait3d.geometry.pose import Pose, rotation_from_axis_angle
+from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
@@ -115,6 +115,4 @@ def rotation_in_photo(
     rotation: Float[Tensor, "N 3 3"], angle: Float[np.ndarray, " N"]
 ) -> Float[Tensor, "N 3 3"]:
     """Rotations in crops that lean clockwise by `angle` (radians), seen from the photo's camera."""
-    roll = torch.zeros(len(angle), 3)
-    roll[:, 2] = torch.from_numpy(angle)
-    return rotation_from_axis_angle(roll) @ rotation
+    return Pose.roll(torch.from_numpy(angle).to(rotation)).rotation @ rotation

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from portrait3d.data.compositions import store_photo
 from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
-from portrait3d.data.photos import PhotoFolder
-from portrait3d.evaluation.parsing import score_parsing, spread
+from portrait3d.data.photos import PhotoFolder, evenly
+from portrait3d.evaluation.parsing import score_parsing
 from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.pretrained import load_state
@@ -71,7 +71,7 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
         augmentation=config.augmentation,
         seed=config.loop.seed,
     )
-    checked = spread([photo for photo in photos if photo.split == "val"], config.checked)
+    checked = evenly([photo for photo in photos if photo.split == "val"], config.checked)
     net = starting_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     loop = TrainingLoop(

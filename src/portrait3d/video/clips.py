@@ -24,7 +24,6 @@ from portrait3d.data.clips import (
 )
 from portrait3d.data.fits import project_points
 from portrait3d.errors import NoFaceError, PoorFitWarning
-from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.models.mesh_points import MeshPoints
@@ -159,10 +158,7 @@ def mesh_points(model: Portrait3D, portrait: Portrait) -> Float[np.ndarray, "468
     """
     wide, coefficients = portrait.head_crop, portrait.coefficients
     crop = Crop(wide.centre, wide.side / wide.zoom, wide.angle, FACE_SIZE)
-    level = torch.tensor(0.0)
-    upright = Pose(rotation_from_euler(level, level, torch.tensor(-wide.angle)), torch.zeros(3))
-    pose = upright @ portrait.camera_from_model
-    batched = Pose(pose.rotation[None], pose.translation[None])
+    batched = portrait.crop_from_model.batched
     points = MeshPoints.from_head_model(model.head_model)
     shape = torch.cat([coefficients.identity, coefficients.expression])[None]
     with torch.no_grad():

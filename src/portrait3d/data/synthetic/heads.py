@@ -138,7 +138,7 @@ class SyntheticHeads:
         rng: np.random.Generator,
     ) -> SyntheticView:
         drawn = draw_view(person, pose, self.camera, background, rng)
-        batched = Pose(pose.rotation[None], pose.translation[None])
+        batched = pose.batched
         face = render_face_depth(self.head, coefficients, batched, self.camera)
         marks = batched.apply(self.head.landmarks(self.head.vertices(coefficients)))[0]
         return SyntheticView(
