@@ -59,6 +59,13 @@ def test_positive_roll_is_clockwise() -> None:
     assert right[1] > 0
 
 
+def test_a_roll_leaves_the_line_of_sight() -> None:
+    roll = Pose.roll(torch.tensor([0.3, -0.2]))
+    ahead = torch.tensor([0.0, 0.0, 1.0]).expand(2, 1, 3)
+    torch.testing.assert_close(roll.apply(ahead), ahead)
+    torch.testing.assert_close(roll.euler()[2], torch.tensor([0.3, -0.2]))
+
+
 def test_axis_angle_and_quaternion_agree() -> None:
     axis = torch.tensor([0.36, 0.48, 0.8])
     quaternion = torch.cat([torch.tensor([math.cos(0.35)]), axis * math.sin(0.35)])

@@ -147,6 +147,7 @@ def test_cameras_of_all_crops_and_of_the_photo_agree() -> None:
     for crop in (face, head, face.resized(100)):
         in_photo = crop.photo_camera(480, 640).project(turned)
         assert torch.allclose(in_photo, face.photo_from_crop(in_face), atol=1e-3)
+        torch.testing.assert_close(crop.roll.apply(points), turned)
 
 
 def test_landmarks_place_the_crop_by_their_box_and_roll() -> None:
