@@ -25,7 +25,7 @@ def prepare_depth_views(
     portraits: int = 900,
     long_haired: int = 300,
     validation: int = 48,
-    synthetic: int = 900,
+    synthetic: int = 3984,
     seed: int = 0,
 ) -> None:
     """Draw synthetic heads, fit, inflate and turn portraits, fit the clips' frames; what is there is kept.
