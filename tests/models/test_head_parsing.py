@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.models.head_parsing import (
-    ParsingExperts,
-    View,
-    keep_one_head,
-    leaves_crop,
-    merge_views,
-    parse_head,
-    place,
-)
+from portrait3d.models.head_parsing import ParsingExperts, keep_one_head, leaves_crop, parse_head, place
 from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
+from portrait3d.models.parsing_views import View, merge_views
 from portrait3d.models.pretrained import save_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
@@ -58,7 +51,7 @@ def test_nothing_of_a_head_is_left_when_no_face_is_in_the_middle() -> None:
 class PaintedNet(ParsingNet):
     """Finds face where the crop is red, hair where it is green, a left ear where it is blue."""
 
-    def forward(self, crop: torch.Tensor) -> torch.Tensor:
+    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.full((len(crop), 9, *crop.shape[-2:]), -9.0)
         logits[:, 0] = 0.0
         logits[:, 1:4] = 40 * (crop - 0.5)
@@ -96,7 +89,7 @@ def test_beyond_the_head_crop_everything_is_background() -> None:
 class BlackIsHair(ParsingNet):
     """Finds face where the crop is red and hair where it is black."""
 
-    def forward(self, crop: torch.Tensor) -> torch.Tensor:
+    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(len(crop), 9, *crop.shape[-2:])
         logits[:, 1] = 40 * (crop[:, 0] - 0.5)
         logits[:, 2] = -logits[:, 1]
@@ -149,7 +142,7 @@ def test_the_matte_belongs_to_the_labels() -> None:
 class Halves(ParsingNet):
     """Left ear on the left half, right ear on the right half, face in the middle; sees what is red."""
 
-    def forward(self, crop: torch.Tensor) -> torch.Tensor:
+    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.full((len(crop), 9, *crop.shape[-2:]), -20.0)
         logits[:, 0] = 0.0
         red, size = 40 * (crop[:, 0] - 0.5), crop.shape[-1]
@@ -204,8 +197,8 @@ def test_the_finer_view_counts_more_and_none_is_background() -> None:
     face, hair = torch.zeros(9, 64, 64), torch.zeros(9, 64, 64)
     face[1] = 1
     hair[2] = 1
-    views = [View(Frame(crop), face), View(Frame(crop, bent=True), hair)]
-    inner, outer, beyond = merge_views(views, torch.tensor([[50.0, 50.0], [62.0, 62.0], [5000.0, 50.0]])).T
+    views = [View(Frame(crop), 20 * face), View(Frame(crop, bent=True), 20 * hair)]
+    inner, outer, beyond = merge_views(views, torch.tensor([[50.0, 50.0], [62.0, 62.0], [5000.0, 50.0]]))
     assert inner[1] == pytest.approx(0.5)
     assert outer[1] > outer[2] > 0
     assert beyond[0] == 1
@@ -226,7 +219,7 @@ def test_networks_of_several_framings_lie_in_one_directory(tmp_path: Path) -> No
     experts = ParsingExperts.load(tmp_path)
     assert experts.framings == ["plain", "tanh"]
     assert not experts.training
-    assert experts(torch.rand(2, 3, 64, 64)).shape == (2, 9, 64, 64)
+    assert experts(torch.rand(2, 3, 64, 64)).shape == (2, 9, 32, 32)
 
 
 def test_parsing_without_a_network_is_refused() -> None:

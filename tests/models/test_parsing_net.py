@@ -27,16 +27,9 @@ def test_logits_have_the_size_of_the_crop(net: ParsingNet) -> None:
     assert net.logits_at_half(crop).shape == (2, len(PARSING_CLASSES), 32, 48)
 
 
-def test_the_mirrored_photo_has_the_mirrored_parsing_with_ears_exchanged(net: ParsingNet) -> None:
-    crop = torch.rand(1, 3, 64, 64)
-    turned = net.parse(crop.flip(-1)).flip(-1)[:, SWAPPED]
-    torch.testing.assert_close(turned, net.parse(crop), atol=1e-6, rtol=1e-5)
-
-
 def test_probabilities_sum_to_one(net: ParsingNet) -> None:
-    for mirrored in (False, True):
-        total = net.parse(torch.rand(1, 3, 64, 64), mirrored=mirrored).sum(1)
-        torch.testing.assert_close(total, torch.ones_like(total))
+    total = net.parse(torch.rand(1, 3, 64, 64)).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
 
 
 def test_a_batch_is_parsed_as_its_crops_are(net: ParsingNet) -> None:

@@ -6,7 +6,8 @@ import torch
 from scipy import ndimage
 
 from portrait3d.preprocessing.alignment import Crop
-from portrait3d.preprocessing.matting import refine_matte, soft_outline, unmix
+from portrait3d.preprocessing.guided import refine_matte
+from portrait3d.preprocessing.matting import soft_outline, unmix
 
 CROP = Crop((128.0, 128.0), 256.0, 0.0, 256, 2.0)
 NOWHERE = torch.zeros(256, 256)

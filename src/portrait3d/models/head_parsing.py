@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,22 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES, PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.models.pretrained import load_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
+from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.rendering.compilation import compiled
 
 HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
+IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)
+"""Of every class, whether it turns with the head."""
 GROWTH = 1.5
 """Side of the square that is parsed over that of the head crop, where hair leaves the head crop."""
 MATTE_SHARE = 0.4
 """How far labels follow the matte's edges rather than the networks'."""
-FADE = 16.0
-"""A plain frame's word counts less within this many of its pixels from its border."""
 
 
 class ParsingExperts(nn.Module):
@@ -49,30 +53,12 @@ class ParsingExperts(nn.Module):
         """The framing of each network."""
         return [expert.framing for expert in self.experts]  # pyright: ignore[reportReturnType]
 
-    @torch.inference_mode()
-    def forward(self, images: Float[Tensor, "E 3 H W"]) -> Float[Tensor, "E 9 H W"]:
-        """Class probabilities of one picture for each network, each in its own framing."""
-        pairs = zip(self.experts, images.split(1), strict=True)
-        return torch.cat([net.parse(image, mirrored=len(images) == 1) for net, image in pairs])  # pyright: ignore[reportCallIssue]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a network says in one frame."""
-
-    frame: Frame
-    probabilities: Float[Tensor, "9 size size"]
-
-    def weigh(
-        self, points: Float[Tensor, "*grid 2"]
-    ) -> tuple[Float[Tensor, "9 *grid"], Float[Tensor, " *grid"]]:
-        """Probabilities at points of the photo, and their weight: frame pixels per photo pixel there."""
-        own = self.frame.frame_from_photo(points)
-        weight = self.frame.density(own) * self.frame.seen(own)
-        if not self.frame.bent:
-            border = torch.minimum(own, self.frame.size - own).amin(-1)
-            weight = weight * (border / FADE).clamp(1e-3, 1)
-        return self.frame.read(self.probabilities, own), weight
+    def forward(self, images: Float[Tensor, "E 3 H W"]) -> Float[Tensor, "V 9 h w"]:
+        """Logits of one picture for each network, each in its own framing; of one network, two."""
+        if len(images) > 1:
+            return torch.cat(side_by_side(_logits, self.experts, images.split(1)))
+        seen, mirrored = _logits(self.experts[0], torch.cat([images, images.flip(-1)]))  # pyright: ignore[reportArgumentType]
+        return torch.stack([seen, mirrored.flip(-1)[list(MIRRORED_CLASSES)]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +86,44 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     height, width = pixels.shape[:2]
     views = look(experts, pixels, crop)
     grid = Frame(crop)
-    positions = grid.positions()
-    merged, within = merge_views(views, positions), inside(positions, height, width).numpy()
+    merged, within = parse_grid(views, grid, height, width)
     if leaves_crop(merged, within):
         grown = replace(crop, side=crop.side * GROWTH)
         if not any(view.frame.bent for view in views):
             views += look(experts, pixels, grown)
         # Of the head crop's resolution, so that the head crop is its middle.
         grid = Frame(grown.resized(2 * round(crop.size * GROWTH / 2)))
-        positions = grid.positions()
-        merged, within = merge_views(views, positions), inside(positions, height, width).numpy()
-    # One pixel more, so that nothing fades to background at the photo's own border.
-    parsed = _only_within(merged, ndimage.binary_dilation(within))
-    kept, cleared = keep_one_head(parsed)
+        merged, within = parse_grid(views, grid, height, width)
+    kept, cleared = keep_one_head(merged)
     labels, matte = photo_labels(views, grid.crop, kept, cleared, pixels)
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
-    probabilities = _only_within(kept, within)[:, middle, middle].contiguous()
-    return HeadParsing(labels, probabilities.numpy().argmax(0).astype(np.uint8), probabilities, matte)
+    probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
+    return HeadParsing(labels, likeliest(probabilities), probabilities, matte)
 
 
 def look(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> list[View]:
     """Run every network on the head in a head crop."""
     device = next(experts.parameters()).device
     frames = [frame_head(name, crop, pixels.shape[:2], crop.size) for name in experts.framings]
-    images = torch.stack([frame.extract(pixels) for frame in frames])
+    images = torch.stack(side_by_side(lambda frame: frame.extract(pixels), frames))
     found = experts(images.to(device, memory_format=torch.channels_last)).cpu()
-    return [View(frame, probabilities) for frame, probabilities in zip(frames, found, strict=True)]
+    return [View(frame, logits) for frame, logits in zip(cycle(frames), found, strict=False)]
 
 
-def merge_views(views: Sequence[View], points: Float[Tensor, "*grid 2"]) -> Float[Tensor, "9 *grid"]:
-    """Class probabilities at points of the photo: the views' weighted mean, background where none sees."""
-    total = torch.full((len(PARSING_CLASSES), *points.shape[:-1]), 0.0)
-    weights = torch.full(points.shape[:-1], 1e-9)
-    total[0] = 1e-9
-    for view in views:
-        probabilities, weight = view.weigh(points)
-        total += probabilities * weight
-        weights += weight
-    return total / weights
+def parse_grid(
+    views: Sequence[View], grid: Frame, height: int, width: int
+) -> tuple[Float[Tensor, "9 size size"], Bool[np.ndarray, "size size"]]:
+    """Class probabilities of a frame's pixels, and which of them lie in a photo of height x width pixels.
+
+    Background beyond it, but for the next pixel: nothing fades to background at the photo's own border.
+    """
+    positions = grid.positions()
+    within = inside(positions, height, width).numpy()
+    read = torch.from_numpy(ndimage.binary_dilation(within))
+    merged = torch.zeros(grid.size, grid.size, len(PARSING_CLASSES))
+    merged[..., 0] = 1
+    merged[read] = merge_views(views, positions[read])
+    return merged.permute(2, 0, 1).contiguous(), within
 
 
 def leaves_crop(probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, "H W"]) -> bool:
@@ -151,9 +137,9 @@ def keep_one_head(
     probabilities: Float[Tensor, "9 H W"],
 ) -> tuple[Float[Tensor, "9 H W"], Bool[np.ndarray, "H W"]]:
     """Clear the head classes where they don't hang together with the face in the middle; also says where."""
-    labels = probabilities.numpy().argmax(0)
+    labels = likeliest(probabilities)
     # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head.
-    joined = ndimage.binary_dilation(np.isin(labels, HEAD_CLASSES))
+    joined = ndimage.binary_dilation(IS_HEAD[labels])
     components = np.empty(labels.shape, np.int32)
     count = int(ndimage.label(joined, np.ones((3, 3)), output=components))  # pyright: ignore[reportArgumentType]
     height, width = labels.shape
@@ -162,7 +148,7 @@ def keep_one_head(
     faces[0] = 0
     kept = int(faces.argmax()) if faces.any() else -1
     cleared = (components > 0) & (components != kept)
-    return _without_head(probabilities, torch.from_numpy(cleared)), cleared
+    return _without_head(probabilities, cleared), cleared
 
 
 def photo_labels(
@@ -177,26 +163,44 @@ def photo_labels(
     Inside regions the crop's labels are the photo's; along their borders the views are read again at every
     pixel of the photo, and the head's outline follows the matte.
     """
-    labels = probabilities.numpy().argmax(0).astype(np.uint8)
-    uneven = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
-    head = probabilities[list(HEAD_CLASSES)].sum(0)
-    below = ndimage.maximum_filter(probabilities[NECK].numpy(), 9)
-    matte = soft_outline(pixels, crop, head, torch.from_numpy(ndimage.uniform_filter(below, 5)))
     height, width = pixels.shape[:2]
-    coded = labels + np.uint8(16) * uneven + np.uint8(32) * cleared
-    coded = place(coded, crop, height, width)
+    labels = likeliest(probabilities)
+    uneven = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
+    coded = place(labels + np.uint8(16) * uneven + np.uint8(32) * cleared, crop, height, width)
+    border = np.flatnonzero(coded & 16)
+
+    def draw_matte() -> np.ndarray:
+        head = probabilities[list(HEAD_CLASSES)].sum(0)
+        below = ndimage.maximum_filter(probabilities[NECK].numpy(), 9)
+        return soft_outline(pixels, crop, head, torch.from_numpy(ndimage.uniform_filter(below, 5)))
+
+    def read_border() -> np.ndarray:
+        row, column = np.divmod(border, width)
+        points = torch.from_numpy(np.stack([column, row], -1).astype(np.float32) + 0.5)
+        return merge_views(views, points).numpy()
+
+    matte, read = side_by_side(lambda draw: draw(), [draw_matte, read_border])
     result = coded & 15
-    row, column = np.nonzero(coded & 16)
-    points = torch.from_numpy(np.stack([column, row], -1).astype(np.float32) + 0.5)
-    read = merge_views(views, points)
-    read = _without_head(read, torch.from_numpy(coded[row, column] >= 32)).numpy()
-    heads = read[list(HEAD_CLASSES)].sum(0)
-    share = heads + MATTE_SHARE * (matte[row, column] - heads)
-    read[list(HEAD_CLASSES)] *= share / (heads + 1e-6)
-    rest = [i for i in range(len(PARSING_CLASSES)) if i not in HEAD_CLASSES]
-    read[rest] *= (1 - share) / (1 - heads + 1e-6)
-    result[row, column] = read.argmax(0)
+    drawn, dropped = matte.reshape(-1)[border], coded.reshape(-1)[border] >= 32
+    _decide(read, IS_HEAD, drawn, dropped, border, result.reshape(-1))
     return result, matte
+
+
+@compiled
+def _decide(probabilities, is_head, matte, cleared, places, labels):
+    for p in range(len(places)):
+        heads, best, rest = 0.0, -1, -1
+        for k in range(len(is_head)):
+            if is_head[k]:
+                heads += probabilities[p, k]
+                best = k if best < 0 or probabilities[p, k] > probabilities[p, best] else best
+            else:
+                rest = k if rest < 0 or probabilities[p, k] > probabilities[p, rest] else rest
+        share = 0.0 if cleared[p] else heads + MATTE_SHARE * (matte[p] - heads)
+        # Inside and outside of the head, the classes keep their proportions.
+        own = share * probabilities[p, best] / (heads + 1e-6)
+        others = (1 - share) * probabilities[p, rest] / (1 - heads + 1e-6)
+        labels[places[p]] = best if own > others else rest
 
 
 def place(
@@ -208,12 +212,19 @@ def place(
     return np.array(Image.fromarray(labels).transform((width, height), Image.Transform.AFFINE, affine))
 
 
+@torch.inference_mode()
+def _logits(net: ParsingNet, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
+    return net.logits_at_half(images)
+
+
 def _without_head(
-    probabilities: Float[Tensor, "9 *grid"], cleared: Bool[Tensor, " *grid"]
-) -> Float[Tensor, "9 *grid"]:
+    probabilities: Float[Tensor, "9 H W"], cleared: Bool[np.ndarray, "H W"]
+) -> Float[Tensor, "9 H W"]:
     """The other classes alone at some places; the background's share also makes up for nothing at all."""
+    if not cleared.any():
+        return probabilities
     probabilities = probabilities.clone()
-    probabilities[list(HEAD_CLASSES)] *= ~cleared
+    probabilities[list(HEAD_CLASSES)] *= ~torch.from_numpy(cleared)
     probabilities[0] += 1e-6
     return probabilities / probabilities.sum(0)
 
@@ -222,6 +233,6 @@ def _only_within(
     probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, "H W"]
 ) -> Float[Tensor, "9 H W"]:
     """Certain background outside a mask."""
-    background = torch.zeros_like(probabilities)
-    background[0] = 1
-    return torch.where(torch.from_numpy(within), probabilities, background)
+    probabilities = probabilities * torch.from_numpy(within)
+    probabilities[0] += torch.from_numpy(~within)
+    return probabilities

@@ -89,13 +89,9 @@ class ParsingNet(nn.Module):
         return self.head(x)
 
     @torch.inference_mode()
-    def parse(self, crop: Float[Tensor, "B 3 H W"], *, mirrored: bool = True) -> Float[Tensor, "B 9 H W"]:
-        """Class probabilities; `mirrored` averages those of the crop and of its mirror image."""
-        probabilities = self(crop).softmax(1)
-        if mirrored:
-            turned = self(crop.flip(-1)).softmax(1).flip(-1)
-            probabilities = (probabilities + turned[:, list(MIRRORED_CLASSES)]) / 2
-        return probabilities
+    def parse(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
+        """Class probabilities."""
+        return self(crop).softmax(1)
 
 
 def _separable(given: int, wanted: int) -> nn.Sequential:

@@ -56,16 +56,21 @@ class Frame:
             points = warp(points / half - 1) * half + half
         return points
 
+    def depth(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, " *batch"]:
+        """How far points given in its own pixels lie from its border, below zero beyond it."""
+        x, y = (self.size / 2 - (points - self.size / 2).abs()).unbind(-1)
+        return torch.minimum(x, y)
+
     def seen(self, points: Float[Tensor, "*batch 2"]) -> Bool[Tensor, "*batch"]:
         """Whether the frame reaches points given in its own pixels; bent, up to the outermost centres."""
-        margin = 0.5 if self.bent else 0.0
-        return ((points >= margin) & (points <= self.size - margin)).all(-1)
+        return self.depth(points) >= (0.5 if self.bent else 0.0)
 
     def density(self, points: Float[Tensor, "*batch 2"]) -> Float[Tensor, " *batch"]:
         """Frame pixels per photo pixel along a line, mean of both axes, at points given in its own pixels."""
         density = torch.full(points.shape[:-1], self.size / self.crop.side)
         if self.bent:
-            density = density / stretch(points / (self.size / 2) - 1).clamp(max=1e6).prod(-1).sqrt()
+            x, y = stretch(points / (self.size / 2) - 1).clamp(max=1e6).unbind(-1)
+            density = density / (x * y).sqrt()
         return density
 
     def footprint(self) -> Float[Tensor, "size size"]:

@@ -10,13 +10,8 @@ from torch.nn import functional
 
 from portrait3d.geometry.filling import as_planes, push_pull, resample
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.guided import CONTRAST, refine_matte
 
-RADIUS, SMOOTHNESS = 3, 1e-4
-"""Window (pixels of the reduced picture) and regularisation of the guided filter."""
-REDUCED = 256
-"""Longest side at which the filter's coefficients are computed."""
-CONTRAST = 1.6
-"""Steepening of the filtered matte about one half."""
 WORKING = 400
 """Longest side of the head crop at which its outline is found; finer photos get it enlarged."""
 SURE = 0.04
@@ -61,8 +56,7 @@ def soft_outline(
     mixed = unmix(picture, target, max(1, round(BELT * crop.side * scale)))
     sharp = ((target - 0.5) * CONTRAST + 0.5).clamp(0, 1)
     mixed = mixed + (sharp - mixed) * near
-    enlarged = Image.fromarray(mixed.numpy()).resize(region.size, Image.Resampling.BILINEAR)
-    matte[top:bottom, left:right] = np.asarray(enlarged).clip(0, 1)
+    matte[top:bottom, left:right] = resample(mixed[None], (region.height, region.width))[0].numpy()
     return matte
 
 
@@ -107,65 +101,6 @@ def unmix(
     missed = (picture - back - share * apart).square().sum(0)
     trust = square / (square + NOISE**2 * 3) * NOISE**2 * 3 / (missed + NOISE**2 * 3)
     # Believe colours only near the rough edge: far from it they speak of texture.
-    near = (4 * probability * (1 - probability)).sqrt()
+    near = (4 * probability * (1 - probability)).clamp(min=0).sqrt()
     mixed = guided + (share - guided) * (trust * near)
     return torch.where(sure_in, 1.0, torch.where(sure_out, 0.0, mixed)).clamp(0, 1)
-
-
-def refine_matte(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """Move the soft edge of a probability map to the picture's edges.
-
-    Colour guided filter (He et al., ECCV 2010) in its fast form: coefficients at a reduced size, applied to
-    the picture itself. Only the belt about the edge is filtered.
-    """
-    height, width = probability.shape
-    scale = min(1.0, REDUCED / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    guide, target = resample(picture, size), resample(probability[None], size)
-    radius = max(1, round(RADIUS * max(size) / REDUCED))
-    gain, bias = _guided_coefficients(guide, target, radius)
-    gain, bias = resample(gain, (height, width)), resample(bias, (height, width))
-    filtered = (gain * picture).sum(0) + bias[0]
-    matte = ((filtered - 0.5) * CONTRAST + 0.5).clamp(0, 1)
-    share = _box((target > 0.5).float(), 2 * radius)
-    share = resample(share, (height, width))[0]
-    matte = torch.where(share < 1e-3, torch.zeros_like(matte), matte)
-    return torch.where(share > 1 - 1e-3, torch.ones_like(matte), matte)
-
-
-def _guided_coefficients(
-    guide: Float[Tensor, "3 h w"], target: Float[Tensor, "1 h w"], radius: int
-) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"]]:
-    """The filter's linear model target = gain . guide + bias, averaged over all windows of a pixel."""
-    products = torch.stack([guide[i] * guide[j] for i in range(3) for j in range(i, 3)])
-    means = _box(torch.cat([guide, target, guide * target, products]), radius)
-    mean, mean_target, mixed, second = means[:3], means[3:4], means[4:7], means[7:]
-    covariance = torch.zeros(3, 3, *guide.shape[-2:])
-    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
-    for k, (i, j) in enumerate(pairs):
-        covariance[i, j] = covariance[j, i] = second[k] - mean[i] * mean[j]
-    covariance = covariance.permute(2, 3, 0, 1) + SMOOTHNESS * torch.eye(3)
-    slope = (mixed - mean * mean_target).permute(1, 2, 0)[..., None]
-    gain = _solve_symmetric(covariance, slope)[..., 0].permute(2, 0, 1)
-    bias = mean_target - (gain * mean).sum(0, keepdim=True)
-    smooth = _box(torch.cat([gain, bias]), radius)
-    return smooth[:3], smooth[3:]
-
-
-def _solve_symmetric(
-    matrix: Float[Tensor, "h w 3 3"], right: Float[Tensor, "h w 3 1"]
-) -> Float[Tensor, "h w 3 1"]:
-    """Solve many 3 x 3 systems by the adjugate: far faster than a batched factorisation."""
-    columns = matrix.unbind(-1)
-    adjugate = torch.stack(
-        [torch.linalg.cross(columns[(k + 1) % 3], columns[(k + 2) % 3], dim=-1) for k in range(3)], dim=-2
-    )
-    determinant = (columns[0] * adjugate[..., 0, :]).sum(-1)[..., None, None]
-    return adjugate @ right / determinant
-
-
-def _box(values: Float[Tensor, "C h w"], radius: int) -> Float[Tensor, "C h w"]:
-    """Mean over square windows; running sums, so that the window's size costs nothing."""
-    size = 2 * radius + 1
-    rows = ndimage.uniform_filter1d(values.numpy(), size, axis=1, mode="nearest")
-    return torch.from_numpy(ndimage.uniform_filter1d(rows, size, axis=2, mode="nearest"))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.geometry.filling import push_pull
-from portrait3d.preprocessing.matting import refine_matte
+from portrait3d.preprocessing.guided import refine_matte
 
 
 @dataclass(frozen=True, eq=False)
