@@ -7,7 +7,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import HeadMesh, HeadPart, Pose
+from portrait3d.geometry.atlas import Atlas
 from portrait3d.geometry.backing import close_behind, scalp_weight
+from portrait3d.geometry.burying import buried_patch
 from portrait3d.geometry.layout import SIDES
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.rim import EDGE_ON, turned_away
@@ -206,6 +208,48 @@ def test_what_the_photo_does_not_show_has_the_other_sides_hairline(head: FittedH
     one = under_hair(head, labels, region & ~right, np.where(right, 0.0, coverage), hanging=False)
     skin = np.unique(head.faces)
     assert np.abs(both - one)[skin].mean() < 0.1
+
+
+def test_the_neck_that_the_photo_shows_between_hanging_hair_is_bare(head: FittedHead) -> None:
+    _, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    hairy = under_hair(head, labels, labels == 2, parsing[[1, 2, 3, 4]].sum(axis=0), hanging=True)
+    column, row = np.floor(head.pixels(head.vertices)).astype(int).clip(0, SIZE - 1).T
+    facing = view_cosine(head.vertices, normals(head.vertices, head.faces)) > 0.1
+    skin = np.isin(np.arange(len(head.vertices)), head.faces)
+    shown = skin & facing & (labels[row, column] == 6)
+    behind = head.model_vertices[:, 2] > 25
+    assert (shown & behind).sum() > 10
+    assert np.median(hairy[shown & behind]) < 0.2
+    assert np.median(hairy[skin & behind & ~facing & (head.model_vertices[:, 1] > 60)]) > 0.8
+
+
+def test_what_would_stick_out_of_the_hair_lies_under_it_without_a_gap(head: FittedHead) -> None:
+    kept = np.ones(len(head.layout.faces), bool)
+    seen = np.unique(head.face_index[100:140, 150:175])
+    sunk = seen[(seen >= 0) & (seen < len(head.faces))]
+    kept[sunk] = False
+    hair = head.depth + 8.0
+    patch = buried_patch(head, head.vertices, kept, np.zeros(len(head.vertices)), hair, Atlas(2 * SIZE))
+    assert patch is not None
+    pixels = head.pixels(patch.vertices)
+    half = len(patch.vertices) // 2
+    np.testing.assert_allclose(pixels[half:], pixels[:half], atol=1e-6)  # the photo's view shows no change
+    faces = patch.faces[(patch.faces >= half).all(axis=1)]
+    assert len(faces) == len(sunk)
+    middle = patch.vertices[faces].mean(axis=1)
+    column, row = np.floor(head.pixels(middle)).astype(int).T
+    assert (middle[:, 2] > hair[row, column] - 0.5).all()
+    # Every edge towards a triangle that stays has a wall: together they have no open edge.
+    place = patch.binding.index[:, 0] + len(head.vertices) * (np.arange(len(patch.vertices)) >= half)
+    together = np.concatenate([place[patch.faces], head.layout.faces[kept]])
+    around = np.concatenate([together[:, [0, 1]], together[:, [1, 2]], together[:, [2, 0]]])
+    size = 2 * len(head.vertices)
+    single = ~np.isin(around[:, 0] * size + around[:, 1], around[:, 1] * size + around[:, 0])
+    touched = np.unique(place)
+    assert not np.isin(around[single], touched).all(axis=1).any()
+    kept[:] = True
+    assert not buried_patch(head, head.vertices, kept, np.zeros(len(head.vertices)), hair, Atlas(2 * SIZE))
 
 
 def test_stitching_repeats_exactly(head: FittedHead, mesh: HeadMesh) -> None:

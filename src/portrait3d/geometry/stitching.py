@@ -21,6 +21,7 @@ from portrait3d.geometry.baking import (
     photo_without_light,
     without_light,
 )
+from portrait3d.geometry.burying import buried_patch
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.filling import resample
@@ -108,7 +109,7 @@ def stitch(
     tail = hair_tail(model, sheet, labels, region, backing)
     hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
     kept = np.ones(len(model.layout.faces), bool)
-    # Triangles between the face and hair beside it may reach through the hair: nothing shows them.
+    # Triangles between the face and hair beside it may reach through the hair: they are laid under it.
     beside = np.where(np.isin(labels, (HAIR, HEADWEAR)), sheet.depth, np.inf)
     if tail is not None:
         poking = in_the_way(backing, model.faces, beside, model.focal)
@@ -127,6 +128,8 @@ def stitch(
     for extra in (skirt(sheet, closing, model.focal), behind):
         if extra is not None:
             patches.append(sheet_patch(extra[0], follows.chosen(extra[1]), atlas, crop, seen=False))
+    if (buried := buried_patch(model, backing, kept, hairy, beside, atlas)) is not None:
+        patches.append(buried)
 
     scene = Scene.of(picture, labels, coverage)
     tail_picture = None
@@ -225,10 +228,11 @@ def under_hair(
     _, (to_row, to_column) = nearest(np.isin(labels, (*HEAD, NECK)))
     at_rim = hair[to_row, to_column][row, column]
     wanted = np.where(scalp, 1.0, at_rim & ~before)
+    facing = view_cosine(model.vertices, normals(model.vertices, model.faces)) > 0.1
     if hanging:
         wanted[(model.model_vertices[:, 2] > BEHIND_EARS) & (model.ears_mask < 0.3)] = 1.0
+        wanted[facing & (labels == NECK)[row, column]] = 0.0
     # Where the photo shows the scalp, it decides; the scalp around takes what is likely from there.
-    facing = view_cosine(model.vertices, normals(model.vertices, model.faces)) > 0.1
     sure = ndimage.binary_erosion(coverage > 0.8, iterations=2)
     bare = np.isin(labels, SKIN) & ndimage.binary_erosion(np.isin(labels, SKIN), iterations=2)
     shown = facing & (sure & (hair | bare))[row, column]
