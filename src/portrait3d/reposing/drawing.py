@@ -64,10 +64,6 @@ class Drawing:
         """1 on the surface."""
         return (self.depth < torch.inf).float()[None]
 
-    def within(self, rows: slice, columns: slice) -> "Drawing":
-        """A part of it."""
-        return Drawing(self.colour[:, rows, columns], self.alpha[:, rows, columns], self.depth[rows, columns])
-
     def behind(self, other: "Drawing", gap: float) -> "Drawing":
         """This drawing, with the other one where it lies in front by more than `gap`, mm."""
         nearer = other.depth + gap < self.depth

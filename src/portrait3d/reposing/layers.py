@@ -21,6 +21,8 @@ FRINGE = 4
 """Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
 OVERLAP = 3
 """Pixels of the head crop by which it runs on under the front, or cracks open between them in a turn."""
+UNDER_CHIN = 6
+"""Rings of triangles by which the neck runs on under the head, which it bends away from."""
 SMALLEST_FRONT = 0.02
 """Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
 
@@ -67,7 +69,12 @@ def head_surfaces(
     openings = (index >= 0) & left_out[index]
     neck = on_neck(head, at_rest, grid.labels_at(pixels)) & ~left_out
     # It goes on under what is drawn over it, so that nothing shines through between.
-    beside = np.isin(head.faces, head.faces[neck]).any(axis=1) & ~left_out
+    baked = (head.uv[:, 1] < 1 / SIDES)[head.faces].all(axis=1)
+    bare = baked & ~left_out & np.isin(head.part, (HeadPart.REST, HeadPart.FACE))[head.faces].all(axis=1)
+    corner = binding.index[:, 0][head.faces]  # vertices are double at the seams of the texture
+    throat_faces = neck
+    for _ in range(UNDER_CHIN):
+        throat_faces = throat_faces | bare & np.isin(corner, corner[throat_faces]).any(axis=1)
     left_out = left_out | neck
 
     faces = head.faces[front & ~left_out]
@@ -78,7 +85,6 @@ def head_surfaces(
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     # The model's own surface lies under what the photo shows, for where that fades in a turn.
     behind = ~front & ~left_out
-    baked = (head.uv[:, 1] < 1 / SIDES)[head.faces].all(axis=1)
     texture_uv = head.uv.astype(np.float64)
 
     def with_texture(faces: Int64[np.ndarray, "F 3"], follow: Float[np.ndarray, " V"] = follow) -> Surface:
@@ -86,7 +92,7 @@ def head_surfaces(
 
     model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
     end = portrait.face.vertices[torch.from_numpy(margin)].double().numpy()
-    throat = with_texture(head.faces[neck | beside], at_rest.following(vertices))
+    throat = with_texture(head.faces[throat_faces], at_rest.following(vertices))
     # The photo's own neck hides the near side of hair that hangs behind it; its layer lies below the sides'.
     towards = unseen & ~baked & hangs_free(head)[head.faces].all(axis=1) & (area < 0)
     faces = head.faces[behind & ~unseen]

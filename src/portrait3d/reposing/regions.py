@@ -52,6 +52,20 @@ def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:
     return np.clip((at_rest.following(points).reshape(size, size) - 0.03) / 0.12, 0, 1)
 
 
+def soft_alpha(drawing: Drawing, behind: Drawing, gap: float) -> Float[Tensor, "1 h w"]:
+    """The drawing's opacity where nothing of another one lies before it by more than `gap`, mm.
+
+    The matte softens the outline that the photo shows. Where the turned surface ends before itself or before
+    what is behind it, this does.
+    """
+    return drawing.alpha * blur((drawing.depth < behind.depth + gap).float()[None], 1)
+
+
+def left_by(cover: Drawing, drawing: Drawing, gap: float) -> Float[Tensor, "1 h w"]:
+    """Share of each pixel of a drawing that one before it leaves, by more than `gap`, mm."""
+    return 1 - cover.alpha * (cover.depth + gap < drawing.depth)
+
+
 def spread_out(drawing: Drawing) -> Float[Tensor, "3 h w"]:
     """The drawing's colours beyond its edges, by a pixel."""
     shown = drawing.shown

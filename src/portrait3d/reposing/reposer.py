@@ -30,7 +30,9 @@ from portrait3d.reposing.regions import (
     blur,
     box_around,
     hole_weight,
+    left_by,
     moving_share,
+    soft_alpha,
     soften,
     spread_out,
     turning_window,
@@ -51,6 +53,8 @@ SIDE_GAP = 15.0
 """The sides that lead from the front's outline back are seen this far (mm) before the model's own surface."""
 LAYER_GAP = 3.0
 """The photographed front hides what is behind it even if that pokes out by this much, mm."""
+NECK_GAP = 10.0
+"""The photographed neck hides what of the head lies behind it by more than this, mm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +209,7 @@ class Reposer:
         alpha = blur(throat.shown, 1) * before_body
         picture = picture.lerp(spread_out(throat), alpha)
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
+        neck = None
         if self.neck_surface:
             neck = self._draw(self.neck_surface, turn, self.neck, displacement)
             alpha = neck.alpha * before_body
@@ -214,11 +219,13 @@ class Reposer:
         sides = self._draw(self.side_surface, turn, self.front, displacement, self.texture)
         back = back.behind(sides, SIDE_GAP)
         alpha = blur(back.shown, 1)
+        if neck:
+            alpha = alpha * left_by(neck, back, NECK_GAP)
         picture = picture.lerp(spread_out(back), alpha)
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
         front = self._draw(self.front_surface, turn, self.front, displacement, fade=True)
-        alpha = front.alpha * (front.depth < back.depth + LAYER_GAP)
-        colour, new = front.colour, torch.zeros_like(unknown)
+        alpha = soft_alpha(front, back, LAYER_GAP)
+        colour, new = spread_out(front), torch.zeros_like(unknown)
 
         inside = self.insides.draw(turn, displacement)
         box = box_around(inside.depth < back.depth, 2)
@@ -227,11 +234,6 @@ class Reposer:
             open_to = (inside.depth < back.depth)[box].float()[None]
             picture[at] = picture[at].lerp(inside.colour[at], open_to)
             unknown[at] *= 1 - open_to
-            # Lids and lips have edges within the front: soften them.
-            part = front.within(*box)
-            gap = F.max_pool2d(open_to * (1 - part.shown), 3, 1, 1)
-            alpha[at] = torch.where(gap > 0, part.alpha.lerp(blur(part.alpha, 1), gap), alpha[at])
-            colour[at] = spread_out(part)
             new[at] = inside.new[at] * open_to * (1 - alpha[at])
         picture = picture.lerp(colour, alpha)
         return picture, soften(unknown * (1 - alpha)), new
