@@ -167,7 +167,7 @@ def photo_labels(
     labels = likeliest(probabilities)
     uneven = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
     coded = place(labels + np.uint8(16) * uneven + np.uint8(32) * cleared, crop, height, width)
-    border = np.flatnonzero(coded & 16)
+    border = np.flatnonzero((coded & 16) > 0)
 
     def draw_matte() -> np.ndarray:
         head = probabilities[list(HEAD_CLASSES)].sum(0)

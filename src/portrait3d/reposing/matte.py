@@ -32,5 +32,11 @@ def cut_out(
 
     `inside` is 1 where the picture's own colours may be kept.
     """
-    alpha = refine_matte(picture, probability)
+    return lift_off(picture, refine_matte(picture, probability), inside)
+
+
+def lift_off(
+    picture: Float[Tensor, "3 h w"], alpha: Float[Tensor, "h w"], inside: Float[Tensor, "h w"]
+) -> Layer:
+    """The same for a matte that is known."""
     return Layer(push_pull(picture, torch.minimum(inside, ((alpha - 0.9) / 0.1).clamp(0, 1))), alpha[None])

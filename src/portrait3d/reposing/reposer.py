@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.atlas import as_bytes
-from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.filling import as_planes, push_pull, resample
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
 from portrait3d.models.head_model import HeadModel
@@ -21,7 +21,7 @@ from portrait3d.reposing.drawing import Canvas, Drawing, Window, sample
 from portrait3d.reposing.expression import ExpressionModes, binding_of
 from portrait3d.reposing.insides import Insides
 from portrait3d.reposing.layers import head_surfaces
-from portrait3d.reposing.matte import Layer, cut_out
+from portrait3d.reposing.matte import Layer, cut_out, lift_off
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.neck import neck_surface
 from portrait3d.reposing.openings import INNER_MOUTH, margins, mouth_flaps, opening_faces
@@ -96,11 +96,10 @@ class Reposer:
         self.picture = as_planes(pixels[rows, columns])
         labels = portrait.head_parsing.head_labels
         probabilities = portrait.head_parsing.head_probabilities
-        chosen = [NECK, BODY, INNER_MOUTH]
-        maps = torch.cat([probabilities[list(HEAD)].sum(0, keepdim=True), probabilities[chosen]])
+        head, maps = probabilities[list(HEAD)].sum(0), probabilities[[NECK, BODY, INNER_MOUTH]]
         self.rest = Turn(portrait.camera_from_model, portrait.pose)
         self.modes = ExpressionModes(portrait, head_model)
-        hole = hole_weight(maps[0].numpy(), maps[1].numpy()) * moving_share(portrait, self.rest)
+        hole = hole_weight(head.numpy(), maps[0].numpy()) * moving_share(portrait, self.rest)
         surfaces = head_surfaces(
             portrait,
             self.rest,
@@ -116,9 +115,10 @@ class Reposer:
         rim = np.clip(ndimage.distance_transform_edt(inner) - RIM, 0, 1)
         extra = torch.from_numpy(np.stack([hole, rim])).float()
         restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
-        head, throat, body, mouth, self.hole, inside = restored
+        throat, body, mouth, self.hole, inside = restored
         self.insides = Insides(portrait, head_model, self.canvas, self.picture, mouth)
-        front = cut_out(self.picture, head, inside)
+        matte = resample(torch.from_numpy(self.portrait.matte)[None], (height, width))[0, rows, columns]
+        front = lift_off(self.picture, matte, inside)
         self.front = Layer(front.colour, front.alpha * (1 - self.insides.teeth))
         self.standing = ((body + throat - 0.5) * 3 + 0.5).clamp(0, 1)[None]
         self.neck = cut_out(self.picture, throat, ((throat - 0.9) / 0.1).clamp(0, 1))
