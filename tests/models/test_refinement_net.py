@@ -11,7 +11,7 @@ from portrait3d.models.refinement_net import RefinementNet
 def test_a_new_network_passes_pictures_through() -> None:
     image = torch.rand(1, 3, 64, 64)
     for training in (True, False):
-        net = RefinementNet(normed=False).train(training)
+        net = RefinementNet().train(training)
         with torch.no_grad():
             repaired = net(image, torch.zeros(1, 1, 64, 64))
         assert float((repaired - image).abs().max()) < 0.05
@@ -49,7 +49,7 @@ def test_the_papers_generator_has_the_size_of_pix2pixhd() -> None:
 
 
 def test_settings_build_the_same_network_again() -> None:
-    for net in (RefinementNet("paper", [4], blended=True), RefinementNet("light", [8] * 5, normed=False)):
+    for net in (RefinementNet("paper", [4], blended=True), RefinementNet("light", [8] * 5)):
         again = RefinementNet(**net.settings)
         assert again.settings == net.settings
         assert again.blended == net.blended
@@ -68,7 +68,7 @@ def test_one_batch_can_be_learned() -> None:
     image, holes = torch.full((2, 3, 64, 64), 0.4), torch.zeros(2, 1, 64, 64)
     holes[..., 20:40, 10:30] = 1
     original = image + 0.3 * holes
-    net = RefinementNet("light", [8, 12, 16, 16, 16], normed=False).train()
+    net = RefinementNet("light", [8, 12, 16, 16, 16]).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for _ in range(40):

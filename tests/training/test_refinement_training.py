@@ -42,7 +42,7 @@ def _batch(turns: int = 1) -> dict[str, torch.Tensor]:
 
 def test_one_batch_is_learned_in_a_few_dozen_steps() -> None:
     torch.manual_seed(0)
-    batch, net = _batch(), RefinementNet("light", [8, 8, 8, 8, 8], normed=False).train()
+    batch, net = _batch(), RefinementNet("light", [8, 8, 8, 8, 8]).train()
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     totals = []
     for _ in range(40):

@@ -1,6 +1,5 @@
 """The refinement network: a coarsely turned head in, the whole picture with holes and seams repaired out."""
 
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -24,8 +23,6 @@ class RefinementNet(nn.Module):
             full resolution (a single number); by default those of the preset.
         blended: Add to the holes alone, M * G(J) + (1 - M) * J in the paper's terms, instead of giving the
             whole picture.
-        normed: Batch normalisation in the light network, as in the weights that ship so far; small windows
-            give poor statistics, and it learns better without.
     """
 
     def __init__(
@@ -33,7 +30,6 @@ class RefinementNet(nn.Module):
         preset: str = "light",
         channels: tuple[int, ...] | list[int] | None = None,
         blended: bool = False,
-        normed: bool = True,
     ) -> None:
         super().__init__()
         if preset not in ("light", "paper"):
@@ -43,9 +39,9 @@ class RefinementNet(nn.Module):
             raise ValueError(
                 f"The light network takes 5 channel counts and the paper's one, got {channels} for {preset}."
             )
-        self.settings = {"preset": preset, "channels": list(channels), "blended": blended, "normed": normed}
+        self.settings = {"preset": preset, "channels": list(channels), "blended": blended}
         self.blended = blended
-        self.residual = LightUNet(channels, normed) if preset == "light" else GlobalGenerator(channels[0])
+        self.residual = LightUNet(channels) if preset == "light" else GlobalGenerator(channels[0])
 
     def forward(
         self, image: Float[Tensor, "B 3 H W"], holes: Float[Tensor, "B 1 H W"]
@@ -64,21 +60,20 @@ class LightUNet(nn.Module):
     """A U-Net of plain 3 x 3 convolutions from 1/2 to 1/32 of the resolution, with added skips.
 
     On CPUs plain convolutions on few channels train about three times as fast as inverted residuals of as
-    many operations, which wait for memory.
+    many operations, which wait for memory. There is no normalisation: small windows give poor statistics.
     """
 
-    def __init__(self, channels: tuple[int, ...], normed: bool) -> None:
+    def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        convolution = partial(_convolution, normed=normed)
         last = channels[-1]
-        self.stem = convolution(4, channels[0], kernel=5, stride=2)
+        self.stem = _convolution(4, channels[0], kernel=5, stride=2)
         self.down = nn.ModuleList(
-            nn.Sequential(convolution(given, wanted, stride=2), convolution(wanted, wanted))
+            nn.Sequential(_convolution(given, wanted, stride=2), _convolution(wanted, wanted))
             for given, wanted in pairwise(channels)
         )
-        self.middle = nn.Sequential(convolution(last, last, dilation=2), convolution(last, last))
+        self.middle = nn.Sequential(_convolution(last, last, dilation=2), _convolution(last, last))
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(channels))
-        self.up = nn.ModuleList(convolution(fine, fine) for fine in channels[:-1])
+        self.up = nn.ModuleList(_convolution(fine, fine) for fine in channels[:-1])
         final = nn.Conv2d(channels[0], 12, 3, padding=1)
         nn.init.normal_(final.weight, std=1e-3)  # start out as the identity
         nn.init.constant_(final.bias, 0)  # pyright: ignore[reportArgumentType]
@@ -98,18 +93,15 @@ class LightUNet(nn.Module):
 
 
 def _convolution(
-    given: int, wanted: int, *, normed: bool, kernel: int = 3, stride: int = 1, dilation: int = 1
+    given: int, wanted: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     # Leaky, because adding nothing is nearly right almost everywhere: plain ReLUs soon die before the last
     # layer.
     padding = dilation * (kernel // 2)
-    convolution = nn.Conv2d(given, wanted, kernel, stride, padding, dilation, bias=not normed)
-    activation = nn.LeakyReLU(0.1, inplace=True)
-    if normed:
-        return nn.Sequential(convolution, nn.BatchNorm2d(wanted), activation)
+    convolution = nn.Conv2d(given, wanted, kernel, stride, padding, dilation)
     nn.init.kaiming_normal_(convolution.weight, a=0.1)
     nn.init.constant_(convolution.bias, 0)  # pyright: ignore[reportArgumentType]
-    return nn.Sequential(convolution, activation)
+    return nn.Sequential(convolution, nn.LeakyReLU(0.1, inplace=True))
 
 
 class GlobalGenerator(nn.Module):

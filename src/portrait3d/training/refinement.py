@@ -87,7 +87,7 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
     judge = features if config.vgg else EfficientNetFeatures()
-    generator = RefinementNet(config.preset, blended=config.blended, normed=False)
+    generator = RefinementNet(config.preset, blended=config.blended)
     discriminator = Discriminator(config.filters)
     for module in (generator, discriminator, features):
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
