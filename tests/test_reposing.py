@@ -10,11 +10,9 @@ from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer, layers
-from portrait3d.reposing.drawing import Drawing
 from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.motion import Turn, axis_angle
 from portrait3d.reposing.neck import neck_below
-from portrait3d.reposing.regions import left_by, soft_alpha
 from portrait3d.reposing.surfaces import CropGrid
 from synthetic_head import synthetic_portrait
 
@@ -226,32 +224,6 @@ def test_a_raised_chin_opens_no_gap_over_the_neck(
     assert gaps() == 0
     monkeypatch.setattr(layers, "UNDER_CHIN", 0)
     assert gaps() > 20
-
-
-def test_the_neck_hides_what_hangs_behind_it_and_no_more() -> None:
-    def drawing(depth: float, alpha: float) -> Drawing:
-        return Drawing(
-            torch.zeros(3, 2, 2), torch.full((1, 2, 2), alpha), torch.full((2, 2), depth, dtype=torch.float32)
-        )
-
-    neck = drawing(900.0, 0.75)
-    torch.testing.assert_close(left_by(neck, drawing(940.0, 1.0), 10.0), torch.full((1, 2, 2), 0.25))
-    for depth in (860.0, 905.0):
-        torch.testing.assert_close(left_by(neck, drawing(depth, 1.0), 10.0), torch.ones(1, 2, 2))
-    nothing = drawing(torch.inf, 0.0)
-    torch.testing.assert_close(left_by(nothing, drawing(940.0, 1.0), 10.0), torch.ones(1, 2, 2))
-
-
-def test_the_turned_heads_own_edge_is_soft() -> None:
-    """Hidden parts end in steps of a third, not from one pixel to the next; the photo's outline stays."""
-    depth = torch.full((5, 6), 900.0)
-    depth[:, 3:] = torch.inf
-    front = Drawing(torch.zeros(3, 5, 6), torch.ones(1, 5, 6), depth)
-    nothing = Drawing(torch.zeros(3, 5, 6), torch.zeros(1, 5, 6), torch.full((5, 6), torch.inf))
-    across = soft_alpha(front, nothing, 3.0)[0, 2]
-    torch.testing.assert_close(across, torch.tensor([1.0, 1.0, 2 / 3, 1 / 3, 0.0, 0.0]))
-    before = Drawing(torch.zeros(3, 5, 6), torch.ones(1, 5, 6), torch.full((5, 6), 890.0))
-    assert soft_alpha(front, before, 3.0).max() == 0
 
 
 def test_the_neck_goes_on_down_to_where_the_photos_ends(portrait: Portrait, reposer: Reposer) -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.sheet import HEAD, NECK
+from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.drawing import Drawing, Window
 from portrait3d.reposing.motion import Turn
@@ -15,6 +15,9 @@ from portrait3d.reposing.motion import Turn
 HOLE_INNER, HOLE_OUTER = 2.5, 5.0
 """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
 which it is kept; stray hair and the light rims of bad edges lie between."""
+RIM, HAIR_RIM = 2.0, 4.0
+"""Width of the outline (pixels of the head crop) whose colours are taken from further inside, and the same
+for wide hair, which the background shines through."""
 REACH = 48
 """How far from where they are (pixels of the head crop) head and neck may come."""
 
@@ -41,6 +44,15 @@ def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) 
     weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
     from_neck = ndimage.distance_transform_edt(neck < 0.3)
     return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+
+
+def inside_rim(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """1 where the photo shows the head's own colours, 0 at its outline, where the background's mix in."""
+    hair = np.isin(labels, (HAIR, HEADWEAR))
+    inner = np.isin(labels, HEAD) & ~(hair & is_bald(labels))
+    # A strip of hair that is narrower has no colours further inside: those would be the skin's.
+    wide = ndimage.binary_opening(hair, iterations=round(HAIR_RIM) + 1)
+    return np.clip(ndimage.distance_transform_edt(inner) - np.where(wide, HAIR_RIM, RIM), 0, 1)
 
 
 def moving_share(portrait: Portrait, at_rest: Turn) -> Float[np.ndarray, "S S"]:

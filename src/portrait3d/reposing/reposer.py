@@ -14,7 +14,7 @@ from torch import Tensor
 from portrait3d.geometry.atlas import as_bytes
 from portrait3d.geometry.filling import as_planes, push_pull, resample
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, is_bald
+from portrait3d.geometry.sheet import HEAD, NECK
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing.drawing import Canvas, Drawing, Window, sample
@@ -30,6 +30,7 @@ from portrait3d.reposing.regions import (
     blur,
     box_around,
     hole_weight,
+    inside_rim,
     left_by,
     moving_share,
     soft_alpha,
@@ -41,8 +42,6 @@ from portrait3d.reposing.surfaces import Surface
 
 BODY = 7
 """Class of clothes and shoulders in the parsing."""
-RIM = 2.0
-"""Width of the outline (pixels of the head crop) whose colours are taken from further inside."""
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
 SETTLED = 3.0
@@ -111,9 +110,7 @@ class Reposer:
         self.back_surface, self.side_surface = surfaces.back, surfaces.sides
         self.throat_surface = surfaces.throat
         self.neck_surface = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
-        inner = np.isin(labels, HEAD) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
-        rim = np.clip(ndimage.distance_transform_edt(inner) - RIM, 0, 1)
-        extra = torch.from_numpy(np.stack([hole, rim])).float()
+        extra = torch.from_numpy(np.stack([hole, inside_rim(labels)])).float()
         restored = crop.restore(torch.cat([maps, extra]), height, width)[:, rows, columns]
         throat, body, mouth, self.hole, inside = restored
         self.insides = Insides(portrait, head_model, self.canvas, self.picture, mouth)
