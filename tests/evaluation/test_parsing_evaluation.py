@@ -99,8 +99,8 @@ def test_groups_are_all_folders_and_long_hair(photo: StoredPhoto) -> None:
 
 
 def test_times_are_measured(photo: StoredPhoto) -> None:
-    rows = time_rows(EXPERTS, photo, runs=1)
-    assert all(row["ms"] > 0 for row in rows)
+    rows = time_rows(EXPERTS, photo, runs=3)
+    assert all(row["ms"] >= row["shortest"] > 0 for row in rows)
 
 
 def test_a_sheet_shows_every_photo(photo: StoredPhoto, tmp_path: Path) -> None:

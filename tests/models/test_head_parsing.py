@@ -8,7 +8,7 @@ import torch
 
 from portrait3d.models.head_parsing import ParsingExperts, keep_one_head, leaves_crop, parse_head, place
 from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
-from portrait3d.models.parsing_views import View, merge_views
+from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.models.pretrained import save_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
@@ -225,3 +225,31 @@ def test_networks_of_several_framings_lie_in_one_directory(tmp_path: Path) -> No
 def test_parsing_without_a_network_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one network"):
         ParsingExperts([])
+
+
+def test_the_likeliest_class_is_the_first_among_equals() -> None:
+    probabilities = torch.rand(9, 20, 30)
+    probabilities[4, 3, 3] = probabilities[7, 3, 3] = 2
+    labels = likeliest(probabilities)
+    np.testing.assert_array_equal(labels, probabilities.numpy().argmax(0))
+    assert labels[3, 3] == 4
+
+
+def test_views_give_the_softmax_of_their_logits_between_pixels() -> None:
+    frame, logits = Frame(Crop((30.0, 20.0), 16.0, 0.3, 32)), torch.randn(9, 16, 16)
+    points = torch.tensor([30.0, 20.0]) + 8 * torch.rand(40, 2) - 4
+    read = frame.resized(16).read(logits, frame.frame_from_photo(points) / 2)
+    torch.testing.assert_close(
+        merge_views([View(frame, logits)], points), read.softmax(0).T, atol=0.01, rtol=0
+    )
+
+
+def test_one_network_looks_at_the_mirrored_head_too() -> None:
+    net = ParsingNet(0.25, (8,) * 5).eval()
+    image = torch.rand(1, 3, 64, 64)
+    seen, turned = ParsingExperts([net])(image)
+    torch.testing.assert_close(seen, net.logits_at_half(image)[0], atol=1e-4, rtol=1e-4)
+    mirrored, again = ParsingExperts([net])(image.flip(-1))
+    exchanged = list(MIRRORED_CLASSES)
+    torch.testing.assert_close(mirrored.flip(-1)[exchanged], turned, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(again.flip(-1)[exchanged], seen, atol=1e-4, rtol=1e-4)

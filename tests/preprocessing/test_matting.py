@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from portrait3d.preprocessing.alignment import Crop
-from portrait3d.preprocessing.guided import refine_matte
+from portrait3d.preprocessing.guided import box_means, refine_matte
 from portrait3d.preprocessing.matting import soft_outline, unmix
 
 CROP = Crop((128.0, 128.0), 256.0, 0.0, 256, 2.0)
@@ -97,3 +97,15 @@ def test_alike_colours_fall_back_on_the_guided_filter() -> None:
         atol=0.05,
         rtol=0,
     )
+
+
+def test_means_over_windows_go_on_beyond_the_border() -> None:
+    values = torch.rand(2, 9, 7)
+    expected = ndimage.uniform_filter(values.numpy(), (1, 5, 5), mode="nearest")
+    torch.testing.assert_close(box_means(values, 2), torch.from_numpy(expected))
+
+
+def test_probabilities_a_little_above_one_are_no_trouble() -> None:
+    pixels, _ = strands()
+    disc = (rough(78.0) > 0.5).float() * (1 + 1e-6)
+    assert np.isfinite(soft_outline(pixels, CROP, disc, NOWHERE)).all()
