@@ -92,7 +92,9 @@ def head_surfaces(
 
     model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
     end = portrait.face.vertices[torch.from_numpy(margin)].double().numpy()
-    throat = with_texture(head.faces[throat_faces], at_rest.following(vertices))
+    # From both sides: where it bends under the chin, it may turn away.
+    inner = head.faces[throat_faces]
+    throat = with_texture(np.concatenate([inner, inner[:, ::-1]]), at_rest.following(vertices))
     # The photo's own neck hides the near side of hair that hangs behind it; its layer lies below the sides'.
     towards = unseen & ~baked & hangs_free(head)[head.faces].all(axis=1) & (area < 0)
     faces = head.faces[behind & ~unseen]

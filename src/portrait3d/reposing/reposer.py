@@ -209,9 +209,9 @@ class Reposer:
         neck = None
         if self.neck_surface:
             neck = self._draw(self.neck_surface, turn, self.neck, displacement)
-            alpha = neck.alpha * before_body
-            picture = picture.lerp(neck.colour, alpha)
-            unknown = unknown * (1 - alpha)
+            neck = replace(neck, alpha=neck.alpha * before_body)
+            picture = picture.lerp(neck.colour, neck.alpha)
+            unknown = unknown * (1 - neck.alpha)
         back = self._draw(self.back_surface, turn, self.front, displacement, self.texture)
         sides = self._draw(self.side_surface, turn, self.front, displacement, self.texture)
         back = back.behind(sides, SIDE_GAP)
