@@ -107,6 +107,10 @@ def portraits(
     rows: Annotated[
         int, typer.Option(min=1, help="Photos on one sheet; more go to sheets of their own.")
     ] = 10,
+    turns: Annotated[
+        bool, typer.Option("--turns", help="Show the photo turned by -30 to 30 degrees and nodding instead.")
+    ] = False,
+    cell: Annotated[int, typer.Option(min=32, max=1024, help="Pixels of a panel's side.")] = 200,
     json: Json = False,
 ) -> None:
     """Contact sheets: photo, landmarks, parsing, the head from three sides, the photo turned both ways.
@@ -117,16 +121,16 @@ def portraits(
     photos = photos_to_show(data, limit, research)
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.images import save_image
-    from portrait3d.export.portrait_rows import portrait_row, portrait_sheets
+    from portrait3d.export.portrait_rows import portrait_row, portrait_sheets, turn_row
 
     model = load_model(models, quiet=json)
     failures: list[dict[str, str]] = []
     shown = (
-        portrait_row(model, portrait, photo.stem)
+        (turn_row if turns else portrait_row)(model, portrait, photo.stem)
         for photo, portrait in reconstructed(model, photos, failures, quiet=json)
     )
     files = []
-    for number, sheet in enumerate(portrait_sheets(shown, rows), start=1):
+    for number, sheet in enumerate(portrait_sheets(shown, rows, cell), start=1):
         path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
         files.append(save_image(sheet, path))
         if not json:
