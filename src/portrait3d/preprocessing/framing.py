@@ -105,7 +105,7 @@ class Frame:
 
     def read(
         self, values: Float[Tensor, "C size size"], points: Float[Tensor, "*grid 2"]
-    ) -> Float[Tensor, "C *grid"]:
+    ) -> Float[Tensor, "C ..."]:
         """Read maps of the frame at points in its own pixels, bilinearly; the border's values beyond it."""
         grid = (points * (2 / self.size) - 1).reshape(1, 1, -1, 2).to(values.dtype)
         read = functional.grid_sample(values[None], grid, padding_mode="border", align_corners=False)
