@@ -24,6 +24,12 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shares:
+    photos: float
+    clips: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     data: Path
     loop: Loop
@@ -31,6 +37,7 @@ class Training:
     preset: Literal["light", "paper"] = "light"
     weights: tuple[float, ...] = (1.0,)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    shares: Shares = field(default_factory=lambda: Shares(photos=0.75, clips=0.25))
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
@@ -52,6 +59,11 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         loop=Loop(out=Path("b"), minutes=3.0),
         augmentation=Augmentation(angle=20.0),
     )
+
+
+def test_a_part_of_a_table_leaves_the_rest_at_its_default() -> None:
+    given = parse_settings(["data=d", "loop.out=o", "shares.clips=0"])
+    assert build_config(Training, given).shares == Shares(photos=0.75, clips=0.0)
 
 
 def test_single_settings_have_the_types_of_toml() -> None:

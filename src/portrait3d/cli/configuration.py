@@ -53,13 +53,23 @@ def build_config(kind: type[Config], settings: Mapping[str, Any], name: str = ""
     values = {}
     for key, field in fields.items():
         if key in settings:
-            values[key] = convert(hints[key], settings[key], f"{name}{key}")
+            values[key] = convert(hints[key], completed(settings[key], field), f"{name}{key}")
         elif dataclasses.is_dataclass(hints[key]) and field.default_factory is dataclasses.MISSING:
             if field.default is dataclasses.MISSING:
                 values[key] = convert(hints[key], {}, f"{name}{key}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"The setting {name}{key} is missing.")
     return kind(**values)
+
+
+def completed(value: Any, field: dataclasses.Field[Any]) -> Any:
+    """A table with what it leaves out of the dataclass that its field holds by default."""
+    if not isinstance(value, Mapping) or field.default_factory is dataclasses.MISSING:
+        return value
+    default = field.default_factory()
+    if not dataclasses.is_dataclass(default):
+        return value
+    return {part.name: getattr(default, part.name) for part in dataclasses.fields(default)} | dict(value)
 
 
 def convert(kind: Any, value: Any, name: str) -> Any:
