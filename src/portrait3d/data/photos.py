@@ -207,4 +207,4 @@ def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
 def evenly(items: Sequence[Item], count: int | None) -> list[Item]:
     """Up to `count` items (None: all), spread over all."""
     chosen = len(items) if count is None else min(count, len(items))
-    return [items[i] for i in np.linspace(0, len(items) - 1, chosen).astype(int)]
+    return [items[i] for i in np.linspace(0, len(items) - 1, chosen).astype(int).tolist()]
