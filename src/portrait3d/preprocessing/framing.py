@@ -164,6 +164,6 @@ def read_pyramid(
     finest, coarsest = math.floor(float(level.min())), math.ceil(float(level.max()))
     image = image.reduce(2**finest) if finest else image
     for k in range(finest, coarsest + 1):
+        image = image.reduce(2) if k > finest else image
         add_level(total, np.asarray(image), 2**k, positions, 1 - (level - k).abs())
-        image = image.reduce(2)
     return total
