@@ -10,11 +10,12 @@ from portrait3d.geometry import HeadMesh, HeadPart, Pose
 from portrait3d.geometry.atlas import Atlas
 from portrait3d.geometry.backing import close_behind, scalp_weight
 from portrait3d.geometry.burying import buried_patch
+from portrait3d.geometry.hairline import under_hair
 from portrait3d.geometry.layout import SIDES
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.rim import EDGE_ON, turned_away
 from portrait3d.geometry.skin import FittedHead, boundary_loops, closing_sheets, normals, view_cosine
-from portrait3d.geometry.stitching import photographed, under_hair
+from portrait3d.geometry.stitching import photographed
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.placed_head import head_layout
 from portrait3d.rendering.rasterizer import rasterize
