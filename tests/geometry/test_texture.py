@@ -8,6 +8,7 @@ import torch
 
 from portrait3d.geometry.layout import FREE, SIDES
 from portrait3d.geometry.mesh import HeadPart
+from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.stitching import stitch
 from portrait3d.geometry.strands import hair_look, strand_noise
 from portrait3d.models.head_model import HeadModel
@@ -49,23 +50,43 @@ def test_hair_covers_the_back_of_the_head_in_its_own_colour(model: HeadModel) ->
     assert np.quantile(difference, 0.7) < 12
 
 
-def test_strands_are_normal_noise_that_runs_down() -> None:
+def test_strands_are_normal_noise_that_runs_down_and_curls_do_not() -> None:
     rng = np.random.default_rng(0)
     points = rng.standard_normal((4000, 3)) * [70, 30, 70] + [0, 20, 110]
-    noise = strand_noise(points)
-    assert noise.std() == pytest.approx(1, abs=0.2)
-    down = strand_noise(points + np.array([0, 3, 0]))
-    across = strand_noise(points + np.array([3, 0, 0]))
-    assert np.corrcoef(noise, down)[0, 1] > np.corrcoef(noise, across)[0, 1] + 0.2
+    for straight in (1.0, 0.0):
+        for noise, down, across in zip(
+            *(strand_noise(points + np.array(step), straight) for step in ((0, 0, 0), (0, 3, 0), (3, 0, 0))),
+            strict=True,
+        ):
+            assert noise.std() == pytest.approx(1, abs=0.2)
+            along = np.corrcoef(noise, down)[0, 1] - np.corrcoef(noise, across)[0, 1]
+            assert along > 0.2 if straight else abs(along) < 0.2
 
 
 def test_hair_of_one_colour_has_no_contrast_and_little_hair_no_look() -> None:
-    plain = torch.full((3, 64, 64), 0.4)
-    hair = np.ones((64, 64), bool)
-    look = hair_look(plain, plain, hair)
+    scene = striped_scene(0.0)
+    look = hair_look(scene, np.ones((64, 64)))
     assert look is not None
     assert np.abs(look.contrast).max() < 1e-3
-    assert hair_look(plain, plain, np.zeros((64, 64), bool)) is None
+    assert hair_look(scene, np.zeros((64, 64))) is None
+
+
+def test_stripes_are_straight_and_a_mottled_picture_is_not() -> None:
+    stripes = hair_look(striped_scene(0.1), np.ones((64, 64)))
+    mottled = hair_look(striped_scene(0.1, along=1), np.ones((64, 64)))
+    assert stripes is not None
+    assert mottled is not None
+    assert stripes.straight > 0.9
+    assert mottled.straight < 0.3
+    assert np.ptp(stripes.contrast) > 0.1
+
+
+def striped_scene(contrast: float, along: int = 64) -> Scene:
+    """A head crop that is all hair, of blobs two pixels wide and some long."""
+    noise = np.random.default_rng(3).standard_normal((64 // along, 64))
+    noise = np.repeat(noise, along, axis=0)
+    picture = torch.from_numpy(np.tile(0.4 * np.exp(contrast * noise), (3, 1, 1))).float()
+    return Scene(picture, picture, np.full((64, 64), 2, np.uint8), np.ones((64, 64)))
 
 
 def test_light_from_one_side_is_taken_out(model: HeadModel) -> None:

@@ -9,9 +9,9 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.baking import Scene
 from portrait3d.geometry.filling import push_pull, resample
 from portrait3d.geometry.layout import FREE, SIDES, Texels
+from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.sheet import HAIR, HEADWEAR, NECK, is_bald, nearest
 
 RIM = 1.5

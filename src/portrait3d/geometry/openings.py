@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
-from portrait3d.geometry.baking import Scene, sample
 from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.scene import Scene, sample
 from portrait3d.geometry.sheet import SKIN
 from portrait3d.geometry.skin import FittedHead, openings
 

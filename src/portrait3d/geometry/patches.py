@@ -64,10 +64,10 @@ def model_patch(
 def neck_cap(
     model: FittedHead, vertices: Float[np.ndarray, "V 3"], hairy: Float[np.ndarray, " V"], atlas: Atlas
 ) -> Patch:
-    """The cut through the neck, closed by a fan of triangles in the colour of the throat."""
+    """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
     loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
-    throat = loop[model.model_vertices[loop, 2].argmin()]
-    place = np.flatnonzero(model.layout.point_vertex == throat)[0]
+    nape = loop[model.model_vertices[loop, 2].argmax()]
+    place = np.flatnonzero(model.layout.point_vertex == nape)[0]
     count = len(loop)
     rim = np.arange(count)
     faces = np.stack([np.full(count, count), np.roll(rim, -1), rim], axis=1)

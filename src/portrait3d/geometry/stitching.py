@@ -12,7 +12,6 @@ from portrait3d.geometry.backing import (
     shown_ears,
 )
 from portrait3d.geometry.baking import (
-    Scene,
     Surfaces,
     bake_seen,
     bake_unseen,
@@ -23,12 +22,14 @@ from portrait3d.geometry.burying import buried_patch
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.filling import resample
 from portrait3d.geometry.following import follow_beside
+from portrait3d.geometry.hair import UnseenHair
 from portrait3d.geometry.hairline import under_hair
 from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
 from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
 from portrait3d.geometry.rim import hair_back, skirt, turned_away
+from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.sheet import (
     EARS,
     HAIR,
@@ -123,16 +124,17 @@ def stitch(
         patches.append(buried)
 
     scene = Scene.of(picture, labels, coverage)
+    unseen_hair = UnseenHair.of(model, scene)
     tail_picture = None
-    if tail is not None:
+    if tail is not None and unseen_hair is not None:
         patches.append(tail_patch(tail[0], atlas))
         rows, columns = atlas.free
         shape = (rows.stop - rows.start, columns.stop - columns.start)
-        tail_picture = tail_colours(model, *tail, scene, shape)
+        tail_picture = tail_colours(model, *tail, scene, unseen_hair, shape)
     fine, coarse = texels
     surfaces = Surfaces(held, hairy)
     # What the photo does not show has no detail that half the size would lose.
-    ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces))
+    ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces, unseen_hair))
     ground = resample(ground, (fine.side, fine.side))
     colours, share = bake_seen(model, fine, scene, surfaces)
     unseen = ground.permute(1, 2, 0).reshape(-1, 3).numpy()[fine.place]

@@ -6,99 +6,160 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 from scipy import ndimage
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from torch import Tensor
 
+from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.skin import HEAD_CENTRE
 
 SMALLEST = 100
 """Pixels (of the crop) of visible hair below which its look is unknown."""
 SAMPLES = 20000
 """Pixels from which the look is taken."""
-WIDTH = 4.0
+WIDTH = 3.0
 """Blur (pixels of the crop) that parts the hair's shading from its strands."""
-CROWN_TILT = np.radians(25.0)
-"""The crown, from which strands run, lies this far behind the top of the head."""
-LENGTH = 300.0
-"""Hair that hangs straight changes over this length (mm) as much as over half the way round the head."""
-LAYERS = ((36, 4, 0.5), (90, 6, 0.7), (220, 10, 0.8), (520, 18, 0.7))
-"""Strands around the head, changes along them, and weight, of each layer of the noise."""
 EVENNESS = 0.6
 """Contrast of unseen strands relative to those in the photo, some of whose contrast is the light's."""
 GREY = np.array([0.3, 0.6, 0.1])
+CURLY, STRAIGHT = 0.35, 0.55
+"""Coherence of the picture's gradients in hair without and with a direction."""
+CROWN_TILT = np.radians(25.0)
+"""The crown, from which strands run, lies this far behind the top of the head."""
+WHORL = 18.0
+"""Radius about the crown, mm, within which hair has no direction."""
+LENGTH = 300.0
+"""Hair that hangs straight changes over this length (mm) as much as over half the way round the head."""
+LOCKS, STRANDS = ((110, 14, 0.6), (230, 26, 0.8)), ((380, 34, 0.8), (620, 48, 0.8))
+"""Strands around the head, changes along them, and weight, of the layers of the coarse and the fine noise."""
+ROWS, COLUMNS = 192, 2080
+"""Size of the noise over the head, along and around."""
+CURLS, GRAIN, TILE = 5.0, 2.2, 32
+"""Sizes (mm) of the coarse and the fine noise without a direction, and cells after which it repeats."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HairLook:
-    """How bright strands are beside each other, and how their colour changes with that."""
+    """How bright strands are beside each other, how wide and straight, and how their colour changes."""
 
     contrast: Float[np.ndarray, " Q"]
     """Quantiles of the strands' brightness, natural logarithm relative to the hair about them."""
     tint: Float[np.ndarray, "3"]
     """Change of each channel's logarithm with that of the brightness."""
+    locks: float = 0.3
+    """Share of the brightness' variance that is that of whole locks."""
+    straight: float = 1.0
+    """1 for strands, 0 for curls without a direction."""
 
-    def colours(
-        self, base: Float[np.ndarray, "N 3"], points: Float[np.ndarray, "N 3"]
-    ) -> Float[np.ndarray, "N 3"]:
-        """Colours of hair at points of the model's frame (mm), around smooth ones."""
-        rank = ndtr(strand_noise(points)) * (len(self.contrast) - 1)
-        brightness = np.interp(rank, np.arange(len(self.contrast)), self.contrast)
-        return base * np.exp(brightness[:, None] * self.tint)
+    def brightness(
+        self, coarse: Float[np.ndarray, " N"], fine: Float[np.ndarray, " N"]
+    ) -> Float[np.ndarray, " N"]:
+        """Logarithms of strands' brightness relative to the hair about them, from standard normal noise."""
+        noise = np.sqrt(self.locks) * coarse + np.sqrt(1 - self.locks) * fine
+        return np.interp(ndtr(noise) * (len(self.contrast) - 1), np.arange(len(self.contrast)), self.contrast)
 
 
-def hair_look(
-    picture: Float[Tensor, "3 S S"], coarse: Float[Tensor, "3 H W"], hair: Bool[np.ndarray, "H W"]
-) -> HairLook | None:
-    """The look of the visible hair; None if the photo shows hardly any."""
+def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None:
+    """The look of the visible hair, which has some weight; None if the photo shows hardly any."""
+    hair = weight > 0.1
     if hair.sum() < SMALLEST:
         return None
-    scale = picture.shape[-1] / len(hair)
+    inside = hair.astype(np.float64)
+    around = np.maximum(ndimage.gaussian_filter(inside, WIDTH), 1e-4)
+    smooth = ndimage.gaussian_filter(scene.coarse.numpy() * inside, (0, WIDTH, WIDTH)) / around
     row, column = np.nonzero(hair)
+    place, y, x = spots(row, column, scene.picture.shape[-1] / len(hair))
+    shading = np.log(np.maximum(smooth[:, row[place], column[place]].T, 0.02))
+    detail = np.log(np.maximum(scene.picture[:, y, x].numpy().T, 0.02)) - shading
+    brightness = detail @ GREY
+    lock = (np.log(np.maximum(scene.coarse.numpy()[:, row[place], column[place]].T, 0.02)) - shading) @ GREY
+    brightness = brightness - np.median(brightness)
+    tint = (detail * brightness[:, None]).sum(axis=0) / max(float((brightness**2).sum()), 1e-9)
+    quantiles = EVENNESS * np.quantile(brightness, np.linspace(0.01, 0.99, 33))
+    share = lock.var() / max(float(brightness.var()), 1e-9)
+    straight = np.clip((coherence(scene, inside) - CURLY) / (STRAIGHT - CURLY), 0, 1)
+    return HairLook(quantiles, np.clip(tint, 0.5, 1.5), float(np.clip(share, 0.0, 0.5)), float(straight))
+
+
+def spots(
+    row: Int64[np.ndarray, " N"], column: Int64[np.ndarray, " N"], scale: float
+) -> tuple[Int64[np.ndarray, " K"], Int64[np.ndarray, " K"], Int64[np.ndarray, " K"]]:
+    """Some of the crop's pixels, and for each the row and column of one of the finer pixels in it."""
     step = max(1, len(row) * int(scale**2) // SAMPLES)
     place = np.arange(0, len(row), max(1, step // max(1, int(scale**2))))
     offset = (place * 7919 % 97) / 97.0
-    y = ((row[place] + offset) * scale).astype(np.int64).clip(0, picture.shape[1] - 1)
-    x = ((column[place] + (offset * 31) % 1.0) * scale).astype(np.int64).clip(0, picture.shape[2] - 1)
-    fine = np.log(np.maximum(picture[:, y, x].numpy().T, 0.02))
-    inside = hair.astype(np.float64)
-    weight = ndimage.gaussian_filter(inside, WIDTH)
-    smooth = ndimage.gaussian_filter(coarse.numpy() * inside, (0, WIDTH, WIDTH)) / np.maximum(weight, 1e-4)
-    detail = fine - np.log(np.maximum(smooth[:, row[place], column[place]].T, 0.02))
-    brightness = detail @ GREY
-    brightness = brightness - brightness.mean()
-    tint = (detail * brightness[:, None]).sum(axis=0) / max(float((brightness**2).sum()), 1e-9)
-    quantiles = EVENNESS * np.quantile(brightness, np.linspace(0.01, 0.99, 33))
-    return HairLook(quantiles, np.clip(tint, 0.5, 1.5))
+    y = ((row[place] + offset) * scale).astype(np.int64)
+    x = ((column[place] + (offset * 31) % 1.0) * scale).astype(np.int64)
+    return place, y, x
 
 
-def strand_noise(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-    """Standard normal noise that runs down from the crown like hair; points in the model's frame, mm."""
+def coherence(scene: Scene, inside: Float[np.ndarray, "H W"]) -> float:
+    """How much the hair's gradients share a direction: 0 if they have none, 1 if all lines are parallel."""
+    brightness = np.log(np.maximum(np.tensordot(GREY, scene.coarse.numpy(), 1), 0.02))
+    gy, gx = np.gradient(brightness)
+    xx, xy, yy = (ndimage.gaussian_filter(m * inside, WIDTH) for m in (gx * gx, gx * gy, gy * gy))
+    apart, total = np.hypot(xx - yy, 2 * xy), xx + yy
+    return float((apart * inside).sum() / max(float((total * inside).sum()), 1e-9))
+
+
+def strand_noise(
+    points: Float[np.ndarray, "N 3"], straight: float = 1.0
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Standard normal noise, coarse and fine, at points of the model's frame, mm.
+
+    As far as hair is `straight` it runs down from the crown; else, and at the crown, it has no direction.
+    """
     x, y, z = (points - HEAD_CENTRE).T
     low, y = np.maximum(y, 0.0), np.minimum(y, 0.0)  # below the skull's middle hair hangs straight
     cosine, sine = np.cos(CROWN_TILT), np.sin(CROWN_TILT)
     y, z = y * cosine + z * sine, z * cosine - y * sine
     across = np.hypot(x, z)
     height = (np.arctan2(across, -y) / np.pi + low / LENGTH) / 2
-    wave = 0.012 * np.sin(18 * height + 1.3 * np.sin(10 * height)) * np.minimum(across / 60, 1)
-    azimuth = (np.arctan2(x, z) / (2 * np.pi) + wave) % 1.0
-    noise = _noise()
+    azimuth = np.arctan2(x, z) / (2 * np.pi) % 1.0
     grid = torch.from_numpy(np.stack([azimuth * 2 - 1, height * 2 - 1], axis=1).astype(np.float32))
-    return F.grid_sample(noise, grid[None, None], padding_mode="border", align_corners=False)[0, 0, 0].numpy()
+    strands = F.grid_sample(_strands(), grid[None, None], padding_mode="border", align_corners=False)[0, :, 0]
+    aligned = straight * (1 - np.exp(-((across / WHORL) ** 2)))
+    loose = np.flatnonzero(aligned < 0.95)
+    noise = strands.numpy().astype(np.float64)
+    if len(loose):
+        share = aligned[loose]
+        mixed = noise[:, loose] * share + _curls(points[loose]) * (1 - share)
+        noise[:, loose] = mixed / np.hypot(share, 1 - share)
+    return noise[0], noise[1]
+
+
+def _curls(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "2 N"]:
+    """Standard normal noise without a direction, coarse and fine."""
+    values = np.random.default_rng(11).standard_normal((TILE, TILE, TILE)).astype(np.float32)
+    values = values / ndimage.zoom(values, 2, order=1, mode="grid-wrap", grid_mode=True).std()
+    return np.stack(
+        [
+            ndimage.map_coordinates(values, points.T / size, order=1, mode="grid-wrap")
+            for size in (CURLS, GRAIN)
+        ]
+    )
 
 
 @lru_cache(maxsize=1)
-def _noise() -> Float[Tensor, "1 1 R C"]:
-    """Standard normal noise over azimuth and height; both ends of the azimuth meet."""
+def _strands() -> Float[Tensor, "1 2 R C"]:
+    """Standard normal noise along strands, coarse and fine; both ends of the azimuth meet.
+
+    Every layer's strands bend to and fro in their own way, so that they cross and gather in locks.
+    """
     rng = np.random.default_rng(7)
-    rows, columns = 64, 2080
-    height, azimuth = np.mgrid[:rows, :columns] + 0.5
-    height, azimuth = height / rows, azimuth / columns
-    total = np.zeros((rows, columns))
-    for count, changes, weight in LAYERS:
+    height, azimuth = np.mgrid[:ROWS, :COLUMNS] + 0.5
+    height, azimuth = height / ROWS, azimuth / COLUMNS
+
+    def layer(count: int, changes: int, azimuth: np.ndarray) -> np.ndarray:
         values = np.pad(rng.standard_normal((changes + 1, count)), ((0, 0), (1, 2)), mode="wrap")
-        place = [height * changes, azimuth * count + 0.5]
-        total += weight * ndimage.map_coordinates(values, place, order=1, mode="nearest")
-    ranks = total.ravel().argsort().argsort().reshape(total.shape)
-    return torch.from_numpy(ndtri((ranks + 0.5) / ranks.size)).float()[None, None]
+        place = [height * changes, azimuth % 1.0 * count + 0.5]
+        return ndimage.map_coordinates(values, place, order=1, mode="nearest")
+
+    noise = []
+    for layers in (LOCKS, STRANDS):
+        total = np.zeros((ROWS, COLUMNS))
+        for count, changes, weight in layers:
+            total += weight * layer(count, changes, azimuth + 0.006 * layer(16, 10, azimuth))
+        noise.append((total - total.mean()) / total.std())
+    return torch.from_numpy(np.stack(noise)).float()[None]

@@ -6,10 +6,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry.backing import scalp_weight
-from portrait3d.geometry.baking import Scene, blurred, hair_base, sample
+from portrait3d.geometry.hair import UnseenHair
+from portrait3d.geometry.scene import Scene, blurred, sample
 from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet
 from portrait3d.geometry.skin import FittedHead
-from portrait3d.geometry.strands import hair_look
 
 STEP = 3
 """Pixels of the crop between the rows of the hair's far side."""
@@ -110,12 +110,13 @@ def tail_colours(
     points: Float[np.ndarray, "R C 3"],
     column: Float[np.ndarray, "R C"],
     scene: Scene,
+    hair: UnseenHair,
     shape: tuple[int, int],
 ) -> Float[np.ndarray, "h w 3"]:
     """Colours of the hair's far side: those of its two sides row by row, mixed, with strands."""
     crop = len(scene.labels)
     row = model.pixels(points.reshape(-1, 3))[:, 1].reshape(column.shape)
-    smooth = blurred(scene.coarse, scene.hair.astype(float), 4.0)
+    smooth = blurred(scene.coarse, scene.inside(HAIR) + scene.inside(HEADWEAR), 4.0)
     ends = [
         sample(smooth, np.stack([column[:, k] + inset, row[:, k]], axis=1) / crop)
         for k, inset in ((0, INSET), (-1, -INSET))
@@ -126,16 +127,11 @@ def tail_colours(
     # Above, it has the colours of the hair about the skull that it comes out of.
     scalp = np.flatnonzero(scalp_weight(model.model_vertices, model.ears_mask) > 0.5)
     _, near = cKDTree(model.model_vertices[scalp]).query(inner.reshape(-1, 3))
-    above = ndimage.gaussian_filter(
-        hair_base(model, scene)[scalp[near]].reshape(points.shape), (1, 1, 0), mode="nearest"
-    )
+    above = ndimage.gaussian_filter(hair.base[scalp[near]].reshape(points.shape), (1, 1, 0), mode="nearest")
     fade = np.clip((inner[..., 1:2] - inner[0, 0, 1]) / LOWER, 0, 1)
     base = above + (base - above) * fade * fade * (3 - 2 * fade)
     grid = np.concatenate([base, inner], axis=-1)
     size = (shape[0] / grid.shape[0], shape[1] / grid.shape[1], 1)
     fine = ndimage.zoom(grid, size, order=1, mode="nearest", grid_mode=False)
-    look = hair_look(scene.picture, scene.coarse, scene.hair)
-    if look is None:
-        return fine[..., :3]
     flat = fine.reshape(-1, 6)
-    return look.colours(flat[:, :3], flat[:, 3:]).reshape(*fine.shape[:2], 3)
+    return hair.streaked(flat[:, :3], flat[:, 3:])[0].reshape(*fine.shape[:2], 3)
