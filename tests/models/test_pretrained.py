@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from portrait3d.models.pretrained import WeightsError, load_network, save_network
+from portrait3d.models.pretrained import WeightsError, load_network, load_state, save_network
 
 
 class Small(nn.Module):
@@ -50,6 +50,23 @@ def test_the_card_and_the_facts_lie_beside_the_weights(saved: Path) -> None:
     config = json.loads((saved / "config.json").read_text())
     assert config == {"network": "Small", "settings": {"channels": 6}, "commit": "abc"}
     assert not list(saved.glob("*.part"))
+
+
+def test_weights_of_a_narrower_network_start_a_wider_one_with_the_same_output(saved: Path) -> None:
+    def chain(channels: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(3, channels, 3), nn.ReLU(), nn.Conv2d(channels, 2, 1))
+
+    narrow, wide = chain(4), chain(7)
+    save_file(narrow.state_dict(), saved / "narrow.safetensors")
+    load_state(wide, saved / "narrow.safetensors", widen=True)
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(wide(x), narrow(x))
+    wide(x).square().sum().backward()
+    grown = wide.get_parameter("2.weight").grad
+    assert grown is not None
+    assert grown[:, 4:].abs().min() > 0  # what the new channels say can be learned
+    with pytest.raises(WeightsError, match="shape"):
+        load_state(chain(3), saved / "narrow.safetensors", widen=True)
 
 
 def test_a_missing_tensor_is_named(saved: Path) -> None:

@@ -60,11 +60,11 @@ def load_network(kind: type[Network], directory: Path | str) -> Network:
     return net.eval()
 
 
-def load_state(net: nn.Module, path: Path, *, new_inputs: bool = False) -> None:
+def load_state(net: nn.Module, path: Path, *, widen: bool = False) -> None:
     """Fill a network from a safetensors file, strictly.
 
-    With `new_inputs`, kernels of the file may have fewer input channels than the network's: the further
-    channels, which come last, get zeros, so that at first they count nothing.
+    With `widen`, convolutions of the file may have fewer channels than the network's: the further ones come
+    last and at first change nothing, for what the file's channels make of them is zero.
     """
     try:
         state = load_file(path)
@@ -77,15 +77,24 @@ def load_state(net: nn.Module, path: Path, *, new_inputs: bool = False) -> None:
     for name, value in state.items():
         if name not in wanted:
             raise WeightsError(f"{path} holds {name}, which {type(net).__name__} doesn't have.")
-        if new_inputs and value.ndim == 4 and value.shape[1] < wanted[name].shape[1]:
-            missing = wanted[name].shape[1] - value.shape[1]
-            state[name] = value = functional.pad(value, (0, 0, 0, 0, 0, missing))
+        if widen and value.ndim == wanted[name].ndim > 0:
+            state[name] = value = _widened(value, wanted[name])
         if value.shape != wanted[name].shape:
             shapes = f"{tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
             raise WeightsError(f"{name} in {path} has the shape {shapes}.")
         if not torch.isfinite(value).all():
             raise WeightsError(f"{name} in {path} has values that aren't finite.")
     net.load_state_dict({name: value.to(wanted[name].dtype) for name, value in state.items()})
+
+
+def _widened(value: Tensor, wanted: Tensor) -> Tensor:
+    # A kernel or bias laid into a larger one's first channels; new outputs keep what they were started with.
+    outputs, *others = value.shape
+    missing = [size - given for size, given in zip(wanted.shape[1:], others, strict=True)]
+    if outputs > len(wanted) or any(size < 0 for size in missing):
+        return value
+    padding = [side for size in reversed(missing) for side in (0, size)]
+    return torch.cat([functional.pad(value, padding).to(wanted.dtype), wanted[outputs:]])
 
 
 def bundled(name: str) -> Path:

@@ -112,7 +112,7 @@ class DepthTrainingConfig:
             outline=self.outline,
         )
         if self.start is not None:
-            load_state(net, self.start, new_inputs=True)
+            load_state(net, self.start, widen=True)
         return net
 
 

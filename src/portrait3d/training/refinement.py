@@ -21,6 +21,7 @@ from portrait3d.losses.refinement import (
     hole_loss,
 )
 from portrait3d.models.discriminator import Discriminator
+from portrait3d.models.pretrained import load_state
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.preprocessing.alignment import HEAD_SIZE
 from portrait3d.training.loop import LoopConfig, TrainingLoop
@@ -40,6 +41,10 @@ class RefinementTrainingConfig:
     """Use research-only photos too, which makes the weights non-commercial research only."""
     preset: str = "light"
     """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
+    channels: tuple[int, ...] | None = None
+    """Channels of the generator's levels, by default the preset's."""
+    start: Path | None = None
+    """Weights to start from, a safetensors file, perhaps of a narrower network."""
     blended: bool = False
     """Keep the input outside holes, instead of taking the network's whole picture as the paper does."""
     size: int = 64
@@ -87,7 +92,9 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
     judge = features if config.vgg else EfficientNetFeatures()
-    generator = RefinementNet(config.preset, blended=config.blended)
+    generator = RefinementNet(config.preset, config.channels, config.blended)
+    if config.start is not None:
+        load_state(generator, config.start, widen=True)
     discriminator = Discriminator(config.filters)
     for module in (generator, discriminator, features):
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
