@@ -96,7 +96,7 @@ def clean_photo(scene: Scene) -> Float[Tensor, "3 S S"]:
     whole, half = (size, size), (size // 2, size // 2)
     # Colours mix with the background's at the rim: take them from further inside. The neck keeps its own.
     inner = (scene.coverage > 0.5) & ~(np.isin(labels, (HAIR, HEADWEAR)) & is_bald(labels))
-    depth_inside = ndimage.distance_transform_edt(inner)
+    depth_inside = ndimage.distance_transform_edt(inner | (labels == NECK)) * inner
     rim = np.where(np.isin(labels, (HAIR, HEADWEAR)), HAIR_RIM, RIM)
     trusted = resample(torch.from_numpy(np.clip(depth_inside - rim, 0, 1)).float()[None], whole)[0]
     neck = torch.from_numpy(ndimage.binary_erosion(labels == NECK)).float()[None]

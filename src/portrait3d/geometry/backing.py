@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.diffusion import diffuse
+from portrait3d.geometry.diffusion import diffuse, neighbours_mean
 from portrait3d.geometry.limb import LIMB, THICKEST, THINNEST, to_outline
 from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, NECK, nearest
 from portrait3d.geometry.skin import HEAD_CENTRE, FittedHead, flatten_ears, normals, view_cosine
@@ -24,12 +24,18 @@ LEAST_SHOWN = 0.5
 """Part of the box about the model's ear that a parsed ear fills at least if hair does not hide most of it."""
 HAIRY, VERY_HAIRY = 0.25, 0.4
 """Share of hair in the head from which it hides ears that the photo doesn't show."""
+TUCKS, SHOWING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 0.02
+"""How flat an ear that the photo doesn't show may be laid; the share of its vertices that may be in sight."""
 BEHIND = 3.0
 """The backing stays this far behind the sheet, mm."""
 STEP = 5.0
 """Depth differences (mm) between neighbouring pixels above this are steps between two surfaces."""
-ROUNDS = 3
-"""How often what pokes through the sheet is pushed behind it."""
+ROUNDS, SPREAD = 5, 3
+"""How often what pokes through the sheet or out of the head sinks in, and how far around it what doesn't."""
+PUSHES = 3
+"""How often what still lies before the sheet is pushed back along its rays."""
+LEAST_COSINE = 0.1
+"""What is seen flatter than this cosine to the view sinks as if it were not."""
 FARTHEST_PUSH = 8.0
 """How far the middles of triangles are pushed in one round, mm."""
 SAMPLES = ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5))
@@ -59,8 +65,7 @@ def close_behind(
 
     The model's own outline moves to the head's in the photo (its hair's, where that is wider), what lies
     between there and the photographed face follows smoothly, and the scalp grows by the thickness that the
-    hair has above. Ears that hair hides are flattened, what sticks out of the parsed head is pulled in, and
-    what is before the sheet goes behind it. Vertices that are `held` stay where they are.
+    hair has above. Ears that hair hides are flattened. Vertices that are `held` stay where they are.
     """
     inner, ears_mask = model.model_vertices, model.ears_mask
     middle = model.pixels(model.to_camera(HEAD_CENTRE[None]))[0]
@@ -73,7 +78,7 @@ def close_behind(
     shift, limb = to_outline(model, vertices, normal, head, labels, middle)
     # What is before the ears stays: hair beside the face lies behind the cheek's edge.
     still = held | ((inner[:, 2] < BEFORE_EARS) & (inner[:, 1] > TEMPLE))
-    limb &= ~still & ~bare
+    limb &= ~still & (ears_mask < 0.05)
     hairy = scalp_weight(inner, np.where(hidden, 0.0, ears_mask))
     above = limb & (inner[:, 1] < 0) & (hairy > 0.5)
     outward = (shift * normal).sum(axis=1)
@@ -94,12 +99,104 @@ def close_behind(
         weight = np.where(sure, 1.0, np.where(inner[:, 2] > 20, BACK, 0.1 * BACK))
         moved = diffuse(model.faces, wanted, weight * on_skin, STIFFNESS)
         moved[held | ~on_skin] = 0.0
-    vertices = vertices + moved
+    return vertices + moved
 
-    movable = ~held & on_skin
+
+def keep_behind(
+    model: FittedHead,
+    vertices: Float[np.ndarray, "V 3"],
+    held: Bool[np.ndarray, " V"],
+    sheet_depth: Float[np.ndarray, "H W"],
+    labels: UInt8[np.ndarray, "H W"],
+    region: Bool[np.ndarray, "H W"],
+) -> Float[np.ndarray, "V 3"]:
+    """The closing surface out of sight: inside the parsed head and behind the sheet; crop camera, mm.
+
+    Ears that the photo doesn't show are laid against the head. Vertices that are `held` stay where they are.
+    """
     allowed = (np.isin(labels, HEAD) & region) | (labels == NECK)
-    vertices = pull_inside(vertices, movable & (inner[:, 1] < 70) & ~bare, allowed, model.focal)
-    return push_behind(vertices, model.faces, movable & ~bare, sheet_depth, model.focal)
+    bare = shown_ears(model, labels)
+    tucked = (model.ears_mask > 0.05) & ~bare & ~hidden_ears(model, labels, bare) & ~held
+    movable = ~held & ~bare & ~tucked
+    movable &= np.isin(np.arange(len(held)), model.faces)
+    inside = movable & (model.model_vertices[:, 1] < 70)
+    normal = normals(flatten_ears(vertices, model.faces, tucked), model.faces)
+    for _ in range(SPREAD):
+        normal = neighbours_mean(model.faces, normal)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    sunk = vertices
+    for _ in range(ROUNDS):
+        before = lacking_around(sunk, model.faces, sheet_depth, model.focal)
+        # Seen edge-on, a small step inward hides the surface, however far it lies before the sheet.
+        needed = before * np.maximum(view_cosine(sunk, normal), LEAST_COSINE)
+        needed = np.maximum(needed, np.where(inside, outside_by(model, sunk, allowed), 0.0))
+        needed = np.minimum(needed, FARTHEST_PUSH) * movable
+        amount = needed
+        for _ in range(SPREAD):
+            amount = np.maximum(needed, neighbours_mean(model.faces, amount[:, None])[:, 0] * movable)
+        sunk = sunk - amount[:, None] * normal
+    shift = flatten_ears(sunk - vertices, model.faces, tucked)
+    vertices = tuck_ears(model, vertices + shift, tucked, allowed, sheet_depth)
+    facing = view_cosine(vertices, normals(vertices, model.faces)) > LIMB
+    return push_behind(vertices, model.faces, movable & facing, sheet_depth, model.focal)
+
+
+def lacking_around(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    sheet_depth: Float[np.ndarray, "H W"],
+    focal: float,
+) -> Float[np.ndarray, " V"]:
+    """How far (mm) vertices, and points of the triangles around them, would have to go along their rays to
+    lie behind the sheet."""
+    wanted = lacking(vertices, sheet_depth, focal)
+    for weight in SAMPLES:
+        gap = lacking(np.einsum("fkc,k->fc", vertices[faces], np.array(weight)), sheet_depth, focal)
+        for k in range(3):
+            np.maximum.at(wanted, faces[:, k], gap)
+    return wanted
+
+
+def outside_by(
+    model: FittedHead, vertices: Float[np.ndarray, "V 3"], allowed: Bool[np.ndarray, "H W"]
+) -> Float[np.ndarray, " V"]:
+    """How far (mm) vertices project outside the allowed pixels, and one pixel more; 0 inside."""
+    height, width = allowed.shape
+    # One pixel further in than the rim, so that the backing does not show as a second contour.
+    core = ndimage.binary_erosion(allowed, border_value=1)
+    distance, _ = nearest(core if core.any() else allowed)
+    column, row = np.floor(model.pixels(vertices)).astype(np.int64).T
+    known = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    outside = np.where(known, distance[row.clip(0, height - 1), column.clip(0, width - 1)], 0.0)
+    return outside * vertices[:, 2] / model.focal
+
+
+def tuck_ears(
+    model: FittedHead,
+    vertices: Float[np.ndarray, "V 3"],
+    ears: Bool[np.ndarray, " V"],
+    allowed: Bool[np.ndarray, "H W"],
+    sheet_depth: Float[np.ndarray, "H W"],
+) -> Float[np.ndarray, "V 3"]:
+    """Lay each ear that the photo doesn't show against the head, as far as it takes to keep it out of sight.
+
+    An ear keeps its form: it is flattened as a whole.
+    """
+    height, width = allowed.shape
+    for side in (-1, 1):
+        own = ears & (side * model.model_vertices[:, 0] > 0)
+        if not own.any():
+            continue
+        flat = flatten_ears(vertices, model.faces, own)
+        for share in TUCKS:
+            tucked = vertices + share * (flat - vertices)
+            column, row = np.floor(model.pixels(tucked[own])).astype(np.int64).T
+            outside = ~allowed[row.clip(0, height - 1), column.clip(0, width - 1)]
+            before = lacking(tucked[own], sheet_depth, model.focal) > BEHIND
+            if (outside | before).mean() < SHOWING:
+                break
+        vertices = tucked
+    return vertices
 
 
 def to_sheet(
@@ -142,32 +239,6 @@ def hidden_ears(
     return (model.ears_mask > 0.05) & ~shown
 
 
-def pull_inside(
-    vertices: Float[np.ndarray, "V 3"],
-    movable: Bool[np.ndarray, " V"],
-    allowed: Bool[np.ndarray, "H W"],
-    focal: float,
-) -> Float[np.ndarray, "V 3"]:
-    """Move what projects outside the allowed pixels sideways to the nearest of them."""
-    height, width = allowed.shape
-    pixels = focal * vertices[:, :2] / vertices[:, 2:] + np.array([width, height]) / 2
-    column, row = np.floor(pixels).astype(np.int64).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-    out = movable & inside & ~allowed[row, column]
-    if not out.any() or not allowed.any():
-        return vertices
-    # One pixel further in than the rim, so that the backing does not show as a second contour.
-    core = ndimage.binary_erosion(allowed, border_value=1)
-    _, (to_row, to_column) = nearest(core if core.any() else allowed)
-    # Anywhere in that pixel, so that no two vertices come to lie on each other.
-    target = np.stack([to_column[row, column], to_row[row, column]], axis=1) + pixels % 1
-    shift = (target - pixels) * (vertices[:, 2:] / focal)
-    moved = vertices.copy()
-    moved[out, :2] += shift[out]
-    return moved
-
-
 def push_behind(
     vertices: Float[np.ndarray, "V 3"],
     faces: Int64[np.ndarray, "F 3"],
@@ -176,19 +247,11 @@ def push_behind(
     focal: float,
 ) -> Float[np.ndarray, "V 3"]:
     """Move what lies before the sheet behind it along its rays, middles of edges and triangles too."""
-    vertices = (
-        vertices
-        / vertices[:, 2:]
-        * (vertices[:, 2:] + np.where(movable, lacking(vertices, sheet_depth, focal), 0.0)[:, None])
-    )
     loose = faces[movable[faces].all(axis=1)]
-    for _ in range(ROUNDS):
-        wanted = np.zeros(len(vertices))
-        for weight in SAMPLES:
-            middle = np.einsum("fkc,k->fc", vertices[loose], np.array(weight))
-            gap = np.minimum(lacking(middle, sheet_depth, focal), FARTHEST_PUSH)
-            for k in range(3):
-                np.maximum.at(wanted, loose[:, k], gap)
+    wanted = lacking(vertices, sheet_depth, focal) * movable
+    vertices = vertices / vertices[:, 2:] * (vertices[:, 2:] + wanted[:, None])
+    for _ in range(PUSHES):
+        wanted = np.minimum(lacking_around(vertices, loose, sheet_depth, focal), FARTHEST_PUSH) * movable
         vertices = vertices / vertices[:, 2:] * (vertices[:, 2:] + wanted[:, None])
     return vertices
 

@@ -32,6 +32,15 @@ def diffuse(
     return splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(known)
 
 
+def neighbours_mean(
+    faces: Int64[np.ndarray, "F 3"], values: Float[np.ndarray, "V C"]
+) -> Float[np.ndarray, "V C"]:
+    """The mean of each vertex' neighbours along the mesh's edges; 0 where there are none."""
+    laplacian = _laplacian(np.ascontiguousarray(faces).tobytes(), len(values))
+    degree = laplacian.diagonal()[:, None]
+    return (degree * values - laplacian @ values) / np.maximum(degree, 1)
+
+
 @lru_cache(maxsize=4)
 def _laplacian(faces: bytes, size: int) -> sp.csr_matrix:
     """Degree minus adjacency of the graph of the mesh's edges."""

@@ -5,10 +5,10 @@ from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from portrait3d.geometry.sheet import Sheet
+from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest
 
-HAIR_DEPTH = 22.0
-"""Thickness of hair that hangs free, mm."""
+HAIR_DEPTH, THINNEST = 22.0, 0.5
+"""Thickness of hair that hangs free, and at its rim, mm."""
 SKIRT, LONGEST = 12.0, 70.0
 """How far the rim is drawn back, mm: at least, and at most where that meets what closes the head."""
 NEAR_RIM, NEIGHBOURS, INWARD = 10.0, 8, 6.0
@@ -17,6 +17,13 @@ this far (mm) inside it."""
 EDGE_ON, FOLLOWS, BESIDE = 5, 45.0, 4.0
 """Pixels of an outline that show hair edge-on; how far (mm) behind the sheet the surface that closes the head
 continues it, with points so near (pixels)."""
+
+LEAD, DIP = 8, 2.0
+"""Pixels over which the sheet is led into the surface that continues it; how far below that it ends, mm."""
+INSET, FARTHEST_INSET = 4, 12
+"""How far inside hair (pixels) the colours of surfaces behind its rim are taken, and from how far at most."""
+POINTS = 14
+"""Points along a triangle's edge that stand for it."""
 
 
 def turned_away(
@@ -45,6 +52,55 @@ def turned_away(
     return rim & (share > 0.5)
 
 
+def meet(
+    depth: Float[np.ndarray, "H W"],
+    lifted: Bool[np.ndarray, "H W"],
+    away: Bool[np.ndarray, "H W"],
+    behind: Float[np.ndarray, "H W"],
+) -> Float[np.ndarray, "H W"]:
+    """The depth of the sheet, led smoothly into the surface that continues it where it is cut off (`away`).
+
+    `behind` is that surface's depth, infinite where it isn't. The sheet dips just below it, so that its
+    ragged border is out of sight.
+    """
+    if not away.any():
+        return depth
+    distance = ndimage.distance_transform_edt(~away)
+    share = np.clip((distance - 1) / (LEAD - 1), 0, 1)
+    share = np.where(lifted & np.isfinite(behind), share * share * (3 - 2 * share), 1.0)
+    below = np.where(share < 1, behind + DIP, depth)
+    return below + share * (depth - below)
+
+
+def surface_depth(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    focal: float,
+    size: tuple[int, int],
+    *,
+    farthest: bool = False,
+) -> Float[np.ndarray, "H W"]:
+    """Depth (mm) of the nearest of a surface's points in every pixel, infinite where there is none.
+
+    Of the farthest if asked, minus infinity where there is none.
+    """
+    height, width = size
+    steps = np.mgrid[: POINTS + 1, : POINTS + 1].reshape(2, -1).T
+    steps = steps[steps.sum(axis=1) <= POINTS] / POINTS
+    weights = np.concatenate([steps, 1 - steps.sum(axis=1, keepdims=True)], axis=1)
+    points = np.einsum("fkc,pk->fpc", vertices[faces], weights).reshape(-1, 3)
+    column, row = (
+        np.floor(focal * points[:, :2] / points[:, 2:] + np.array([width, height]) / 2).astype(int).T
+    )
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    depth = np.full(size, -np.inf if farthest else np.inf)
+    (np.maximum if farthest else np.minimum).at(depth, (row[inside], column[inside]), points[inside, 2])
+    known = np.isfinite(depth)
+    share = ndimage.gaussian_filter(known.astype(float), 1.0)
+    smooth = ndimage.gaussian_filter(np.where(known, depth, 0.0), 1.0) / np.maximum(share, 1e-9)
+    return np.where(known, smooth, depth)
+
+
 def depth_behind(
     closing: Float[np.ndarray, "K 3"],
     pixels: Float[np.ndarray, "N 2"],
@@ -62,16 +118,22 @@ def depth_behind(
 
 
 def skirt(
-    sheet: Sheet, closing: Float[np.ndarray, "K 3"], focal: float
+    sheet: Sheet,
+    closed: Bool[np.ndarray, " M"],
+    pixels: Float[np.ndarray, "M 2"],
+    closing: Float[np.ndarray, "K 3"],
+    focal: float,
 ) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
     """A band from the sheet's outer rim straight back to what closes the head behind, so that no slit opens.
 
     `closing` are points on the outline of the closing surface (mm); where none is near, the band is short.
+    There is none where the rim is `closed` by the far side of hanging hair. `pixels` are where its colours
+    come from.
     Also returns which of the sheet's vertices each of its own comes from.
     """
     faces = sheet.faces
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = edges[sheet.rim[edges].all(axis=1)]
+    edges = edges[sheet.rim[edges].all(axis=1) & ~closed[edges].all(axis=1)]
     size = len(sheet.vertices)
     forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
     open_edges = edges[~np.isin(forward, backward)]
@@ -92,7 +154,7 @@ def skirt(
     low_a, low_b = a + len(used), b + len(used)
     band = Sheet(
         vertices=np.concatenate([front, back]),
-        pixels=np.tile(sheet.pixels[used], (2, 1)),
+        pixels=np.tile(pixels[used], (2, 1)),
         faces=np.concatenate([np.stack([b, a, low_a], axis=1), np.stack([b, low_a, low_b], axis=1)]),
         label=np.tile(sheet.label[used], 2),
         rim=np.ones(2 * len(used), bool),
@@ -101,13 +163,33 @@ def skirt(
     return band, np.tile(used, 2)
 
 
+def deep_pixels(sheet: Sheet, hair: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "N 2"]:
+    """For the sheet's vertices the pixel that a surface behind them takes its colour from.
+
+    At the rim of hair that is the nearest one well inside, where nothing of the ground is mixed in.
+    """
+    height, width = hair.shape
+    deep = ndimage.binary_erosion(hair, iterations=INSET)
+    if not deep.any():
+        return sheet.pixels
+    distance, (to_row, to_column) = nearest(deep)
+    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    moves = np.isin(sheet.label, (HAIR, HEADWEAR)) & (distance[row, column] < FARTHEST_INSET)
+    inside = np.stack([to_column[row, column], to_row[row, column]], axis=1) + sheet.pixels % 1
+    return np.where(moves[:, None], inside, sheet.pixels)
+
+
 def hair_back(
-    sheet: Sheet, hair: Bool[np.ndarray, "H W"], skull: Bool[np.ndarray, "H W"], focal: float
+    sheet: Sheet,
+    hair: Bool[np.ndarray, "H W"],
+    skull: Bool[np.ndarray, "H W"],
+    pixels: Float[np.ndarray, "M 2"],
+    focal: float,
 ) -> tuple[Sheet, Int64[np.ndarray, " N"]] | None:
     """The far side of hair that hangs beside the skull: a mirrored sheet, closed at the hair's rim.
 
     Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
-    which of the sheet's vertices each of its own comes from.
+    which of the sheet's vertices each of its own comes from. `pixels` are where its colours come from.
     """
     height, width = hair.shape
     millimetres = np.median(sheet.vertices[:, 2]) / focal
@@ -115,16 +197,17 @@ def hair_back(
     reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
     thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
     column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
-    beside = hair[row, column] & ~ndimage.binary_erosion(skull, iterations=8)[row, column]
+    free = ~ndimage.binary_erosion(skull, iterations=8)[row, column]
+    beside = np.isin(sheet.label, (HAIR, HEADWEAR)) & free
     faces = sheet.faces[beside[sheet.faces].all(axis=1)][:, ::-1]
     if not len(faces):
         return None
     used, faces = np.unique(faces, return_inverse=True)
     vertices = sheet.vertices[used]
-    back = vertices[:, 2] + thickness[row[used], column[used]]
+    back = vertices[:, 2] + np.where(sheet.rim[used], THINNEST, thickness[row[used], column[used]])
     far = Sheet(
         vertices=vertices / vertices[:, 2:] * back[:, None],
-        pixels=sheet.pixels[used],
+        pixels=pixels[used],
         faces=faces.reshape(-1, 3),
         label=sheet.label[used],
         rim=sheet.rim[used],

@@ -14,6 +14,8 @@ EARS, SKIN, HEAD = (3, 4), (1, 5), (1, 2, 3, 4, 5, 8)
 
 SPIKE = 6.0
 """A pixel this far (mm) from the median of its neighbourhood is a spike."""
+REACH, LAYER_STEP = 3, 5.0
+"""Pixels over which hair's ripples are evened out, and depth differences (mm) that are none."""
 JUMP, SKIN_JUMP = 25.0, 40.0
 """Triangles that span more depth (mm) are cut, those of the steep cheek and chin later."""
 BALD = 0.02
@@ -82,6 +84,7 @@ def settle_depth(
     depth = np.where(region, depth, 0.0)[source]
     median = ndimage.median_filter(depth, 5, mode="nearest")
     depth = np.where(np.abs(depth - median) > SPIKE, median, depth)
+    depth = np.where(np.isin(labels, (HAIR, HEADWEAR)) & region, even(depth, region), depth)
     if covered.any():
         distance, source = nearest(covered)
         offset = np.where(covered, face_depth - depth, 0.0)
@@ -91,6 +94,21 @@ def settle_depth(
     before = np.isin(labels, (HAIR, HEADWEAR)) & np.isfinite(face_depth)
     depth = np.where(before, np.minimum(depth, face_depth - 1.0), depth)
     return np.where(covered, face_depth + 0.3, depth)
+
+
+def even(depth: Float[np.ndarray, "H W"], region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Depth without ripples: a bilateral mean, which keeps the steps between layers."""
+    total, weight = np.zeros_like(depth), np.zeros_like(depth)
+    known = np.pad(region, REACH)
+    values = np.pad(depth, REACH, mode="edge")
+    height, width = depth.shape
+    for y, x in np.ndindex(2 * REACH + 1, 2 * REACH + 1):
+        here = np.s_[y : y + height, x : x + width]
+        place = np.exp(-((y - REACH) ** 2 + (x - REACH) ** 2) / REACH**2)
+        share = place * np.exp(-(((values[here] - depth) / LAYER_STEP) ** 2)) * known[here]
+        total += share * values[here]
+        weight += share
+    return total / np.maximum(weight, 1e-9)
 
 
 def triangulate(

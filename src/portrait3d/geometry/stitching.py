@@ -9,6 +9,7 @@ from portrait3d.geometry.backing import (
     close_behind,
     closing_points,
     in_the_way,
+    keep_behind,
     shown_ears,
 )
 from portrait3d.geometry.baking import (
@@ -28,7 +29,7 @@ from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
 from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
-from portrait3d.geometry.rim import hair_back, skirt, turned_away
+from portrait3d.geometry.rim import LEAD, deep_pixels, hair_back, meet, skirt, surface_depth, turned_away
 from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.sheet import (
     EARS,
@@ -94,15 +95,23 @@ def stitch(
     held = np.zeros(len(model.vertices), bool)
     held[model.faces[seen]] = True
     backing = close_behind(model, held, np.where(lifted, settled, np.inf), labels, region)
+    above = closing_points(model, backing)
+    above = above[model.to_model(above)[:, 1] < HANGING]
+    away = lifted & turned_away(settled, region | covered, covered, above, model.focal)
+    lifted &= ~away
+    before = lifted & np.isin(labels, (HAIR, HEADWEAR, *EARS)) & ~covered
+    backing = keep_behind(model, backing, held, np.where(before, settled, np.inf), labels, region)
     closing = closing_points(model, backing)
-    above = closing[model.to_model(closing)[:, 1] < HANGING]
-    lifted &= ~turned_away(settled, region | covered, covered, above, model.focal)
+    under = surface_depth(backing, model.faces, model.focal, settled.shape)
+    settled = meet(settled, lifted & ~covered, away, under)
     sheet = lift(settled, lifted, covered, labels, coverage, model.focal)
-    tail = hair_tail(model, sheet, labels, region, backing)
+    far = surface_depth(backing, model.faces, model.focal, settled.shape, farthest=True)
+    tail = hair_tail(model, sheet, labels, region, far)
     hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
     kept = np.ones(len(model.layout.faces), bool)
     # Triangles between the face and hair beside it may reach through the hair: they are laid under it.
-    beside = np.where(np.isin(labels, (HAIR, HEADWEAR)), sheet.depth, np.inf)
+    hair = np.isin(labels, (HAIR, HEADWEAR)) & region
+    beside = np.where(hair & ~ndimage.binary_dilation(away, iterations=LEAD), sheet.depth, np.inf)
     if tail is not None:
         poking = in_the_way(backing, model.faces, beside, model.focal)
         kept[: len(model.faces)] = held[model.faces].all(axis=1) | ~poking
@@ -115,9 +124,12 @@ def stitch(
         neck_cap(model, backing, hairy, atlas),
         sheet_patch(sheet, follows, atlas, crop),
     ]
-    hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    behind = hair_back(sheet, hair, model.face_index >= 0, model.focal)
-    for extra in (skirt(sheet, closing, model.focal), behind):
+    pixels = deep_pixels(sheet, hair)
+    behind = hair_back(sheet, hair, model.face_index >= 0, pixels, model.focal)
+    closed = np.zeros(len(sheet.vertices), bool)
+    if behind is not None:
+        closed[behind[1]] = True
+    for extra in (skirt(sheet, closed, pixels, closing, model.focal), behind):
         if extra is not None:
             patches.append(sheet_patch(extra[0], follows.chosen(extra[1]), atlas, crop, seen=False))
     if (buried := buried_patch(model, backing, kept, hairy, beside, atlas)) is not None:

@@ -15,14 +15,14 @@ STEP = 3
 """Pixels of the crop between the rows of the hair's far side."""
 COLUMNS = 25
 """Points across it."""
-START = -12.0
+START = -40.0
 """Height (mm below the model's origin) at which it begins, inside the hair about the skull."""
 SHORTEST = 75.0
 """Height (mm) below which hair must hang for it to have a far side of its own."""
-UPPER, BURIED = 60.0, 6.0
+UPPER, BURIED = 110.0, 4.0
 """Over this length (mm) from above it comes out of the hair about the skull, from so deep (mm) inside it."""
-NARROWER = 10.0
-"""How much narrower than the hair it begins on either side, mm."""
+EMBEDDED = 6.0
+"""Its sides lie so far (mm) inside the hair on either side and behind its front."""
 INWARD = 0.12
 """How much hair that hangs from the back of the head draws in on the way down."""
 LOWER = 110.0
@@ -40,7 +40,7 @@ def hair_tail(
     sheet: Sheet,
     labels: UInt8[np.ndarray, "H W"],
     region: Bool[np.ndarray, "H W"],
-    backing: Float[np.ndarray, "V 3"],
+    far: Float[np.ndarray, "H W"],
 ) -> tuple[Float[np.ndarray, "R C 3"], Float[np.ndarray, "R C"]] | None:
     """Points of the far side of hanging hair, rows from above, and the crop's column that each is like.
 
@@ -49,8 +49,6 @@ def hair_tail(
     """
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region & np.isfinite(sheet.depth)
     height, width = hair.shape
-    skin = np.unique(model.faces)
-    level = model.model_vertices[skin, 1]
     middle = model.pixels(model.to_camera(np.array([[0.0, START, 40.0], [0.0, SHORTEST, 40.0]])))
     first, least = np.round(middle[:, 1]).astype(int)
     centre = middle[0, 0]
@@ -77,23 +75,24 @@ def hair_tail(
     (left, left_depth), (right, right_depth) = sides
     if np.median(right - left) * np.median(left_depth) / model.focal < NARROWEST:
         return None
-    occiput = float(backing[skin[(level > -30) & (level < 30)], 2].max())
+    occiput = float(far[rows.clip(0, height - 1)[:3]].max())
     millimetres = np.median(left_depth) / model.focal
     above_end = (rows.max() - rows) * millimetres
     full = np.sqrt(np.clip(1 - (1 - np.clip(above_end / TAPER, 0, 1)) ** 2, 0, 1))
     turn = np.linspace(0, np.pi, COLUMNS)
-    # Its upper end lies inside the hair about the skull.
     grown = np.clip((rows - rows[0]) * millimetres / UPPER, 0, 1)
-    grown = grown * grown * (3 - 2 * grown)
-    inset = (1 - grown) * NARROWER / millimetres
-    left, right = left + inset, right - inset
+    grown = (grown * grown * (3 - 2 * grown))[:, None]
     share = (1 - np.cos(turn)) / 2
     bulge = np.sin(turn)
+    left, right = left + EMBEDDED / millimetres, right - EMBEDDED / millimetres
     x = left[:, None] + (right - left)[:, None] * share
-    side_depth = left_depth[:, None] + (right_depth - left_depth)[:, None] * share
-    side_depth = side_depth + 2.0 + (1 - grown[:, None]) * BURIED
-    deep = occiput - (1 - grown) * BURIED - INWARD * (rows - rows[0]) * millimetres
-    depth = side_depth + np.maximum(deep[:, None] - side_depth, 10.0) * bulge * full[:, None]
+    side_depth = left_depth[:, None] + (right_depth - left_depth)[:, None] * share + EMBEDDED
+    deep = occiput - INWARD * (rows - rows[0])[:, None] * millimetres
+    depth = side_depth + np.maximum(deep - side_depth, 10.0) * bulge * full[:, None]
+    # Above it lies inside the hair about the skull, out of which it comes on the way down.
+    skull = far[rows.clip(0, height - 1)[:, None], np.floor(x).astype(int).clip(0, width - 1)] - BURIED
+    inner = np.where(np.isfinite(skull), np.minimum(depth, np.maximum(skull, side_depth)), side_depth)
+    depth = inner + (depth - inner) * grown
     rays = np.stack(
         [
             (x - width / 2) / model.focal,

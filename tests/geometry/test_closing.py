@@ -1,0 +1,128 @@
+"""The closing surface and the lifted sheet meet without steps, spikes or slits."""
+
+import numpy as np
+import pytest
+
+from portrait3d.geometry.backing import close_behind, keep_behind
+from portrait3d.geometry.rim import DIP, INSET, LEAD, THINNEST, deep_pixels, hair_back, meet, surface_depth
+from portrait3d.geometry.sheet import Sheet, even, lift
+from portrait3d.geometry.skin import FittedHead
+from portrait3d.geometry.stitching import photographed
+from portrait3d.models.head_model import HeadModel
+from synthetic_head import SIZE, capped_head, fitted_head
+
+FOCAL = 600.0
+
+
+@pytest.fixture(scope="module")
+def head() -> FittedHead:
+    return fitted_head(HeadModel.load())
+
+
+@pytest.fixture(scope="module")
+def lock() -> Sheet:
+    """A round lock of hair that hangs free, 60 pixels wide."""
+    return lift(
+        np.full((90, 90), 900.0), disc(90, 30), np.zeros((90, 90), bool), *hair_of(disc(90, 30)), FOCAL
+    )
+
+
+def disc(size: int, radius: float) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] + 0.5 - size / 2
+    return np.hypot(x, y) < radius
+
+
+def hair_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(mask, 2, 0).astype(np.uint8), mask.astype(float)
+
+
+def test_an_ear_that_the_photo_does_not_show_keeps_its_form_out_of_sight(head: FittedHead) -> None:
+    depth, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    labels[labels == 4] = 0
+    region = depth.valid.numpy() & (labels != 0)
+    parsing = np.eye(9)[labels].transpose(2, 0, 1)
+    shown = photographed(head, parsing)
+    held = np.zeros(len(head.vertices), bool)
+    held[head.faces[shown[head.faces].all(axis=1)]] = True
+    sheet = np.where(region & ~np.isfinite(head.depth), depth.depth.double().numpy(), np.inf)
+    closed = close_behind(head, held, sheet, labels, region)
+    settled = keep_behind(head, closed, held, sheet, labels, region)
+
+    ear = (head.ears_mask > 0.5) & (head.model_vertices[:, 0] > 0)
+    edges = head.faces[ear[head.faces].all(axis=1)][:, [0, 1]]
+
+    def lengths(vertices: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+
+    assert (lengths(settled) < lengths(head.vertices) + 6.0).all()
+    column, row = np.floor(head.pixels(settled[ear])).astype(int).clip(0, SIZE - 1).T
+    assert (labels[row, column] != 0).mean() > 0.95
+    moved = np.linalg.norm(settled - closed, axis=1)
+    assert moved[held].max() < 1e-9
+
+
+def test_the_sheet_is_led_smoothly_below_the_surface_that_continues_it() -> None:
+    depth, behind = np.full((20, 40), 900.0), np.full((20, 40), 906.0)
+    away = np.zeros((20, 40), bool)
+    away[:, :5] = True
+    met = meet(depth, ~away, away, behind)[10]
+    assert met[5] == pytest.approx(906.0 + DIP)
+    assert (met[5 + LEAD :] == 900.0).all()
+    assert (np.diff(met[5:]) <= 0).all()
+    assert np.abs(np.diff(met[5:])).max() < 2.0
+    assert (meet(depth, ~away, away, np.full_like(depth, np.inf)) == depth).all()
+    assert meet(depth, ~away, np.zeros_like(away), behind) is depth
+
+
+def test_a_surfaces_depth_is_that_of_its_triangles() -> None:
+    x, y = np.meshgrid(np.linspace(-80, 80, 17), np.linspace(-80, 80, 17))
+    near = np.stack([x, y, 900 + 0.3 * x], axis=-1).reshape(-1, 3)
+    index = np.arange(289).reshape(17, 17)
+    a, b, c, d = (
+        index[:-1, :-1].ravel(),
+        index[:-1, 1:].ravel(),
+        index[1:, :-1].ravel(),
+        index[1:, 1:].ravel(),
+    )
+    faces = np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
+    vertices = np.concatenate([near, near + np.array([0, 0, 50])])
+    both = np.concatenate([faces, faces + 289])
+    for farthest, offset in ((False, 0.0), (True, 50.0)):
+        depth = surface_depth(vertices, both, FOCAL, (160, 160), farthest=farthest)
+        column = (np.arange(160) + 0.5 - 80) / FOCAL
+        expected = (900 + offset) / (1 - 0.3 * column)
+        np.testing.assert_allclose(depth[80, 40:120], expected[40:120], atol=0.6)
+        assert depth[0, 0] == (-np.inf if farthest else np.inf)
+
+
+def test_ripples_of_hair_are_evened_out_and_steps_between_layers_stay() -> None:
+    y, x = np.mgrid[:60, :60]
+    depth = np.where(x < 30, 900.0, 940.0) + np.where(y % 2, 1.0, -1.0)
+    smooth = even(depth, np.ones((60, 60), bool))
+    assert np.abs(smooth[10:50, 5:25] - 900).max() < 0.3
+    assert np.abs(smooth[10:50, 35:55] - 940).max() < 0.3
+    assert (smooth[10:50, 30] - smooth[10:50, 29] > 38).all()
+
+
+def test_the_far_side_of_a_lock_is_thick_inside_and_closes_at_its_rim(lock: Sheet) -> None:
+    far = hair_back(lock, disc(90, 30), np.zeros((90, 90), bool), lock.pixels, FOCAL)
+    assert far is not None
+    back, used = far
+    gap = back.vertices[:, 2] - lock.vertices[used, 2]
+    np.testing.assert_allclose(gap[lock.rim[used]], THINNEST, atol=1e-9)
+    assert gap[~lock.rim[used]].min() > 2
+    assert 18 < gap.max() < 26
+    assert set(used) == set(range(len(lock.vertices)))  # no vertex of the rim is left open
+
+
+def test_surfaces_behind_the_rim_of_hair_take_their_colours_from_well_inside(lock: Sheet) -> None:
+    hair = disc(90, 30)
+    pixels = deep_pixels(lock, hair)
+    radius = np.hypot(*(pixels - 45).T)
+    assert radius.max() < 30 - INSET + 2
+    inner = np.hypot(*(lock.pixels - 45).T) < 30 - INSET - 2
+    np.testing.assert_array_equal(pixels[inner], lock.pixels[inner])
+    thread = np.zeros((90, 90), bool)
+    thread[45] = True
+    assert deep_pixels(lock, thread) is lock.pixels
