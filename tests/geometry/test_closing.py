@@ -126,3 +126,23 @@ def test_surfaces_behind_the_rim_of_hair_take_their_colours_from_well_inside(loc
     thread = np.zeros((90, 90), bool)
     thread[45] = True
     assert deep_pixels(lock, thread) is lock.pixels
+
+
+def test_the_neck_does_not_stand_out_beside_the_one_in_the_photo(head: FittedHead) -> None:
+    depth, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    column = np.arange(SIZE)
+    middle = head.pixels(head.to_camera(np.zeros((1, 3))))[0, 0]
+    labels[(labels == 6) & (column > middle + 12)] = 0
+    held = np.zeros(len(head.vertices), bool)
+    settled = keep_behind(
+        head, head.vertices, held, np.full((SIZE, SIZE), np.inf), labels, depth.valid.numpy()
+    )
+    neck = np.isin(np.arange(len(held)), head.faces) & (head.model_vertices[:, 1] > 100)
+
+    def standing_out(vertices: np.ndarray) -> float:
+        x, y = np.floor(head.pixels(vertices[neck])).astype(int).clip(0, SIZE - 1).T
+        return float((labels[y, x] == 0).mean())
+
+    assert standing_out(head.vertices) > 0.2
+    assert standing_out(settled) < 0.05

@@ -32,6 +32,8 @@ STEP = 5.0
 """Depth differences (mm) between neighbouring pixels above this are steps between two surfaces."""
 ROUNDS, SPREAD = 5, 3
 """How often what pokes through the sheet or out of the head sinks in, and how far around it what doesn't."""
+COLLAR = 70.0
+"""Height in the model's frame below which clothes may hide the neck, mm (y down)."""
 PUSHES = 3
 """How often what still lies before the sheet is pushed back along its rays."""
 LEAST_COSINE = 0.1
@@ -119,7 +121,8 @@ def keep_behind(
     tucked = (model.ears_mask > 0.05) & ~bare & ~hidden_ears(model, labels, bare) & ~held
     movable = ~held & ~bare & ~tucked
     movable &= np.isin(np.arange(len(held)), model.faces)
-    inside = movable & (model.model_vertices[:, 1] < 70)
+    # Clothes hide the lower neck.
+    above = model.model_vertices[:, 1] < COLLAR
     normal = normals(flatten_ears(vertices, model.faces, tucked), model.faces)
     for _ in range(SPREAD):
         normal = neighbours_mean(model.faces, normal)
@@ -129,7 +132,8 @@ def keep_behind(
         before = lacking_around(sunk, model.faces, sheet_depth, model.focal)
         # Seen edge-on, a small step inward hides the surface, however far it lies before the sheet.
         needed = before * np.maximum(view_cosine(sunk, normal), LEAST_COSINE)
-        needed = np.maximum(needed, np.where(inside, outside_by(model, sunk, allowed), 0.0))
+        outside = np.where(above, outside_by(model, sunk, allowed), outside_by(model, sunk, labels != 0))
+        needed = np.maximum(needed, outside)
         needed = np.minimum(needed, FARTHEST_PUSH) * movable
         amount = needed
         for _ in range(SPREAD):

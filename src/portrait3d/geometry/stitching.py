@@ -50,6 +50,8 @@ from portrait3d.geometry.tail import hair_tail, tail_colours
 
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+OUTLINE = 10
+"""Pixels inside the outline from which skin is sure to face the camera."""
 HANGING = 10.0
 """Height in the model's frame below which hair hangs free of the head, mm (y down)."""
 
@@ -99,7 +101,9 @@ def stitch(
     above = above[model.to_model(above)[:, 1] < HANGING]
     away = lifted & turned_away(settled, region | covered, covered, above, model.focal)
     lifted &= ~away
-    before = lifted & np.isin(labels, (HAIR, HEADWEAR, *EARS)) & ~covered
+    # Skin seen edge-on hides nothing of another colour, and its depth is not to be relied on.
+    inner = ndimage.binary_erosion(region | (labels == NECK), iterations=OUTLINE, border_value=1)
+    before = lifted & (inner | np.isin(labels, (HAIR, HEADWEAR, *EARS)))
     backing = keep_behind(model, backing, held, np.where(before, settled, np.inf), labels, region)
     closing = closing_points(model, backing)
     under = surface_depth(backing, model.faces, model.focal, settled.shape)

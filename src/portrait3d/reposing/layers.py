@@ -91,7 +91,8 @@ def head_surfaces(
         return Surface(vertices, follow, faces, texture_uv, np.ones(len(faces), bool), binding)
 
     model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
-    end = portrait.face.vertices[torch.from_numpy(margin)].double().numpy()
+    last = model_vertices(binding, margin)
+    end = narrower(portrait.face.vertices[torch.from_numpy(margin)].double().numpy(), vertices[last])
     # From both sides: where it bends under the chin, it may turn away.
     inner = head.faces[throat_faces]
     throat = with_texture(np.concatenate([inner, inner[:, ::-1]]), at_rest.following(vertices))
@@ -102,9 +103,16 @@ def head_surfaces(
     return HeadSurfaces(
         front=seen.beside(fringe),
         back=model.beside(away),
-        throat=prolonged(throat, model_vertices(binding, margin), end, neck_below(grid, end), at_rest),
+        throat=prolonged(throat, last, end, neck_below(grid, end), at_rest),
         sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]),
     )
+
+
+def narrower(neck: Float[np.ndarray, "N 3"], drawn: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+    """The neck's end where it lies further in than what is drawn there, which hair may thicken."""
+    middle = neck.mean(axis=0)
+    nearer = np.linalg.norm(drawn - middle, axis=1) < np.linalg.norm(neck - middle, axis=1)
+    return np.where(nearer[:, None], drawn, neck)
 
 
 def model_vertices(binding: Binding, wanted: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
