@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from portrait3d.geometry.backing import close_behind, keep_behind
-from portrait3d.geometry.rim import DIP, INSET, LEAD, THINNEST, deep_pixels, hair_back, meet, surface_depth
+from portrait3d.geometry.backing import close_behind
+from portrait3d.geometry.concealing import keep_behind
+from portrait3d.geometry.rim import DIP, INSET, LEAD, THINNEST, deep_pixels, hair_back, meet, surface_depths
 from portrait3d.geometry.sheet import Sheet, even, lift
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import photographed
@@ -76,9 +77,9 @@ def test_the_sheet_is_led_smoothly_below_the_surface_that_continues_it() -> None
 
 
 def test_a_surfaces_depth_is_that_of_its_triangles() -> None:
-    x, y = np.meshgrid(np.linspace(-80, 80, 17), np.linspace(-80, 80, 17))
+    x, y = np.meshgrid(np.linspace(-80, 80, 5), np.linspace(-80, 80, 5))
     near = np.stack([x, y, 900 + 0.3 * x], axis=-1).reshape(-1, 3)
-    index = np.arange(289).reshape(17, 17)
+    index = np.arange(25).reshape(5, 5)
     a, b, c, d = (
         index[:-1, :-1].ravel(),
         index[:-1, 1:].ravel(),
@@ -87,13 +88,13 @@ def test_a_surfaces_depth_is_that_of_its_triangles() -> None:
     )
     faces = np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
     vertices = np.concatenate([near, near + np.array([0, 0, 50])])
-    both = np.concatenate([faces, faces + 289])
-    for farthest, offset in ((False, 0.0), (True, 50.0)):
-        depth = surface_depth(vertices, both, FOCAL, (160, 160), farthest=farthest)
-        column = (np.arange(160) + 0.5 - 80) / FOCAL
+    both = np.concatenate([faces, faces + 25])
+    depths = surface_depths(vertices, both, FOCAL, (160, 160))
+    column = (np.arange(160) + 0.5 - 80) / FOCAL
+    for depth, offset, nothing in zip(depths, (0.0, 50.0), (np.inf, -np.inf), strict=True):
         expected = (900 + offset) / (1 - 0.3 * column)
         np.testing.assert_allclose(depth[80, 40:120], expected[40:120], atol=0.6)
-        assert depth[0, 0] == (-np.inf if farthest else np.inf)
+        assert depth[0, 0] == nothing
 
 
 def test_ripples_of_hair_are_evened_out_and_steps_between_layers_stay() -> None:

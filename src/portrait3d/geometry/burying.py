@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from portrait3d.geometry.atlas import Atlas
-from portrait3d.geometry.backing import in_the_way, push_behind
+from portrait3d.geometry.concealing import hiding_depth, in_the_way, push_behind
 from portrait3d.geometry.mesh import Binding, HeadPart
 from portrait3d.geometry.patches import Patch
 from portrait3d.geometry.skin import FittedHead
@@ -32,10 +32,10 @@ def buried_patch(
         hair_depth: Depth of the hair that hides them in the head crop, mm; infinite elsewhere.
         atlas: Where the model's layout lies in the texture.
     """
-    layout = model.layout
+    layout, hiding = model.layout, hiding_depth(hair_depth)
     sunk = layout.faces[~kept]
-    low = push_behind(vertices, sunk, np.ones(len(vertices), bool), hair_depth, model.focal)
-    sunk = np.flatnonzero(~kept)[~in_the_way(low, sunk, hair_depth, model.focal)]
+    low = push_behind(vertices, sunk, np.ones(len(vertices), bool), hiding, model.focal)
+    sunk = np.flatnonzero(~kept)[~in_the_way(low, sunk, hiding, model.focal)]
     if not len(sunk):
         return None
     points = layout.point_faces[sunk]

@@ -22,8 +22,8 @@ LEAD, DIP = 8, 2.0
 """Pixels over which the sheet is led into the surface that continues it; how far below that it ends, mm."""
 INSET, FARTHEST_INSET = 4, 12
 """How far inside hair (pixels) the colours of surfaces behind its rim are taken, and from how far at most."""
-POINTS = 14
-"""Points along a triangle's edge that stand for it."""
+MOST_STEPS = 64
+"""Points along a triangle's edge that stand for it, at most."""
 
 
 def turned_away(
@@ -72,33 +72,36 @@ def meet(
     return below + share * (depth - below)
 
 
-def surface_depth(
-    vertices: Float[np.ndarray, "V 3"],
-    faces: Int64[np.ndarray, "F 3"],
-    focal: float,
-    size: tuple[int, int],
-    *,
-    farthest: bool = False,
-) -> Float[np.ndarray, "H W"]:
-    """Depth (mm) of the nearest of a surface's points in every pixel, infinite where there is none.
-
-    Of the farthest if asked, minus infinity where there is none.
-    """
+def surface_depths(
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"], focal: float, size: tuple[int, int]
+) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
+    """Depth (mm) of a surface's nearest and farthest points in every pixel; plus and minus infinity where
+    there are none."""
     height, width = size
-    steps = np.mgrid[: POINTS + 1, : POINTS + 1].reshape(2, -1).T
-    steps = steps[steps.sum(axis=1) <= POINTS] / POINTS
-    weights = np.concatenate([steps, 1 - steps.sum(axis=1, keepdims=True)], axis=1)
-    points = np.einsum("fkc,pk->fpc", vertices[faces], weights).reshape(-1, 3)
-    column, row = (
-        np.floor(focal * points[:, :2] / points[:, 2:] + np.array([width, height]) / 2).astype(int).T
+    corners = vertices[faces]
+    pixels = focal * corners[..., :2] / corners[..., 2:] + np.array([width, height]) / 2
+    # Triangles stand for themselves by points less than a pixel apart.
+    length = np.linalg.norm(pixels - np.roll(pixels, 1, axis=1), axis=2).max(axis=1)
+    steps = 2 ** np.ceil(np.log2(np.clip(1.5 * length, 1, MOST_STEPS))).astype(np.int64)
+    near, far = np.full(size, np.inf), np.full(size, -np.inf)
+    for count in np.unique(steps):
+        place = np.mgrid[: count + 1, : count + 1].reshape(2, -1).T
+        place = place[place.sum(axis=1) <= count] / count
+        weights = np.concatenate([place, 1 - place.sum(axis=1, keepdims=True)], axis=1)
+        chosen = steps == count
+        column, row = np.floor(weights @ pixels[chosen]).astype(np.int64).reshape(-1, 2).T
+        depth = (weights @ corners[chosen, :, 2, None]).ravel()
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        at = row[inside], column[inside]
+        np.minimum.at(near, at, depth[inside])
+        np.maximum.at(far, at, depth[inside])
+    known = np.isfinite(near)
+    share = np.maximum(ndimage.gaussian_filter(known.astype(float), 1.0), 1e-9)
+    near, far = (
+        np.where(known, ndimage.gaussian_filter(np.where(known, depth, 0.0), 1.0) / share, depth)
+        for depth in (near, far)
     )
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    depth = np.full(size, -np.inf if farthest else np.inf)
-    (np.maximum if farthest else np.minimum).at(depth, (row[inside], column[inside]), points[inside, 2])
-    known = np.isfinite(depth)
-    share = ndimage.gaussian_filter(known.astype(float), 1.0)
-    smooth = ndimage.gaussian_filter(np.where(known, depth, 0.0), 1.0) / np.maximum(share, 1e-9)
-    return np.where(known, smooth, depth)
+    return near, far
 
 
 def depth_behind(

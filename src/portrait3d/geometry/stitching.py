@@ -8,8 +8,6 @@ from portrait3d.geometry.atlas import Atlas, clean_photo, grown
 from portrait3d.geometry.backing import (
     close_behind,
     closing_points,
-    in_the_way,
-    keep_behind,
     shown_ears,
 )
 from portrait3d.geometry.baking import (
@@ -20,6 +18,7 @@ from portrait3d.geometry.baking import (
     without_light,
 )
 from portrait3d.geometry.burying import buried_patch
+from portrait3d.geometry.concealing import hiding_depth, in_the_way, keep_behind
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.filling import resample
 from portrait3d.geometry.following import follow_beside
@@ -29,7 +28,7 @@ from portrait3d.geometry.layout import Texels
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
 from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
-from portrait3d.geometry.rim import LEAD, deep_pixels, hair_back, meet, skirt, surface_depth, turned_away
+from portrait3d.geometry.rim import LEAD, deep_pixels, hair_back, meet, skirt, surface_depths, turned_away
 from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.sheet import (
     EARS,
@@ -106,10 +105,9 @@ def stitch(
     before = lifted & (inner | np.isin(labels, (HAIR, HEADWEAR, *EARS)))
     backing = keep_behind(model, backing, held, np.where(before, settled, np.inf), labels, region)
     closing = closing_points(model, backing)
-    under = surface_depth(backing, model.faces, model.focal, settled.shape)
+    under, far = surface_depths(backing, model.faces, model.focal, (crop, crop))
     settled = meet(settled, lifted & ~covered, away, under)
     sheet = lift(settled, lifted, covered, labels, coverage, model.focal)
-    far = surface_depth(backing, model.faces, model.focal, settled.shape, farthest=True)
     tail = hair_tail(model, sheet, labels, region, far)
     hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
     kept = np.ones(len(model.layout.faces), bool)
@@ -117,7 +115,7 @@ def stitch(
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     beside = np.where(hair & ~ndimage.binary_dilation(away, iterations=LEAD), sheet.depth, np.inf)
     if tail is not None:
-        poking = in_the_way(backing, model.faces, beside, model.focal)
+        poking = in_the_way(backing, model.faces, hiding_depth(beside), model.focal)
         kept[: len(model.faces)] = held[model.faces].all(axis=1) | ~poking
         kept[np.unique(model.face_index[covered & (model.face_index >= 0)])] = True
 
