@@ -20,11 +20,11 @@ BLUR = 4.0
 """Width of the blur (pixels of the crop) of the colours that are continued."""
 OUTLINE, BEYOND = -0.5, 0.01
 """Cosine to the view up to which the far side takes the colours at the outline, and their weight there."""
-HOME = 0.001
+HOME = 0.0005
 """Weight of the usual colour, to which hair comes back some centimetres from what the photo shows."""
-TRIMMED, JAGGED, REACH = (35.0, 75.0), (0.5, 2.5), 3.0
-"""How much longer and shorter strands are at the hair's border (mm, standard deviation), before the ears and
-behind them (depths in the model's frame, mm), and deviations that are reckoned with."""
+TRIMMED, JAGGED, REACH = (50.0, 100.0), (0.5, 2.0), 3.0
+"""How much longer and shorter strands are at the hair's border (mm, standard deviation), at temples and
+nape (sums of height and depth in the model's frame, mm), and deviations that are reckoned with."""
 CURLED = 0.3
 """The same of curls relative to strands."""
 BORDER = 3.0
@@ -77,8 +77,8 @@ class UnseenHair:
         there = texels.spread(attributes, chosen)
         strands, noise = self.streaked(there[:, :3], there[:, 4:], there[:, 3])
         straight = 1.0 if self.look is None else self.look.straight
-        jagged = np.interp(there[:, 6], TRIMMED, JAGGED) * there[:, 3] * (CURLED + (1 - CURLED) * straight)
-        inside = (near[chosen] - 0.5) * 2 * RAMP + jagged * noise
+        jagged = np.interp(there[:, 5] + there[:, 6], TRIMMED, JAGGED) * (CURLED + (1 - CURLED) * straight)
+        inside = (near[chosen] - 0.5) * 2 * RAMP + jagged * there[:, 3] * noise
         cover = np.clip(inside / BORDER + 0.5, 0, 1)[:, None]
         colours[chosen] += (strands - colours[chosen]) * cover
 

@@ -66,7 +66,7 @@ def neck_cap(
 ) -> Patch:
     """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
     loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
-    nape = loop[model.model_vertices[loop, 2].argmax()]
+    nape = loop[np.where(hairy[loop] > 0, -np.inf, model.model_vertices[loop, 2]).argmax()]
     place = np.flatnonzero(model.layout.point_vertex == nape)[0]
     count = len(loop)
     rim = np.arange(count)

@@ -19,7 +19,7 @@ SMOOTH = 2.5
 BORDER, DEEP = 1.0, 6.0
 """Pixels of the crop from the border of hair to where it counts at all, and counts fully: nearer, it mixes
 with skin, and light shines in from behind."""
-SPREAD = 0.35
+SPREAD = 0.5
 """Distance to the hair's usual colour, logarithms, at which a pixel counts a quarter: highlights do less."""
 
 
@@ -80,8 +80,8 @@ def weighted_median(
 
 
 def blurred(
-    picture: Float[Tensor, "3 H W"], inside: Float[np.ndarray, "H W"], width: float = SMOOTH
-) -> Float[Tensor, "3 H W"]:
+    picture: Float[Tensor, "C H W"], inside: Float[np.ndarray, "H W"], width: float = SMOOTH
+) -> Float[Tensor, "C H W"]:
     """The picture's smooth colours, taken from inside a region alone."""
     weight = ndimage.gaussian_filter(inside, width)
     planes = ndimage.gaussian_filter(picture.numpy() * inside, (0, width, width))

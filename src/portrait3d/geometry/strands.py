@@ -23,7 +23,7 @@ WIDTH = 3.0
 EVENNESS = 0.6
 """Contrast of unseen strands relative to those in the photo, some of whose contrast is the light's."""
 GREY = np.array([0.3, 0.6, 0.1])
-CURLY, STRAIGHT = 0.35, 0.55
+CURLY, STRAIGHT = 0.32, 0.48
 """Coherence of the picture's gradients in hair without and with a direction."""
 CROWN_TILT = np.radians(25.0)
 """The crown, from which strands run, lies this far behind the top of the head."""
@@ -132,7 +132,7 @@ def strand_noise(
 def _curls(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "2 N"]:
     """Standard normal noise without a direction, coarse and fine."""
     values = np.random.default_rng(11).standard_normal((TILE, TILE, TILE)).astype(np.float32)
-    values = values / ndimage.zoom(values, 2, order=1, mode="grid-wrap", grid_mode=True).std()
+    values /= (2 / 3) ** 1.5  # the standard deviation between the cells' corners, on average
     return np.stack(
         [
             ndimage.map_coordinates(values, points.T / size, order=1, mode="grid-wrap")
