@@ -9,6 +9,7 @@ from portrait3d.geometry.rim import DIP, INSET, LEAD, THINNEST, deep_pixels, hai
 from portrait3d.geometry.sheet import Sheet, even, lift
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import photographed
+from portrait3d.geometry.tail import hair_tail
 from portrait3d.models.head_model import HeadModel
 from synthetic_head import SIZE, capped_head, fitted_head
 
@@ -147,3 +148,25 @@ def test_the_neck_does_not_stand_out_beside_the_one_in_the_photo(head: FittedHea
 
     assert standing_out(head.vertices) > 0.2
     assert standing_out(settled) < 0.05
+
+
+def test_hanging_hair_falls_from_the_back_of_the_head_without_a_crease(head: FittedHead) -> None:
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    middle = int(head.pixels(head.to_camera(np.zeros((1, 3))))[0, 0])
+    labels[60:230, middle - 70 : middle - 35] = 2
+    labels[60:230, middle + 35 : middle + 70] = 2
+    hair = labels == 2
+    sheet = lift(np.full(hair.shape, 900.0), hair, ~hair & False, *hair_of(hair), head.focal)
+    _, far = surface_depths(head.vertices, head.faces, head.focal, hair.shape)
+    found = hair_tail(head, sheet, labels, hair, far)
+    assert found is not None
+    points, column = found
+    back = points[:, points.shape[1] // 2]
+    skull = np.nanmax(np.where(np.isfinite(far[:, middle]), far[:, middle], np.nan))
+    assert back[0, 2] == pytest.approx(skull, abs=4.0)
+    slope = np.gradient(back[:, 2]) / np.gradient(back[:, 1])
+    hanging = back[:, 1] < back[-1, 1] - 60
+    assert np.abs(slope[hanging]).max() < 0.3  # it never follows the skull in toward the nape
+    assert column.min() > middle - 70
+    assert column.max() < middle + 70
+    assert hair_tail(head, sheet, labels, hair & (np.arange(SIZE) < middle), far) is None

@@ -19,7 +19,7 @@ START = -40.0
 """Height (mm below the model's origin) at which it begins, inside the hair about the skull."""
 SHORTEST = 75.0
 """Height (mm) below which hair must hang for it to have a far side of its own."""
-UPPER, BURIED = 110.0, 4.0
+UPPER, BURIED = 110.0, 1.5
 """Over this length (mm) from above it comes out of the hair about the skull, from so deep (mm) inside it."""
 EMBEDDED = 6.0
 """Its sides lie so far (mm) inside the hair on either side and behind its front."""
@@ -89,10 +89,11 @@ def hair_tail(
     side_depth = left_depth[:, None] + (right_depth - left_depth)[:, None] * share + EMBEDDED
     deep = occiput - INWARD * (rows - rows[0])[:, None] * millimetres
     depth = side_depth + np.maximum(deep - side_depth, 10.0) * bulge * full[:, None]
-    # Above it lies inside the hair about the skull, out of which it comes on the way down.
-    skull = far[rows.clip(0, height - 1)[:, None], np.floor(x).astype(int).clip(0, width - 1)] - BURIED
-    inner = np.where(np.isfinite(skull), np.minimum(depth, np.maximum(skull, side_depth)), side_depth)
-    depth = inner + (depth - inner) * grown
+    # Above it hangs from where the hair about the skull is farthest back, just inside that.
+    fallen = np.maximum.accumulate(far, axis=0)
+    above = fallen[rows.clip(0, height - 1)[:, None], np.floor(x).astype(int).clip(0, width - 1)] - BURIED
+    above = np.maximum(above, side_depth)
+    depth = above + (depth - above) * grown
     rays = np.stack(
         [
             (x - width / 2) / model.focal,
