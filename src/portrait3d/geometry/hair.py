@@ -22,9 +22,9 @@ OUTLINE, BEYOND = -0.5, 0.01
 """Cosine to the view up to which the far side takes the colours at the outline, and their weight there."""
 HOME = 0.0005
 """Weight of the usual colour, to which hair comes back some centimetres from what the photo shows."""
-TRIMMED, JAGGED, REACH = (50.0, 100.0), (0.5, 2.0), 3.0
+TRIMMED, JAGGED, REACH = (50.0, 100.0), (0.5, 2.0), 2.0
 """How much longer and shorter strands are at the hair's border (mm, standard deviation), at temples and
-nape (sums of height and depth in the model's frame, mm), and deviations that are reckoned with."""
+nape (sums of height and depth in the model's frame, mm), and how many deviations at most."""
 CURLED = 0.3
 """The same of curls relative to strands."""
 BORDER = 3.0
@@ -78,7 +78,7 @@ class UnseenHair:
         strands, noise = self.streaked(there[:, :3], there[:, 4:], there[:, 3])
         straight = 1.0 if self.look is None else self.look.straight
         jagged = np.interp(there[:, 5] + there[:, 6], TRIMMED, JAGGED) * (CURLED + (1 - CURLED) * straight)
-        inside = (near[chosen] - 0.5) * 2 * RAMP + jagged * there[:, 3] * noise
+        inside = (near[chosen] - 0.5) * 2 * RAMP + jagged * there[:, 3] * noise.clip(-REACH, REACH)
         cover = np.clip(inside / BORDER + 0.5, 0, 1)[:, None]
         colours[chosen] += (strands - colours[chosen]) * cover
 

@@ -14,11 +14,11 @@ BEHIND_EARS = 25.0
 FACING, STEADY = 0.1, 0.45
 """Cosines to the view from which the photo shows something of what is hair and what is skin, and shows it for
 sure."""
-UNSEEN = 0.004
+UNSEEN = 0.02
 """Weight of the usual haircut where the photo does not show the skin, against what it shows elsewhere."""
 MIRRORED = 0.2
 """Weight of the other side's hairline where the photo shows that alone."""
-BESIDE = 0.02
+BESIDE = 0.05
 """Weight of hair beside the face for the skin behind it, which the photo does not show."""
 RAMP = 15.0
 """Distance to the hairline, mm, beyond which it does not matter."""

@@ -10,6 +10,8 @@ from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece
 from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, SKIN, Sheet
 from portrait3d.geometry.skin import FittedHead, openings
 
+BARE = 0.2
+"""Up to this share of hair (see `hairline.under_hair`) no strand reaches the neck's cut."""
 LAYER = 6.0
 """Thickness of the hair that hangs behind the neck, mm."""
 
@@ -66,7 +68,8 @@ def neck_cap(
 ) -> Patch:
     """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
     loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
-    nape = loop[np.where(hairy[loop] > 0, -np.inf, model.model_vertices[loop, 2]).argmax()]
+    bare = hairy[loop] < BARE
+    nape = loop[np.where(bare | ~bare.any(), model.model_vertices[loop, 2], -np.inf).argmax()]
     place = np.flatnonzero(model.layout.point_vertex == nape)[0]
     count = len(loop)
     rim = np.arange(count)
