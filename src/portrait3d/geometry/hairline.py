@@ -18,8 +18,9 @@ UNSEEN = 0.02
 """Weight of the usual haircut where the photo does not show the skin, against what it shows elsewhere."""
 MIRRORED = 0.2
 """Weight of the other side's hairline where the photo shows that alone."""
-BESIDE = 0.05
-"""Weight of hair beside the face for the skin behind it, which the photo does not show."""
+BESIDE, OUTLINE, EDGE = 0.05, 0.4, 0.25
+"""Weights of hair beside the face for the skin behind it, and for the skin at the head's outline itself, which
+is seen at less than the cosine."""
 RAMP = 15.0
 """Distance to the hairline, mm, beyond which it does not matter."""
 FRONT = ((-130.0, -95.0, -60.0, -20.0, 0.0, 10.0), (-40.0, -28.0, 0.0, 30.0, 36.0, 38.0), 0.75)
@@ -60,12 +61,13 @@ def under_hair(
 
     _, (to_row, to_column) = nearest(np.isin(labels, (*HEAD, NECK)))
     before = (model.face_mask > 0.5) & (inner[:, 2] < -5)
-    beside = (distance < 0) & hair[to_row, to_column][row, column] & ~before
+    beside = hair[to_row, to_column][row, column] & ~before
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
     bare = np.isin(labels, (*SKIN, NECK))
     behind = hanging & (inner[:, 2] > BEHIND_EARS) & ~((cosine > FACING) & (labels == NECK)[row, column])
     distance[beside | behind] = RAMP
-    weight = np.where(behind, 1.0, np.where(beside, BESIDE, UNSEEN))
+    weight = np.where(beside, np.where(np.abs(cosine) < EDGE, OUTLINE, BESIDE), UNSEEN)
+    weight[behind] = 1.0
 
     # Where the photo shows the skin, it decides; what it does not show is as on the other side.
     sure = ndimage.binary_erosion(coverage > 0.8, iterations=2) | (labels == NECK)
