@@ -39,11 +39,17 @@ class Surfaces:
 def bake_seen(
     model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
-    """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1."""
+    """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1.
+
+    Triangles that reach from the skin under the hair beside it show what the photo has there too.
+    """
     crop, size = len(scene.labels), scene.picture.shape[-1]
-    weight = view_weight(model, surfaces.shown)
+    reaching = surfaces.shown[model.faces].any(axis=1)
+    shown = surfaces.shown.copy()
+    shown[model.faces[reaching]] = True
+    weight = view_weight(model, shown)
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
-    trust = resample(torch.from_numpy(scene.skin).float()[None], (size, size))
+    trust = resample(torch.from_numpy(scene.skin_and_hairline).float()[None], (size, size))
     seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
     return seen[:, :3], own[:, 2] * seen[:, 3]
 

@@ -10,12 +10,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.filling import as_planes, resample
-from portrait3d.geometry.sheet import EARS, NECK, SKIN
+from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, NECK, SKIN
 
 SKIN_RIM = 3.0
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
 SMOOTH = 2.5
 """Width of the blur (pixels of the crop) that parts smooth colours from detail."""
+HAIRLINE = 6
+"""Pixels of the crop by which skin's colours go on into the hair beside it."""
 BORDER, DEEP = 1.0, 6.0
 """Pixels of the crop from the border of hair to where it counts at all, and counts fully: nearer, it mixes
 with skin, and light shines in from behind."""
@@ -51,6 +53,14 @@ class Scene:
         """1 on skin, 0 from its border on and beyond."""
         skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
         return np.clip((ndimage.distance_transform_edt(skin) - 0.5) / SKIN_RIM, 0, 1)
+
+    @property
+    def skin_and_hairline(self) -> Float[np.ndarray, "H W"]:
+        """1 on skin and on the hair next to it, 0 from the head's outline on and beyond."""
+        skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
+        hair = np.isin(self.labels, (HAIR, HEADWEAR)) & (self.coverage > 0.8)
+        own = skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE)
+        return np.clip((ndimage.distance_transform_edt(own) - 0.5) / SKIN_RIM, 0, 1)
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
         """How deep inside a class of the parsing pixels are: 0 at its border, 1 from `DEEP` pixels on."""

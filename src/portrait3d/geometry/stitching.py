@@ -49,6 +49,8 @@ from portrait3d.geometry.tail import hair_tail, tail_colours
 
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+AT_HAIRLINE = 0.1
+"""Cosine to the view from which triangles across the hairline stay where they are."""
 OUTLINE = 10
 """Pixels inside the outline from which skin is sure to face the camera."""
 HANGING = 10.0
@@ -87,7 +89,7 @@ def stitch(
     region = head_region(labels, depth.valid.numpy())
 
     shown = photographed(model, parsing)
-    seen = np.all(shown[model.faces], axis=1)
+    seen = np.all(shown[model.faces], axis=1) | at_hairline(model, labels)
     covered = covered_pixels(model, seen, labels) & region
     settled = settle_depth(depth.depth.double().numpy(), region, labels, model.depth, covered)
     needed = region & ~covered & ~beyond_model(labels, covered)
@@ -188,6 +190,15 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
     )
     # What little shows of an ear that hair hides is left to the sheet.
     return shown & on_skin & ((model.ears_mask < 0.05) | shown_ears(model, parsing.argmax(axis=0)))
+
+
+def at_hairline(model: FittedHead, labels: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, " F"]:
+    """Triangles that face the camera and show skin in some pixel, while hair covers the rest of them."""
+    facing = view_cosine(model.vertices, normals(model.vertices, model.faces)) > AT_HAIRLINE
+    skin = np.zeros(len(model.faces), bool)
+    visible = model.face_index[np.isin(labels, SKIN)]
+    skin[visible[(visible >= 0) & (visible < len(skin))]] = True
+    return skin & facing[model.faces].all(axis=1) & (model.ears_mask[model.faces] < 0.05).all(axis=1)
 
 
 def covered_pixels(
