@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from portrait3d.geometry.atlas import mirrored
 from portrait3d.geometry.layout import FREE, SIDES
 from portrait3d.geometry.mesh import HeadPart
 from portrait3d.geometry.scene import Scene
@@ -106,3 +107,21 @@ def test_light_from_one_side_is_taken_out(model: HeadModel) -> None:
         cheeks &= (np.abs(mesh.vertices[:, 1]) < 20) & (np.abs(mesh.vertices[:, 0]) < 50)
         spread.append(float(mesh.colors[cheeks, 1].astype(float).std()))
     assert spread[1] < 0.6 * spread[0]
+
+
+def test_the_rim_of_hair_is_filled_with_its_mirror_image() -> None:
+    x = torch.arange(60.0).expand(40, 60)
+    picture = torch.stack([0.5 + 0.3 * torch.sin(x / 2)] * 3)
+    sure = (x < 40) & (x >= 5)
+    hair = x >= 20
+    filled = torch.full_like(picture, 0.1)
+    rim = mirrored(picture, sure, hair, filled, reach=6.0)
+    assert torch.equal(rim[:, :, 40:46], picture[:, :, 33:39].flip(2))
+    assert torch.equal(rim[:, :, 52:], filled[:, :, 52:])
+    assert (rim[:, :, 46:51] != filled[:, :, 46:51]).any()
+    assert torch.equal(rim[:, :, 5:40], picture[:, :, 5:40])
+    skin_beyond = torch.zeros_like(hair)
+    assert torch.equal(
+        mirrored(picture, sure, skin_beyond | (x < 40), filled, 6.0)[:, :, 40:], filled[:, :, 40:]
+    )
+    assert mirrored(picture, torch.zeros_like(sure), hair, filled, 6.0) is filled

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -110,5 +110,32 @@ def clean_photo(scene: Scene) -> Float[Tensor, "3 S S"]:
     filled = push_pull(small, sure * (share < 0.5))
     if (of_hair := sure * (share > 0.5)).any():
         filled = filled + (push_pull(small, of_hair) - filled) * share
-    filled = resample(filled, whole)
+    reach = HAIR_RIM * half[0] / len(labels)
+    filled = resample(mirrored(small, sure > 0, share > 0.5, filled, reach), whole)
     return filled + (scene.picture - filled) * trusted
+
+
+def mirrored(
+    picture: Float[Tensor, "3 h w"],
+    sure: Bool[Tensor, "h w"],
+    hair: Bool[Tensor, "h w"],
+    filled: Float[Tensor, "3 h w"],
+    reach: float,
+) -> Float[Tensor, "3 h w"]:
+    """Fill the rim of what is `sure` with its mirror image, so that strands go on in it; `filled` elsewhere.
+
+    The mirror image fades into `filled` from `reach` pixels on, and is left out where it would show something
+    unsure, or hair for skin.
+    """
+    known, hairy = sure.numpy(), hair.numpy()
+    if not known.any():
+        return filled
+    distance, (row, column) = nearest(known)
+    y, x = np.indices(known.shape)
+    to_row, to_column = (
+        (2 * row - y).clip(0, known.shape[0] - 1),
+        (2 * column - x).clip(0, known.shape[1] - 1),
+    )
+    usable = known[to_row, to_column] & (hairy[to_row, to_column] == hairy)
+    share = torch.from_numpy(np.clip(2 - distance / reach, 0, 1) * usable).float()
+    return filled + (picture[:, to_row, to_column] - filled) * share
