@@ -18,9 +18,11 @@ from portrait3d.geometry.strands import HairLook, hair_look, strand_noise
 
 BLUR = 4.0
 """Width of the blur (pixels of the crop) of the colours that are continued."""
-OUTLINE, BEYOND = -0.5, 0.01
+FEW = 0.03
+"""Weight of pixels in the blur from which it counts half."""
+OUTLINE, BEYOND = -0.5, 0.03
 """Cosine to the view up to which the far side takes the colours at the outline, and their weight there."""
-HOME = 0.0005
+HOME = 0.001
 """Weight of the usual colour, to which hair comes back some centimetres from what the photo shows."""
 TRIMMED, JAGGED, REACH = (50.0, 100.0), (0.5, 2.0), 2.0
 """How much longer and shorter strands are at the hair's border (mm, standard deviation), at temples and
@@ -37,6 +39,8 @@ WORN = 0.1
 class UnseenHair:
     """Hair and headwear as they go on where the photo does not show them."""
 
+    own: Float[np.ndarray, "H W"]
+    """How far the crop's pixels show the hair's own colour (or headwear), 0 to 1."""
     base: Float[np.ndarray, "V 3"]
     """Smooth colours at the head model's vertices."""
     strands: Float[np.ndarray, " V"]
@@ -58,7 +62,7 @@ class UnseenHair:
             share = torch.from_numpy(hair > worn)[None].float()
             strands = spread(model, share, hair + worn, np.zeros(1))[:, 0].clip(0, 1)
             base = base * strands[:, None] + scene.usual(worn) * (1 - strands[:, None])
-        return cls(base, strands, hair_look(scene, own))
+        return cls(own + worn, base, strands, hair_look(scene, own))
 
     def grow(
         self,
@@ -110,6 +114,6 @@ def spread(
     )
     # The far side of the head takes the near side's colours only faintly: they are right at the outline.
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
-    known = at[:, -1] * np.where(cosine > 0, 1.0, np.where(cosine > OUTLINE, BEYOND, 0.0))
+    known = at[:, -1] / (at[:, -1] + FEW) * np.where(cosine > 0, 1.0, np.where(cosine > OUTLINE, BEYOND, 0.0))
     values = at[:, :-1] * known[:, None] + home * HOME
     return diffuse(model.faces, values / (known + HOME)[:, None], known + HOME)

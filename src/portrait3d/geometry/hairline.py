@@ -19,8 +19,8 @@ UNSEEN = 0.02
 MIRRORED = 0.2
 """Weight of the other side's hairline where the photo shows that alone."""
 BESIDE, OUTLINE, EDGE = 0.05, 0.4, 0.25
-"""Weights of hair beside the face for the skin behind it, and for the skin at the head's outline itself, which
-is seen at less than the cosine."""
+"""Weights of hair beside the face for the skin behind it, and for the skin at the head's outline itself,
+which is seen at less than the cosine."""
 RAMP = 15.0
 """Distance to the hairline, mm, beyond which it does not matter."""
 FRONT = ((-130.0, -95.0, -60.0, -20.0, 0.0, 10.0), (-40.0, -28.0, 0.0, 30.0, 36.0, 38.0), 0.75)

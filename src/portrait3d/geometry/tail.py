@@ -29,6 +29,8 @@ LOWER = 110.0
 """Over this height (mm) its colours change from the scalp's to those of the hair on either side."""
 TAPER = 45.0
 """Length over which its lower end draws in, mm."""
+SMOOTH = 5.0
+"""Rows over which the sides' colours are smoothed: curls at the sides are no bands across."""
 INSET = 7.0
 """Pixels inside the outline at which the sides' colours are taken."""
 NARROWEST = 60.0
@@ -116,9 +118,11 @@ def tail_colours(
     """Colours of the hair's far side: those of its two sides row by row, mixed, with strands."""
     crop = len(scene.labels)
     row = model.pixels(points.reshape(-1, 3))[:, 1].reshape(column.shape)
-    smooth = blurred(scene.coarse, scene.inside(HAIR) + scene.inside(HEADWEAR), 4.0)
+    smooth = blurred(scene.coarse, hair.own, 4.0)
     ends = [
-        sample(smooth, np.stack([column[:, k] + inset, row[:, k]], axis=1) / crop)
+        ndimage.gaussian_filter1d(
+            sample(smooth, np.stack([column[:, k] + inset, row[:, k]], axis=1) / crop), SMOOTH, axis=0
+        )
         for k, inset in ((0, INSET), (-1, -INSET))
     ]
     share = np.linspace(0, 1, column.shape[1])[None, :, None]
