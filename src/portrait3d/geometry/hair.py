@@ -11,7 +11,7 @@ from torch import Tensor
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.hairline import RAMP
 from portrait3d.geometry.layout import Texels
-from portrait3d.geometry.scene import Scene, blurred, sample
+from portrait3d.geometry.scene import Scene, sample
 from portrait3d.geometry.sheet import HAIR, HEADWEAR
 from portrait3d.geometry.skin import FittedHead, normals, view_cosine
 from portrait3d.geometry.strands import HairLook, hair_look, strand_noise
@@ -108,12 +108,11 @@ def spread(
     home: Float[np.ndarray, " C"],
 ) -> Float[np.ndarray, "V C"]:
     """What the picture shows, by its weight, at the model's vertices; elsewhere that fades to `home`."""
-    total = torch.from_numpy(ndimage.gaussian_filter(weight, BLUR)).float()[None]
-    at = sample(
-        torch.cat([blurred(picture, weight, BLUR), total]), model.pixels(model.vertices) / len(weight)
-    )
+    weighted = np.concatenate([picture.numpy() * weight, weight[None]]).astype(np.float32)
+    smooth = torch.from_numpy(ndimage.gaussian_filter(weighted, (0, BLUR, BLUR)))
+    at = sample(smooth, model.pixels(model.vertices) / len(weight)).astype(np.float64)
     # The far side of the head takes the near side's colours only faintly: they are right at the outline.
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
     known = at[:, -1] / (at[:, -1] + FEW) * np.where(cosine > 0, 1.0, np.where(cosine > OUTLINE, BEYOND, 0.0))
-    values = at[:, :-1] * known[:, None] + home * HOME
+    values = at[:, :-1] / np.maximum(at[:, -1:], 1e-6) * known[:, None] + home * HOME
     return diffuse(model.faces, values / (known + HOME)[:, None], known + HOME)

@@ -65,6 +65,8 @@ class Scene:
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
         """How deep inside a class of the parsing pixels are: 0 at its border, 1 from `DEEP` pixels on."""
         own = (self.labels == kind) & (self.coverage > 0.8)
+        if not own.any():
+            return np.zeros(own.shape)
         return np.clip((ndimage.distance_transform_edt(own) - BORDER) / (DEEP - BORDER), 0, 1) ** 2
 
     def usual(self, weight: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "3"]:

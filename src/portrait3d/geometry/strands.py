@@ -18,12 +18,12 @@ SMALLEST = 100
 """Pixels (of the crop) of visible hair below which its look is unknown."""
 SAMPLES = 20000
 """Pixels from which the look is taken."""
-WIDTH = 3.0
-"""Blur (pixels of the crop) that parts the hair's shading from its strands."""
+WIDTH = 9
+"""Pixels of the crop over whose mean the hair's shading is parted from its strands."""
 EVENNESS = 0.6
 """Contrast of unseen strands relative to those in the photo, some of whose contrast is the light's."""
 GREY = np.array([0.3, 0.6, 0.1])
-CURLY, STRAIGHT = 0.32, 0.48
+CURLY, STRAIGHT = 0.36, 0.5
 """Coherence of the picture's gradients in hair without and with a direction."""
 CROWN_TILT = np.radians(25.0)
 """The crown, from which strands run, lies this far behind the top of the head."""
@@ -33,7 +33,7 @@ LENGTH = 300.0
 """Hair that hangs straight changes over this length (mm) as much as over half the way round the head."""
 LOCKS, STRANDS = ((110, 14, 0.6), (230, 26, 0.8)), ((380, 34, 0.8), (620, 48, 0.8))
 """Strands around the head, changes along them, and weight, of the layers of the coarse and the fine noise."""
-ROWS, COLUMNS = 192, 2080
+ROWS, COLUMNS = 128, 2080
 """Size of the noise over the head, along and around."""
 CURLS, GRAIN, TILE = 5.0, 2.2, 32
 """Sizes (mm) of the coarse and the fine noise without a direction, and cells after which it repeats."""
@@ -65,9 +65,9 @@ def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None
     hair = weight > 0.1
     if hair.sum() < SMALLEST:
         return None
-    inside = hair.astype(np.float64)
-    around = np.maximum(ndimage.gaussian_filter(inside, WIDTH), 1e-4)
-    smooth = ndimage.gaussian_filter(scene.coarse.numpy() * inside, (0, WIDTH, WIDTH)) / around
+    inside = hair.astype(np.float32)
+    around = np.maximum(ndimage.uniform_filter(inside, WIDTH), 1e-3)
+    smooth = ndimage.uniform_filter(scene.coarse.numpy() * inside, (1, WIDTH, WIDTH)) / around
     row, column = np.nonzero(hair)
     place, y, x = spots(row, column, scene.picture.shape[-1] / len(hair))
     shading = np.log(np.maximum(smooth[:, row[place], column[place]].T, 0.02))
@@ -98,7 +98,7 @@ def coherence(scene: Scene, inside: Float[np.ndarray, "H W"]) -> float:
     """How much the hair's gradients share a direction: 0 if they have none, 1 if all lines are parallel."""
     brightness = np.log(np.maximum(np.tensordot(GREY, scene.coarse.numpy(), 1), 0.02))
     gy, gx = np.gradient(brightness)
-    xx, xy, yy = (ndimage.gaussian_filter(m * inside, WIDTH) for m in (gx * gx, gx * gy, gy * gy))
+    xx, xy, yy = (ndimage.uniform_filter(m * inside, WIDTH) for m in (gx * gx, gx * gy, gy * gy))
     apart, total = np.hypot(xx - yy, 2 * xy), xx + yy
     return float((apart * inside).sum() / max(float((total * inside).sum()), 1e-9))
 
