@@ -33,7 +33,7 @@ class Surfaces:
     shown: Bool[np.ndarray, " V"]
     """Vertices that the photo shows."""
     hairy: Float[np.ndarray, " V"]
-    """1 where hair covers the skin, 0 where it is bare."""
+    """1 where hair covers the skin, 0 where it is bare (see `hairline.under_hair`)."""
 
 
 def bake_seen(
