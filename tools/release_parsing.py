@@ -23,7 +23,7 @@ from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
 from portrait3d.models.pretrained import bundled, load_network, save_network
 from portrait3d.training.release import LINEAGE, OPEN_LICENCE, RESEARCH_LICENCE, release_network
 
-MOUTH = 1.4
+MOUTH = 2.0
 """Odds by which the inner mouth is favoured: averages of networks make it too small."""
 CARD = """# Parsing
 

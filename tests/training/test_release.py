@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.pretrained import load_network
+from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.training.release import lineage, notable_settings, release_network
 
 
@@ -41,6 +42,16 @@ def test_released_weights_load_and_give_the_same_depth(run: Path, tmp_path: Path
     with torch.no_grad():
         difference = net(image, face, region, center) - original(image, face, region, center)
     assert difference.abs().max() < 1.0  # mm; stored in half precision
+
+
+def test_a_refinement_network_of_another_width_is_released(run: Path, tmp_path: Path) -> None:
+    channels = [8, 8, 12, 16, 16]
+    save_file(RefinementNet("light", channels).state_dict(), run / "best.safetensors")
+    record = json.loads((run / "config.json").read_text())
+    record["settings"] = {"data": "/secret/photos", "preset": "light", "channels": channels, "blended": True}
+    (run / "config.json").write_text(json.dumps(record))
+    net = load_network(RefinementNet, release_network("refinement", run, tmp_path / "refinement"))
+    assert net.settings == {"preset": "light", "channels": channels, "blended": True}
 
 
 def test_the_card_says_what_matters_and_keeps_paths_to_itself(run: Path, tmp_path: Path) -> None:

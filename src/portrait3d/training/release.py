@@ -25,7 +25,9 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
         framing=settings.get("framing", "plain"),
     ),
     "depth": lambda settings: DepthNet(**{name: settings[name] for name in DEPTH_NET if name in settings}),
-    "refinement": lambda settings: RefinementNet(settings["preset"], blended=settings.get("blended", False)),
+    "refinement": lambda settings: RefinementNet(
+        settings["preset"], settings.get("channels"), settings.get("blended", False)
+    ),
 }
 """The network of each stage, from the settings of its training."""
 RESEARCH_LICENCE = (
