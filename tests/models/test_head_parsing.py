@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.models.head_parsing import ParsingExperts, keep_one_head, leaves_crop, parse_head, place
+from portrait3d.models import head_parsing
+from portrait3d.models.head_parsing import (
+    USUAL_FACE,
+    ParsingExperts,
+    keep_one_head,
+    leaves_crop,
+    look,
+    parse_head,
+    place,
+)
 from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.models.pretrained import save_network
@@ -181,6 +190,25 @@ def test_hair_is_followed_beyond_the_head_crop() -> None:
         row, column = np.nonzero(parsing.head_labels == 1)
         assert (row.min() + row.max() + 1) / 2 == pytest.approx(128, abs=1.5)
         assert (column.min() + column.max() + 1) / 2 == pytest.approx(128, abs=1.5)
+
+
+@pytest.mark.parametrize(("side", "sides"), [(60, [260.0, 260 * 60 / 260 / USUAL_FACE]), (90, [260.0])])
+def test_a_small_face_is_looked_at_again_from_nearer(
+    side: int, sides: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.zeros((300, 300, 3), np.uint8)
+    pixels[150 - side // 2 : 150 + side // 2, 150 - side // 2 : 150 + side // 2, 0] = 255
+    looked_at: list[float] = []
+
+    def watched(experts: ParsingExperts, pixels: np.ndarray, crop: Crop) -> list[View]:
+        looked_at.append(crop.side)
+        return look(experts, pixels, crop)
+
+    monkeypatch.setattr(head_parsing, "look", watched)
+    experts = ParsingExperts([PaintedNet(0.25, (8,) * 5)]).eval()
+    labels = parse_head(experts, pixels, Crop((150.0, 150.0), 260.0, 0.0, 256)).labels
+    assert looked_at == pytest.approx(sides, rel=0.05)
+    assert (labels == 1).sum() == pytest.approx(side**2, rel=0.05)
 
 
 def test_hair_at_the_photos_own_border_does_not_grow_the_crop() -> None:
