@@ -17,7 +17,6 @@ this far (mm) inside it."""
 EDGE_ON, FOLLOWS, BESIDE = 5, 45.0, 4.0
 """Pixels of an outline that show hair edge-on; how far (mm) behind the sheet the surface that closes the head
 continues it, with points so near (pixels)."""
-
 LEAD, DIP = 8, 2.0
 """Pixels over which the sheet is led into the surface that continues it; how far below that it ends, mm."""
 INSET, FARTHEST_INSET = 4, 12

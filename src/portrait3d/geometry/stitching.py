@@ -147,8 +147,28 @@ def stitch(
         rows, columns = atlas.free
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         tail_picture = tail_colours(model, *tail, scene, unseen_hair, shape)
+    texture = head_texture(
+        model, texels, scene, Surfaces(held, hairy), unseen_hair, tail_picture, atlas, delight=delight
+    )
+    return assemble(patches, texture, angle)
+
+
+def head_texture(
+    model: FittedHead,
+    texels: tuple[Texels, Texels],
+    scene: Scene,
+    surfaces: Surfaces,
+    unseen_hair: UnseenHair | None,
+    tail_picture: Float[np.ndarray, "h w 3"] | None,
+    atlas: Atlas,
+    *,
+    delight: bool,
+) -> UInt8[np.ndarray, "T T 3"]:
+    """The photo where it shows the head, what is likely elsewhere; arguments as those of `stitch`.
+
+    `unseen_hair` is None for heads that show hardly any, `tail_picture` the far side of hanging hair.
+    """
     fine, coarse = texels
-    surfaces = Surfaces(held, hairy)
     # What the photo does not show has no detail that half the size would lose.
     ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces, unseen_hair))
     ground = resample(ground, (fine.side, fine.side))
@@ -156,13 +176,12 @@ def stitch(
     unseen = ground.permute(1, 2, 0).reshape(-1, 3).numpy()[fine.place]
     colours = unseen + (colours - unseen) * share[:, None]
     if delight:
-        colours = without_light(model, fine, colours, hairy)
+        colours = without_light(model, fine, colours, surfaces.hairy)
     colours = paint_pieces(model, fine, scene, colours)
     photo = clean_photo(scene)
     if delight:
         photo = photo_without_light(model, photo, scene)
-    texture = atlas.compose(photo, ground, fine, colours, tail_picture)
-    return assemble(patches, texture, angle)
+    return atlas.compose(photo, ground, fine, colours, tail_picture)
 
 
 def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool[np.ndarray, " V"]:
