@@ -170,3 +170,20 @@ def test_hanging_hair_falls_from_the_back_of_the_head_without_a_crease(head: Fit
     assert column.min() > middle - 70
     assert column.max() < middle + 70
     assert hair_tail(head, sheet, labels, hair & (np.arange(SIZE) < middle), far) is None
+
+
+def test_ears_under_hair_sink_with_what_is_around_them(head: FittedHead) -> None:
+    _, parsing, _ = capped_head(head)
+    labels = parsing.argmax(axis=0).astype(np.uint8)
+    beside = np.abs(np.arange(SIZE) - head.pixels(head.to_camera(np.zeros((1, 3))))[0, 0]) > 55
+    labels[np.isin(labels, (3, 4)) | (beside & (labels != 0))] = 2
+    hair = labels == 2
+    sheet = np.where(hair, 880.0, np.inf)
+    held = np.zeros(len(head.vertices), bool)
+    closed = close_behind(head, held, sheet, labels, labels != 0)
+    settled = keep_behind(head, closed, held, sheet, labels, labels != 0)
+    ear = head.ears_mask > 0.3
+    around = (head.ears_mask > 0.005) & ~ear
+    for side in (-1, 1):
+        own = side * head.model_vertices[:, 0] > 0
+        assert (side * settled[ear & own, 0]).max() < (side * settled[around & own, 0]).max() + 8.0

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.backing import BEHIND, SAMPLES, hidden_ears, shown_ears
+from portrait3d.geometry.backing import BEHIND, SAMPLES, shown_ears
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.limb import LIMB
 from portrait3d.geometry.sheet import HEAD, NECK, nearest
@@ -40,13 +40,14 @@ def keep_behind(
     """
     allowed = (np.isin(labels, HEAD) & region) | (labels == NECK)
     bare = shown_ears(model, labels)
-    tucked = (model.ears_mask > 0.05) & ~bare & ~hidden_ears(model, labels, bare) & ~held
+    tucked = (model.ears_mask > 0.05) & ~bare & ~held
     movable = ~held & ~bare & ~tucked
     movable &= np.isin(np.arange(len(held)), model.faces)
     # Clothes hide the lower neck.
     above = model.model_vertices[:, 1] < COLLAR
     beyond = distance_beyond(allowed), distance_beyond(labels != 0)
-    normal = normals(flatten_ears(vertices, model.faces, tucked), model.faces)
+    # Ears sink as what is around them does: their own folds look everywhere.
+    normal = flatten_ears(normals(vertices, model.faces), model.faces, tucked)
     for _ in range(SPREAD):
         normal = neighbours_mean(model.faces, normal)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
