@@ -51,7 +51,8 @@ class RefinementNet(nn.Module):
         Sides are multiples of 32. The output is cut to [0, 1] except in training, where that would stop
         gradients.
         """
-        residual = self.residual(torch.cat([2 * image - 1, holes], dim=1))
+        given = torch.cat([2 * image - 1, holes], dim=1)
+        residual = self.residual(given.contiguous(memory_format=torch.channels_last))
         repaired = image + (residual * holes if self.blended else residual)
         return repaired if self.training else repaired.clamp(0, 1)
 
