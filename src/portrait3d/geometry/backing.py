@@ -1,7 +1,7 @@
-"""The head model as the closed surface behind the lifted sheet: thickened by the hair, kept out of sight."""
+"""The head model as the closed surface behind the lifted sheet, thickened by the hair."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Int64, Integer, UInt8
 
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.limb import LIMB, THICKEST, THINNEST, to_outline
@@ -133,4 +133,12 @@ def closing_points(model: FittedHead, vertices: Float[np.ndarray, "V 3"]) -> Flo
     """Points of the closing surface that face the camera or are its outline, mm: a few of every triangle."""
     cosine = view_cosine(vertices, normals(vertices, model.faces))
     faces = model.faces[(cosine > -LIMB)[model.faces].all(axis=1)]
-    return np.concatenate([vertices[faces].transpose(0, 2, 1) @ np.array(weight) for weight in SAMPLES])
+    return np.concatenate(triangle_points(vertices, faces))
+
+
+def triangle_points(
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> list[Float[np.ndarray, "F 3"]]:
+    """The points of every triangle at each of `SAMPLES`."""
+    corners = vertices[faces].transpose(0, 2, 1)
+    return [corners @ np.array(weight) for weight in SAMPLES]

@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.backing import BEHIND, SAMPLES, shown_ears
+from portrait3d.geometry.backing import BEHIND, shown_ears, triangle_points
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.limb import LIMB
-from portrait3d.geometry.sheet import HEAD, NECK, nearest
+from portrait3d.geometry.sheet import HEAD, NECK
 from portrait3d.geometry.skin import FittedHead, flatten_ears, normals, view_cosine
 
 TUCKS, SHOWING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 0.02
@@ -103,7 +103,7 @@ def distance_beyond(allowed: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"
     So the closing surface lies a pixel inside the outline and does not show as a second contour.
     """
     core = ndimage.binary_erosion(allowed, border_value=1)
-    return nearest(core if core.any() else allowed)[0]
+    return ndimage.distance_transform_edt(~(core if core.any() else allowed))
 
 
 def outside_by(
@@ -142,9 +142,8 @@ def in_the_way(
 ) -> Bool[np.ndarray, " F"]:
     """Triangles that stick out of the sheet all the same."""
     poking = np.zeros(len(faces), bool)
-    for weight in SAMPLES:
-        middle = np.einsum("fkc,k->fc", vertices[faces], np.array(weight))
-        poking |= lacking(middle, hiding, focal) > BEHIND
+    for points in triangle_points(vertices, faces):
+        poking |= lacking(points, hiding, focal) > BEHIND
     return poking
 
 
@@ -157,8 +156,8 @@ def lacking_around(
     """How far (mm) vertices, and points of the triangles around them, would have to go along their rays to
     lie behind the sheet."""
     wanted = lacking(vertices, hiding, focal)
-    for weight in SAMPLES:
-        gap = lacking(np.einsum("fkc,k->fc", vertices[faces], np.array(weight)), hiding, focal)
+    for points in triangle_points(vertices, faces):
+        gap = lacking(points, hiding, focal)
         for k in range(3):
             np.maximum.at(wanted, faces[:, k], gap)
     return wanted

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -51,16 +51,14 @@ class Scene:
     @property
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
-        skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
-        return np.clip((ndimage.distance_transform_edt(skin) - 0.5) / SKIN_RIM, 0, 1)
+        return faded(np.isin(self.labels, (*SKIN, *EARS, NECK)))
 
     @property
     def skin_and_hairline(self) -> Float[np.ndarray, "H W"]:
         """1 on skin and on the hair next to it, 0 from the head's outline on and beyond."""
         skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
         hair = np.isin(self.labels, (HAIR, HEADWEAR)) & (self.coverage > 0.8)
-        own = skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE)
-        return np.clip((ndimage.distance_transform_edt(own) - 0.5) / SKIN_RIM, 0, 1)
+        return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
         """How deep inside a class of the parsing pixels are: 0 at its border, 1 from `DEEP` pixels on."""
@@ -78,6 +76,11 @@ class Scene:
         """1 where the picture has a colour, falling towards 0 where it is brighter, darker or another."""
         away = np.log(np.maximum(self.coarse.numpy(), 0.03)) - np.log(np.maximum(colour, 0.03))[:, None, None]
         return (1 + (away**2).mean(axis=0) / SPREAD**2) ** -2.0
+
+
+def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """1 inside a region, falling to 0 over its border of `SKIN_RIM`."""
+    return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_RIM, 0, 1)
 
 
 def weighted_median(
