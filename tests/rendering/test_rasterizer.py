@@ -212,7 +212,7 @@ def test_a_forked_worker_draws_the_same_picture() -> None:
 def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.MonkeyPatch) -> None:
     import numba
 
-    from portrait3d.rendering.compilation import compiled
+    from portrait3d.compilation import compiled
 
     njit = numba.njit
 
@@ -221,7 +221,7 @@ def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.Mon
             raise RuntimeError("cannot cache function: no locator available")
         return njit(*arguments, cache=cache, **options)
 
-    monkeypatch.setattr("portrait3d.rendering.compilation.numba.njit", refuse)
+    monkeypatch.setattr("portrait3d.compilation.numba.njit", refuse)
 
     def fill(values):
         for i in range(values.shape[0]):

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from portrait3d.compilation import compiled
+
 
 def push_pull(
     values: Float[Tensor, "C H W"], weight: Float[Tensor, "H W"], floor: float = 1e-4
@@ -14,23 +16,69 @@ def push_pull(
 
     The push-pull pyramid of Gortler et al., "The Lumigraph" (1996): every level is the weighted mean of 2 x 2
     pixels with its weights saturated at 1, so that few known pixels suffice to decide a coarse one. Zero
-    everywhere if no weight is above `floor`.
+    everywhere if no weight is above `floor`. On the CPU, without gradients.
     """
-    levels = [(values * weight, weight[None])]
-    while min(levels[-1][1].shape[-2:]) > 1:
+    lowest = np.float32(floor)
+    levels = [((values * weight).contiguous().numpy(), weight.contiguous().numpy())]
+    while levels[-1][1].size > 1:
         premultiplied, known = levels[-1]
-        pad = (0, known.shape[-1] % 2, 0, known.shape[-2] % 2)
-        premultiplied = F.avg_pool2d(F.pad(premultiplied, pad)[None], 2)[0] * 4
-        known = F.avg_pool2d(F.pad(known, pad)[None], 2)[0] * 4
-        scale = known.clamp(max=1.0) / known.clamp_min(floor)
-        levels.append((premultiplied * scale, known * scale))
-    premultiplied, known = levels[-1]
-    filled = premultiplied / known.clamp_min(floor)
-    for premultiplied, known in levels[-2::-1]:
-        height, width = known.shape[-2:]
-        coarse = F.interpolate(filled[None], scale_factor=2.0, mode="bilinear", align_corners=False)[0]
-        filled = premultiplied + (1 - known) * coarse[:, :height, :width]
-    return filled
+        size = tuple((side + 1) // 2 for side in known.shape)
+        levels.append((np.empty((len(premultiplied), *size), np.float32), np.empty(size, np.float32)))
+        _pull(premultiplied, known, lowest, *levels[-1])
+    filled, known = levels.pop()
+    filled /= np.maximum(known, lowest)
+    for premultiplied, known in reversed(levels):
+        _push(filled, known, premultiplied)
+        filled = premultiplied
+    return torch.from_numpy(filled)
+
+
+@compiled
+def _pull(values, weight, floor, coarse, known):
+    """The next coarser level: values that are multiplied with their weights, and the weights."""
+    scale = np.empty(known.shape[1], np.float32)
+    for y in range(len(known)):
+        _add_fours(weight, y, known[y])
+        for x in range(len(scale)):
+            scale[x] = min(known[y, x], np.float32(1)) / max(known[y, x], floor)
+            known[y, x] *= scale[x]
+        for c in range(len(values)):
+            _add_fours(values[c], y, coarse[c, y])
+            for x in range(len(scale)):
+                coarse[c, y, x] *= scale[x]
+
+
+@compiled
+def _add_fours(fine, y, sums):
+    """Row y of the sums of 2 x 2 pixels; what is missing beyond the border is 0."""
+    height, width = fine.shape
+    sums[:] = 0
+    for row in range(2 * y, min(2 * y + 2, height)):
+        line = fine[row]
+        for x in range(width // 2):
+            sums[x] += line[2 * x] + line[2 * x + 1]
+        if width % 2:
+            sums[len(sums) - 1] += line[width - 1]
+
+
+@compiled
+def _push(coarse, known, values):
+    """Add to values what their weights lack of the coarser level, enlarged bilinearly to twice its size."""
+    channels, rows, columns = coarse.shape
+    height, width = known.shape
+    one, near, far = np.float32(1), np.float32(0.75), np.float32(0.25)
+    line = np.empty(columns + 2, np.float32)
+    for c in range(channels):
+        for y in range(height):
+            here = coarse[c, y // 2]
+            beside = coarse[c, min(max(y // 2 + (1 if y % 2 else -1), 0), rows - 1)]
+            for x in range(columns):
+                line[x + 1] = near * here[x] + far * beside[x]
+            line[0], line[columns + 1] = line[1], line[columns]
+            target, share = values[c, y], known[y]
+            for x in range(width):
+                middle = x // 2 + 1
+                target[x] += (one - share[x]) * (near * line[middle] + far * line[middle - 1 + 2 * (x % 2)])
 
 
 def resample(values: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Tensor, "C h w"]:

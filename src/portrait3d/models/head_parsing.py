@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
+from portrait3d.compilation import compiled
 from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES, PARSING_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.models.pretrained import load_network
@@ -19,7 +20,6 @@ from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
 from portrait3d.preprocessing.threads import side_by_side
-from portrait3d.rendering.compilation import compiled
 
 HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from portrait3d.compilation import compiled
 from portrait3d.preprocessing.framing import Frame
 from portrait3d.preprocessing.threads import side_by_side
-from portrait3d.rendering.compilation import compiled
 
 FADE = 16.0
 """A plain frame's word counts less within this many of its pixels from its border."""

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from portrait3d.rendering.compilation import compiled
+from portrait3d.compilation import compiled
 
 
 def read_means(

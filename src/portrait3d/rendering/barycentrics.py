@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from portrait3d.rendering.compilation import compiled
+from portrait3d.compilation import compiled
 
 
 def barycentrics_compiled(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from portrait3d.rendering.compilation import compiled
+from portrait3d.compilation import compiled
 
 SUBPIXELS = 256
 """Steps a pixel is divided into, along each axis, when vertices are snapped."""

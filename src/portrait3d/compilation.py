@@ -1,4 +1,4 @@
-"""Compiling the loops of the renderer to machine code."""
+"""Compiling loops over pixels and points to machine code."""
 
 import inspect
 import logging
