@@ -38,6 +38,8 @@ NETWORKS = {"face": FaceNet, "parsing": ParsingExperts, "depth": DepthNet, "refi
 """The learned stages; each one's weights lie in a directory of its name."""
 TEXTURE_SIZE = 1024
 """Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
+MATTE_SIZE = 512
+"""Side of the head crop, in pixels, at which loose hair is drawn: mattes are about as fine."""
 
 
 class Portrait3D:
@@ -241,6 +243,7 @@ class Portrait3D:
             parsing.head_probabilities.numpy(),
             picture,
             head_crop.angle,
+            matte=_matte(parsing, head_crop.resized(min(MATTE_SIZE, len(picture)))),
             delight=delight,
         )
 
@@ -274,3 +277,9 @@ def _picture(photo: Photo, head_crop: Crop) -> UInt8[np.ndarray, "S S 3"]:
     size = min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
     picture = head_crop.resized(size).extract(photo.pixels)
     return (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _matte(parsing: HeadParsing, crop: Crop) -> Float[np.ndarray, "M M"]:
+    """What the matte says of a crop's pixels."""
+    grey = np.round(parsing.matte * 255).astype(np.uint8)[..., None]
+    return crop.extract(np.broadcast_to(grey, (*grey.shape[:2], 3)))[0].numpy()

@@ -122,6 +122,11 @@ def _structure(glb: Glb) -> Iterator[str]:
         yield from (f"{mesh['name']}: {problem}" for problem in _mesh(glb, mesh))
     for image in document["images"]:
         Image.open(io.BytesIO(glb.view(image["bufferView"]))).verify()
+    for material in document["materials"]:
+        texture = document["textures"][material["pbrMetallicRoughness"]["baseColorTexture"]["index"]]
+        mode = Image.open(io.BytesIO(glb.view(document["images"][texture["source"]]["bufferView"]))).mode
+        if (mode == "RGBA") != (material.get("alphaMode") == "BLEND"):
+            yield f"{material['name']}: an {mode} texture in a material of mode {material.get('alphaMode')}"
     used = {name for material in document["materials"] for name in material.get("extensions", {})}
     if used != set(document.get("extensionsUsed", [])):
         yield f"materials use {used}, extensionsUsed says {document.get('extensionsUsed')}"

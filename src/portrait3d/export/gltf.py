@@ -36,10 +36,16 @@ class GltfMesh:
     """Displacement of the vertices for each morph target."""
     turns: Mapping[str, Float[np.ndarray, "V 3"]] = field(default_factory=dict)
     """What is added to the normals, for the same targets or none."""
+    fades: bool = False
+    """Whether its colours come from the second texture, whose alpha fades them out."""
 
 
-def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = False) -> bytes:
+def glb_bytes(
+    meshes: Sequence[GltfMesh], texture_png: bytes, fading_png: bytes | None = None, *, lit: bool = False
+) -> bytes:
     """Meshes that share a texture as GLB; the first one's node is the parent of the others'.
+
+    Meshes that fade have a texture with alpha and a material of their own, which is blended.
 
     Names of morph targets stand in `mesh.extras.targetNames`, where Blender, three.js and Unity look for
     them; all weights are 0. Targets that move few vertices are stored sparse.
@@ -49,7 +55,8 @@ def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = Fal
     """
     buffer = _Buffer()
     documents = [_mesh(buffer, mesh) for mesh in meshes]
-    image_view = buffer.view(texture_png)
+    pictures = [png for png in (texture_png, fading_png) if png is not None]
+    image_views = [buffer.view(png) for png in pictures]
     root = meshes[0].origin
     nodes: list[dict[str, Any]] = [
         {
@@ -61,23 +68,15 @@ def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = Fal
     ]
     if len(meshes) > 1:
         nodes[0]["children"] = list(range(1, len(meshes)))
-    material: dict[str, Any] = {
-        "name": meshes[0].name,
-        "pbrMetallicRoughness": {
-            "baseColorTexture": {"index": 0},
-            "metallicFactor": 0.0,
-            "roughnessFactor": 1.0,
-        },
-        "doubleSided": True,
-    }
+    names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.fades)][: len(pictures)]
     document = {
         "asset": {"version": "2.0", "generator": _generator()},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": nodes,
         "meshes": documents,
-        "materials": [material],
-        "textures": [{"source": 0, "sampler": 0}],
+        "materials": [_material(name, number, lit) for number, name in enumerate(names)],
+        "textures": [{"source": number, "sampler": 0} for number in range(len(pictures))],
         "samplers": [
             {
                 "magFilter": LINEAR,
@@ -86,19 +85,36 @@ def glb_bytes(meshes: Sequence[GltfMesh], texture_png: bytes, *, lit: bool = Fal
                 "wrapT": CLAMP_TO_EDGE,
             }
         ],
-        "images": [{"bufferView": image_view, "mimeType": "image/png"}],
+        "images": [{"bufferView": view, "mimeType": "image/png"} for view in image_views],
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": len(buffer.content)}],
     }
     if not lit:
-        material["extensions"] = {"KHR_materials_unlit": {}}
         document["extensionsUsed"] = ["KHR_materials_unlit"]
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(buffer.content), b"BIN\0") + buffer.content
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _material(name: str, texture: int, lit: bool) -> dict[str, Any]:
+    """A material that shows a texture; the second one's alpha fades it out."""
+    material: dict[str, Any] = {
+        "name": name,
+        "pbrMetallicRoughness": {
+            "baseColorTexture": {"index": texture},
+            "metallicFactor": 0.0,
+            "roughnessFactor": 1.0,
+        },
+        "doubleSided": True,
+    }
+    if texture:
+        material["alphaMode"] = "BLEND"
+    if not lit:
+        material["extensions"] = {"KHR_materials_unlit": {}}
+    return material
 
 
 def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
@@ -112,7 +128,7 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
         "indices": buffer.accessor(
             mesh.faces.reshape(-1).astype(_index_type(len(mesh.vertices))), "SCALAR", INDEX_BUFFER
         ),
-        "material": 0,
+        "material": int(mesh.fades),
     }
     document: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}
     if mesh.targets:

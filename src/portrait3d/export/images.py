@@ -38,8 +38,8 @@ def save_image(pixels: UInt8[np.ndarray, "H W 3"], path: str | Path) -> Path:
     return path
 
 
-def encode_image(pixels: UInt8[np.ndarray, "H W 3"], suffix: str = ".png") -> bytes:
-    """An RGB picture as the content of a file with that ending."""
+def encode_image(pixels: UInt8[np.ndarray, "H W C"], suffix: str = ".png") -> bytes:
+    """An RGB picture, or RGB and alpha, as the content of a file with that ending."""
     if suffix.lower() not in SETTINGS:
         raise ValueError(f"A picture's name must end in {', '.join(SETTINGS)}, got {suffix!r}.")
     stream = io.BytesIO()

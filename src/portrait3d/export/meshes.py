@@ -9,7 +9,7 @@ from PIL import Image
 from portrait3d.export.files import write_together
 from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
-from portrait3d.export.rig import named_meshes, place
+from portrait3d.export.rig import loose_mesh, named_meshes, place
 from portrait3d.geometry.mesh import HeadMesh
 
 
@@ -17,8 +17,8 @@ def export_mesh(head: HeadMesh, path: str | Path, *, lit: bool = False) -> Path:
     """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
     Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the
-    head's pose is taken out. `lit` is for GLB alone, see `encode_glb`. Raises `ValueError` for any other
-    ending.
+    head's pose is taken out. `lit` is for GLB alone, see `encode_glb`, and so is loose hair: how an OBJ or a
+    PLY is to be seen through, every program reads differently. Raises `ValueError` for any other ending.
     """
     path = Path(path)
     write_together(mesh_files(head, path, lit=lit))
@@ -42,8 +42,13 @@ def encode_glb(head: HeadMesh, *, lit: bool = False) -> bytes:
 
     The texture is inside as PNG. Its colours hold the photo's light, so the material shows them as they are;
     with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
+    Loose hair is a node of its own, whose texture has alpha.
     """
-    return glb_bytes(named_meshes(head, turns=lit), encode_image(head.texture), lit=lit)
+    meshes, texture = named_meshes(head, turns=lit), encode_image(head.texture)
+    if (hair := head.loose_hair) is None:
+        return glb_bytes(meshes, texture, lit=lit)
+    meshes.append(loose_mesh(hair, head.camera_from_head))
+    return glb_bytes(meshes, texture, encode_image(hair.texture), lit=lit)
 
 
 def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
-from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding, welded_normals
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece, LooseHair, coinciding, welded_normals
+from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis
 
@@ -25,6 +26,10 @@ PIECE_NAMES = {
 of the picture is the right one."""
 
 
+LOOSE_HAIR = "LooseHair"
+"""Name of the node that holds the head's loose hair."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedHead:
     """A head's geometry in metres, y up, the face along +z, the pivot of the head in the origin."""
@@ -35,16 +40,15 @@ class PlacedHead:
 
 def place(head: HeadMesh) -> PlacedHead:
     """Take the head's pose out and change to the files' axes and unit."""
-    vertices = _upright(head)
+    vertices = _upright(head.vertices, head.camera_from_head)
     normals = smooth_normals(vertices, head.faces, coinciding(vertices))
     return PlacedHead((vertices * METRES).astype(np.float32), normals)
 
 
-def _upright(head: HeadMesh) -> Float[np.ndarray, "V 3"]:
+def _upright(vertices: Float[np.ndarray, "V 3"], pose: Pose) -> Float[np.ndarray, "V 3"]:
     """Vertices in the files' axes and place, but in mm, in which the smallest triangles have an area."""
-    pose = head.camera_from_head
     rotation, translation = pose.rotation.double().numpy(), pose.translation.double().numpy()
-    return ((head.vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
+    return ((vertices - translation) @ rotation - HEAD_PIVOT) * GLTF_FROM_CAMERA
 
 
 def smooth_normals(
@@ -63,7 +67,7 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     do to the normals. Eyes lie in nodes at the eyeballs' centres, so that they can be turned.
     """
     placed = place(head)
-    targets = morph_targets(head) if rigged else {}
+    targets = morph_targets(head.binding) if rigged else {}
     turned = normal_targets(head, targets) if turns else {}
     meshes = []
     for piece, name in PIECE_NAMES.items():
@@ -76,7 +80,7 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
             origin = sphere_centre(vertices).astype(np.float32)
         own = {target: moves[chosen] for target, moves in targets.items()}
         if piece != HeadPiece.SURFACE:
-            own = {target: moves for target, moves in own.items() if np.abs(moves).max() >= SHORTEST_MOVE}
+            own = _moving(own)
         meshes.append(
             GltfMesh(
                 name=name,
@@ -92,12 +96,32 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     return meshes
 
 
-def morph_targets(head: HeadMesh) -> dict[str, Float[np.ndarray, "V 3"]]:
-    """What each of ARKit's 52 blendshapes adds to the vertices of `place`; nothing without binding."""
-    if head.binding is None:
+def loose_mesh(hair: LooseHair, pose: Pose) -> GltfMesh:
+    """The loose hair of a head in a pose, with the morph targets that move it."""
+    vertices = _upright(hair.vertices, pose)
+    return GltfMesh(
+        name=LOOSE_HAIR,
+        origin=np.zeros(3, np.float32),
+        vertices=(vertices * METRES).astype(np.float32),
+        faces=hair.faces,
+        normals=smooth_normals(vertices, hair.faces, np.arange(len(vertices))),
+        uv=hair.uv,
+        targets=_moving(morph_targets(hair.binding)),
+        fades=True,
+    )
+
+
+def _moving(targets: dict[str, Float[np.ndarray, "V 3"]]) -> dict[str, Float[np.ndarray, "V 3"]]:
+    """The targets that move something."""
+    return {name: moves for name, moves in targets.items() if np.abs(moves).max() >= SHORTEST_MOVE}
+
+
+def morph_targets(binding: Binding | None) -> dict[str, Float[np.ndarray, "V 3"]]:
+    """What each of ARKit's 52 blendshapes adds to vertices as files hold them; nothing without binding."""
+    if binding is None:
         return {}
     names, basis = arkit_basis()
-    moves = head.binding.apply(basis.transpose(1, 0, 2)) * (GLTF_FROM_CAMERA * np.float32(METRES))
+    moves = binding.apply(basis.transpose(1, 0, 2)) * (GLTF_FROM_CAMERA * np.float32(METRES))
     return {name: moves[:, number] for number, name in enumerate(names)}
 
 
@@ -105,7 +129,7 @@ def normal_targets(
     head: HeadMesh, targets: dict[str, Float[np.ndarray, "V 3"]]
 ) -> dict[str, Float[np.ndarray, "V 3"]]:
     """What morph targets at full strength add to the normals of `place`."""
-    rest = _upright(head)
+    rest = _upright(head.vertices, head.camera_from_head)
     same = coinciding(rest)
     before = smooth_normals(rest, head.faces, same)
     return {

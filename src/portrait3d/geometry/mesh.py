@@ -91,6 +91,24 @@ class Binding:
         return moved.reshape(len(self.index), *displacement.shape[1:])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LooseHair:
+    """Hair at the rim that is too thin for a surface: see-through triangles with a picture of their own.
+
+    They lie in the head's frame and are seen from both sides.
+    """
+
+    vertices: Float[np.ndarray, "V 3"]
+    """float32, mm."""
+    faces: Int64[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "V 2"]
+    """Texture coordinates in [0, 1], float32; (0, 0) is the texture's top left corner."""
+    texture: UInt8[np.ndarray, "Ht Wt 4"]
+    """RGB and alpha, which says how much of the hair one sees; colours are not multiplied by it."""
+    binding: Binding
+    """How the vertices follow the head model's expressions."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadMesh:
     """The reconstructed head: a textured triangle mesh in the photo's camera frame (OpenCV axes, mm)."""
@@ -112,6 +130,8 @@ class HeadMesh:
     """`HeadPiece` of every vertex; if left out, all are the surface's. No triangle joins two pieces."""
     seen: Bool[np.ndarray, " V"] = field(default_factory=lambda: np.zeros(0, bool))
     """Vertices that the photo shows; if left out, all."""
+    loose_hair: LooseHair | None = None
+    """Hair at the rim that only GLBs and pictures show; the mesh is closed without it."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -140,8 +160,12 @@ class HeadMesh:
         if self.binding is None:
             raise ValueError("This head has no binding to the head model, so it can't change its expression.")
         rotation = self.camera_from_head.rotation.numpy()
-        moved = self.vertices + self.binding.apply(displacement.astype(np.float32)) @ rotation.T
-        return replace(self, vertices=moved.astype(np.float32))
+        move = displacement.astype(np.float32) @ rotation.T.astype(np.float32)
+        loose = self.loose_hair
+        if loose is not None:
+            loose = replace(loose, vertices=loose.vertices + loose.binding.apply(move).astype(np.float32))
+        moved = self.vertices + self.binding.apply(move)
+        return replace(self, vertices=moved.astype(np.float32), loose_hair=loose)
 
     def front_only(self) -> "HeadMesh":
         """The paper's representation: only what the photo shows, without the completed sides and back.

@@ -1,12 +1,12 @@
 """The parts that a head mesh is put together from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.geometry.atlas import Atlas
-from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece, LooseHair
 from portrait3d.geometry.sheet import EARS, HAIR, HEADWEAR, SKIN, Sheet
 from portrait3d.geometry.skin import FittedHead, openings
 
@@ -126,12 +126,17 @@ def tail_patch(points: Float[np.ndarray, "R C 3"], atlas: Atlas) -> Patch:
     )
 
 
-def assemble(patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], angle: float) -> HeadMesh:
-    """One mesh of all patches, turned back into the photo's camera frame."""
+def assemble(
+    patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], loose: LooseHair | None, angle: float
+) -> HeadMesh:
+    """One mesh of all patches with its loose hair, turned back into the photo's camera frame."""
     offsets = np.cumsum([0] + [len(patch.vertices) for patch in patches[:-1]])
     vertices = np.concatenate([patch.vertices for patch in patches])
     cosine, sine = np.cos(angle), np.sin(angle)
-    vertices = vertices @ np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    vertices = vertices @ turn
+    if loose is not None:
+        loose = replace(loose, vertices=(loose.vertices @ turn).astype(np.float32))
     faces = [patch.faces + start for patch, start in zip(patches, offsets, strict=True)]
     return HeadMesh(
         vertices=vertices.astype(np.float32),
@@ -142,4 +147,5 @@ def assemble(patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], angle: f
         binding=Binding.joined(*(patch.binding for patch in patches)),
         piece=np.concatenate([patch.piece for patch in patches]),
         seen=np.concatenate([patch.seen for patch in patches]),
+        loose_hair=loose,
     )

@@ -1,6 +1,7 @@
 """One head mesh from the fitted face, the lifted depth of everything else and a closed back."""
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
@@ -25,6 +26,7 @@ from portrait3d.geometry.following import follow_beside
 from portrait3d.geometry.hair import UnseenHair
 from portrait3d.geometry.hairline import under_hair
 from portrait3d.geometry.layout import Texels
+from portrait3d.geometry.loose_hair import loose_hair, without_loose_hair
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.openings import paint_pieces
 from portrait3d.geometry.patches import assemble, model_patch, neck_cap, sheet_patch, tail_patch
@@ -65,6 +67,7 @@ def stitch(
     picture: UInt8[np.ndarray, "S S 3"],
     angle: float = 0.0,
     *,
+    matte: Float[np.ndarray, "M M"] | None = None,
     delight: bool = False,
 ) -> HeadMesh:
     """Join the face model and the lifted rest of the head into one closed, textured mesh.
@@ -81,9 +84,13 @@ def stitch(
         parsing: Probabilities of the nine classes in the head crop.
         picture: The head crop at the texture's resolution (`head_crop.resized(S).extract`, S even, <= 1024).
         angle: The crop's roll in the photo, radians; the mesh is returned in the photo's camera frame.
+        matte: How much of every pixel of the head crop is head, for loose hair; without it, there is none.
         delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
     crop = depth.camera.width
+    if matte is not None:
+        coarse = resample(torch.from_numpy(matte)[None], (crop, crop))[0].numpy()
+        parsing = without_loose_hair(parsing, coarse)
     labels = parsing.argmax(axis=0).astype(np.uint8)
     coverage = parsing[list(HEAD)].sum(axis=0)
     region = head_region(labels, depth.valid.numpy())
@@ -150,7 +157,11 @@ def stitch(
     texture = head_texture(
         model, texels, scene, Surfaces(held, hairy), unseen_hair, tail_picture, atlas, delight=delight
     )
-    return assemble(patches, texture, angle)
+    loose = None
+    if matte is not None:
+        front = np.minimum(sheet.depth, under)
+        loose = loose_hair(sheet, follows, front, region, matte, scene, model.focal)
+    return assemble(patches, texture, loose, angle)
 
 
 def head_texture(

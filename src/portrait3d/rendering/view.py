@@ -5,13 +5,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, welded_normals
 from portrait3d.geometry.pose import Pose
+from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 
@@ -33,7 +34,7 @@ def render_view(
     style: Literal["photo", "clay"] = "photo",
     background: tuple[int, int, int] = (255, 255, 255),
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw a head with its texture (`photo`) or as a plain, lit surface (`clay`), RGB.
+    """Draw a head with its texture and loose hair (`photo`) or as a plain, lit surface (`clay`), RGB.
 
     `camera_from_head` moves the mesh from its own frame to the camera's; the identity shows it as the photo
     does if `camera` is the photo's.
@@ -46,10 +47,7 @@ def render_view(
     screen = camera.screen(vertices) * torch.tensor([SAMPLES, SAMPLES, 1.0])
     fragments = rasterize(screen[None], faces, height, width)
     if style == "photo":
-        uv = interpolate(torch.from_numpy(head.uv).float()[None], faces, fragments)
-        texture = torch.from_numpy(head.texture).permute(2, 0, 1)[None].float() / 255
-        grid = uv.permute(0, 2, 3, 1) * 2 - 1
-        colours = functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+        colours = _textured(head.uv, faces, fragments, head.texture)
     else:
         normals = interpolate(
             torch.from_numpy(welded_normals(vertices.numpy(), head.faces))[None], faces, fragments
@@ -57,8 +55,29 @@ def render_view(
         colours = _clay(functional.normalize(normals, dim=1))
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
-    picture = functional.avg_pool2d(torch.where(covered, colours, ground), SAMPLES)[0]
+    colours = torch.where(covered, colours, ground)
+    if style == "photo" and (hair := head.loose_hair) is not None:
+        screen = camera.screen(camera_from_head.apply(torch.from_numpy(hair.vertices)))
+        faces = torch.from_numpy(hair.faces)
+        fins = rasterize((screen * torch.tensor([SAMPLES, SAMPLES, 1.0]))[None], faces, height, width)
+        shown = _textured(hair.uv, faces, fins, hair.texture)
+        # The nearest fin stands for those behind it.
+        alpha = shown[:, 3:] * (fins.depth < fragments.depth)[:, None]
+        colours = colours + (shown[:, :3] - colours) * alpha
+    picture = functional.avg_pool2d(colours, SAMPLES)[0]
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _textured(
+    uv: Float[np.ndarray, "V 2"],
+    faces: Int64[Tensor, "F 3"],
+    fragments: Fragments,
+    texture: UInt8[np.ndarray, "Ht Wt C"],
+) -> Float[Tensor, "1 C H W"]:
+    """The texture where a mesh is seen."""
+    at = interpolate(torch.from_numpy(uv).float()[None], faces, fragments).permute(0, 2, 3, 1) * 2 - 1
+    planes = torch.from_numpy(texture).permute(2, 0, 1)[None].float() / 255
+    return functional.grid_sample(planes, at, padding_mode="border", align_corners=False)
 
 
 def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pose, Camera]:

@@ -1,0 +1,149 @@
+"""Hair at the rim that is too thin for a surface: left out of the sheet, shown as fins that the matte fades.
+
+Fins are those of Lengyel et al., "Real-Time Fur over Arbitrary Surfaces" (2001): triangles that stand at the
+silhouette and carry a picture of strands.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from portrait3d.geometry.atlas import as_bytes
+from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.mesh import Binding, LooseHair
+from portrait3d.geometry.scene import Scene
+from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, JUMP, Sheet, nearest
+
+FIRM = 3
+"""Hair narrower than twice this, pixels of the crop, is loose."""
+REACH, FADE = 10.0, 4.0
+"""How far beyond the firm head fins go, and over how much of that they fade out, pixels of the crop."""
+SHARP, AROUND, ENOUGH = 2.0, 5.0, 0.06
+"""Pixels beyond the outline up to which a sharp edge is blurred: there are fins where, about so many pixels
+around, hair goes further, whole ones where it fills this much of them."""
+SOLID = 1.0
+"""Pixels inside the outline from which hair is no longer see-through."""
+FAINTEST = 0.03
+"""Coverage below which there is no fin."""
+INSET, BELOW = 7.0, 0.5
+"""Pixels inside the outline at which fins begin, and by how much they lie behind the surface there: mm a mm
+away from the outline."""
+BACKWARD = 1.0
+"""Slope by which fins bend back, mm of depth a mm away from the outline."""
+CELL = 2
+"""Side of the grid's cells, pixels of the crop."""
+THICK = 4
+"""Pixels of the crop from the outline to the inside of hair, where it is sure to be some."""
+BLUR = 2.0
+"""Width of the blur of the fins' depth, and of where there is hair, pixels of the crop."""
+
+
+def without_loose_hair(
+    parsing: Float[np.ndarray, "9 H W"], matte: Float[np.ndarray, "H W"]
+) -> Float[np.ndarray, "9 H W"]:
+    """Class probabilities in which hair that is thin, or little of a pixel, is what lies behind it.
+
+    `matte` says how much of each pixel is head. Hair's probability becomes the matte's where that is lower,
+    and its narrow parts are taken off by a morphological opening; skin and ears stay.
+    """
+    head = parsing[list(HEAD)].sum(axis=0)
+    hair = parsing[[HAIR, HEADWEAR]].sum(axis=0) > head / 2
+    span = np.arange(-FIRM, FIRM + 1) ** 2
+    disc = np.add.outer(span, span) < (FIRM + 0.5) ** 2
+    firm = ndimage.grey_opening(np.minimum(head, matte), footprint=disc)
+    firm = np.where(hair, np.minimum(firm, head), head)
+    changed = parsing * ((1 - firm) / np.maximum(1 - head, 1e-6))
+    changed[list(HEAD)] = parsing[list(HEAD)] * (firm / np.maximum(head, 1e-6))
+    changed[0] += np.maximum(1 - changed.sum(axis=0), 0)
+    return changed
+
+
+def loose_hair(
+    sheet: Sheet,
+    follows: Binding,
+    front: Float[np.ndarray, "H W"],
+    region: Bool[np.ndarray, "H W"],
+    matte: Float[np.ndarray, "M M"],
+    scene: Scene,
+    focal: float,
+) -> LooseHair | None:
+    """Fins along the outline where loose hair goes beyond it, faded by the matte; None if it does nowhere.
+
+    They continue the surface at its depth, bending back, and move with the sheet's nearest vertices. Their
+    colours come from well inside the hair, where nothing of the background is mixed in.
+
+    Args:
+        sheet: The lifted part of the head.
+        follows: What the sheet's vertices follow.
+        front: Depth of the head's nearest surface in every pixel of the crop, mm; infinite beside it.
+        region: Pixels of the head, loose hair left out; even numbers of rows and columns.
+        matte: How much of every pixel is head, loose hair included.
+        scene: The head crop, loose hair left out.
+        focal: Of the crop's camera, pixels.
+    """
+    deep = scene.inside(HAIR)
+    hair = (scene.labels == HAIR) & ndimage.binary_dilation(deep > 0, iterations=THICK)
+    known = region & np.isfinite(front)
+    rim = hair & known & ~ndimage.binary_erosion(known, border_value=1)
+    if not rim.any():
+        return None
+    coarse = resample(torch.from_numpy(matte)[None].float(), region.shape)[0].numpy()
+    share = where_loose(hair, region, coarse)
+    wanted = coarse * share > FAINTEST
+    away, source = nearest(rim)
+    depth = ndimage.gaussian_filter(front[source], BLUR)
+    depth += np.where(region, BELOW, BACKWARD) * away * depth / focal
+    pixels, depths, faces = grid_over(wanted, depth)
+    if not len(faces):
+        return None
+    size = np.array(region.shape[::-1], float)
+    rays = np.concatenate([(pixels - size / 2) / focal, np.ones((len(pixels), 1))], axis=1)
+    _, followed = cKDTree(sheet.pixels).query(pixels)
+
+    drawn = ndimage.binary_dilation(wanted, iterations=CELL)
+    solid = np.clip(nearest(~region)[0] - SOLID, 0, 1)
+    maps = torch.from_numpy(np.stack([deep, share, solid, drawn])).float()
+    weight, share, solid, drawn = resample(maps, matte.shape)
+    colours = push_pull(resample(scene.picture, matte.shape), weight)
+    alpha = share * torch.maximum(torch.from_numpy(matte), solid)
+    picture = torch.cat([colours, alpha[None]])
+    # Even where no fin is, so that the picture packs well.
+    even = torch.cat([colours[:, drawn > 0].mean(dim=1), torch.zeros(1)])
+    return LooseHair(
+        vertices=(rays * depths[:, None]).astype(np.float32),
+        faces=faces,
+        uv=(pixels / size).astype(np.float32),
+        texture=as_bytes(torch.where(drawn > 0, picture, even[:, None, None])),
+        binding=follows.chosen(followed),
+    )
+
+
+def where_loose(
+    hair: Bool[np.ndarray, "H W"], region: Bool[np.ndarray, "H W"], matte: Float[np.ndarray, "H W"]
+) -> Float[np.ndarray, "H W"]:
+    """How much of a fin there is in every pixel: 1 along outlines of hair that the matte goes far beyond."""
+    beyond, beside = nearest(region)
+    inside, _ = nearest(~region)
+    hairy = ndimage.gaussian_filter(hair[beside].astype(float), BLUR)
+    loose = ndimage.gaussian_filter(((matte > FAINTEST) & (beyond > SHARP)).astype(float), AROUND)
+    band = np.minimum(REACH - beyond, INSET - inside) / FADE
+    return np.clip(2 * hairy - 1, 0, 1) * np.clip(loose / ENOUGH, 0, 1) * np.clip(band, 0, 1)
+
+
+def grid_over(
+    wanted: Bool[np.ndarray, "H W"], depth: Float[np.ndarray, "H W"]
+) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, " N"], Int64[np.ndarray, "F 3"]]:
+    """Cells of `CELL` pixels that cover the wanted pixels but no jump of the depth, each two triangles that
+    face the camera: pixels and depths of their corners, and the triangles."""
+    height, width = wanted.shape
+    cells = wanted.reshape(height // CELL, CELL, width // CELL, CELL).any(axis=(1, 3))
+    y, x = np.mgrid[: height + 1 : CELL, : width + 1 : CELL]
+    depths = depth[y.clip(max=height - 1), x.clip(max=width - 1)]
+    index = np.arange(depths.size).reshape(depths.shape)
+    corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)
+    corners = corners[cells & (np.ptp(depths.ravel()[corners], axis=-1) < JUMP)]
+    used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
+    pixels = np.stack([x, y], axis=-1).reshape(-1, 2)[used].astype(float)
+    return pixels, depths.ravel()[used], faces.reshape(-1, 3).astype(np.int64)
