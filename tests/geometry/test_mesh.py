@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from portrait3d.geometry import Binding, HeadMesh, Pose, vertex_normals
+from portrait3d.geometry.mesh import LooseHair
 
 SQUARE = torch.tensor([[0.0, 0.0, 9.0], [1.0, 0.0, 9.0], [1.0, 1.0, 9.0], [0.0, 1.0, 9.0]])
 FACES = torch.tensor([[0, 3, 1], [1, 3, 2]])
@@ -61,6 +62,18 @@ def test_a_displacement_turns_with_the_head_and_keeps_its_length() -> None:
     displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0]])
     moved = turned.displaced(displacement).vertices - turned.vertices
     assert np.allclose(moved[:2], [[0, 1, 0], [-2, 0, 0]])
+
+
+def test_loose_hair_moves_with_the_head_and_stays_when_a_part_is_kept() -> None:
+    bound = bound_head()
+    assert bound.binding is not None
+    fins = LooseHair(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
+    hairy = replace(bound, loose_hair=fins)
+    displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0]])
+    moved = hairy.displaced(displacement)
+    assert moved.loose_hair is not None
+    assert np.array_equal(moved.loose_hair.vertices, moved.vertices + 1)
+    assert moved.kept(np.array([True, False])).loose_hair is moved.loose_hair
 
 
 def test_a_head_without_binding_has_no_expressions() -> None:

@@ -1,11 +1,13 @@
 """Pictures of a head from any side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import HeadMesh
+from portrait3d.geometry.mesh import Binding, HeadMesh, LooseHair
 from portrait3d.geometry.pose import Pose
 from portrait3d.rendering.view import frame_head, render_view
 
@@ -86,3 +88,22 @@ def test_clay_ignores_the_texture(head: HeadMesh) -> None:
     left, right = view[32, 12].astype(int), view[32, 52].astype(int)
     assert np.abs(left - right).max() < 6
     assert np.ptp(left) < 25
+
+
+def test_loose_hair_is_seen_through_and_only_with_the_photos_colours(head: HeadMesh) -> None:
+    corners = np.array([[20, -50, -10], [90, -50, -10], [90, 50, -10], [20, 50, -10]], np.float32)
+    green = np.full((4, 4, 4), (0, 255, 0, 102), np.uint8)
+    follows = Binding.to_vertices(np.zeros(4, np.int64), 0.0)
+    for depth, shown in ((1000, True), (1030, False)):
+        fins = LooseHair(
+            corners + np.array([0, 0, depth], np.float32), head.faces[:2], head.uv[:4], green, follows
+        )
+        hairy = replace(head, loose_hair=fins)
+        view = render_view(hairy, Pose.identity(), camera(160))
+        assert view[80, 60].tolist() == [255, 0, 0]
+        assert view[80, 150].tolist() == [153, 255, 153]  # over the white ground
+        assert view[80, 112].tolist() == ([0, 102, 153] if shown else [0, 0, 255])
+        plain, clay = (
+            render_view(each, Pose.identity(), camera(160), style="clay") for each in (head, hairy)
+        )
+        assert np.array_equal(clay, plain)

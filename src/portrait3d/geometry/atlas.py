@@ -68,7 +68,7 @@ class Atlas:
         return texture
 
 
-def as_bytes(picture: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+def as_bytes(picture: Float[Tensor, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
     """Float planes as a uint8 picture."""
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
