@@ -1,10 +1,13 @@
 """A synthetic portrait with exact depth: the mean head with a cap of hair, seen from the front."""
 
+import math
+
 import numpy as np
 import torch
 from scipy import ndimage
 
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
+from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
@@ -22,9 +25,11 @@ CROP = Crop((128.0, 128.0), 256.0, 0.0, SIZE, zoom=2.0)
 CAMERA = CROP.camera()
 
 
-def fitted_head(model: HeadModel) -> FittedHead:
-    """The mean head, seen from the front."""
-    pose = Pose(torch.eye(3), torch.tensor([0.0, 0.0, 900.0]))
+def fitted_head(model: HeadModel, yaw: float = 0.0) -> FittedHead:
+    """The mean head, seen from the front or turned by so many degrees."""
+    none = torch.tensor(0.0)
+    rotation = rotation_from_euler(torch.tensor(math.radians(yaw)), none, none)
+    pose = Pose(rotation, torch.tensor([0.0, 0.0, 900.0]))
     even = torch.zeros(9)
     even[0] = (4 * torch.pi) ** 0.5
     return place_head(model, model.mean, pose, CAMERA, even)

@@ -87,7 +87,8 @@ def striped_scene(contrast: float, along: int = 64) -> Scene:
     noise = np.random.default_rng(3).standard_normal((64 // along, 64))
     noise = np.repeat(noise, along, axis=0)
     picture = torch.from_numpy(np.tile(0.4 * np.exp(contrast * noise), (3, 1, 1))).float()
-    return Scene(picture, picture, np.full((64, 64), 2, np.uint8), np.ones((64, 64)))
+    hair = np.full((64, 64), 2, np.uint8)
+    return Scene(picture, picture, hair, np.ones((64, 64)), np.zeros((64, 64), bool))
 
 
 def test_light_from_one_side_is_taken_out(model: HeadModel) -> None:

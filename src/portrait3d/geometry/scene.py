@@ -36,6 +36,8 @@ class Scene:
     labels: UInt8[np.ndarray, "H W"]
     coverage: Float[np.ndarray, "H W"]
     """Probability of face, hair, ears and headwear."""
+    behind: Bool[np.ndarray, "H W"]
+    """Hair that hangs behind the skin beside it."""
 
     @classmethod
     def of(
@@ -43,10 +45,12 @@ class Scene:
         picture: UInt8[np.ndarray, "S S 3"],
         labels: UInt8[np.ndarray, "H W"],
         coverage: Float[np.ndarray, "H W"],
+        behind: Bool[np.ndarray, "H W"] | None = None,
     ) -> "Scene":
-        """The scene of a head crop."""
+        """The scene of a head crop; by default no hair hangs behind skin."""
         fine = as_planes(picture)
-        return cls(fine, resample(fine, labels.shape), labels, coverage)
+        behind = np.zeros(labels.shape, bool) if behind is None else behind
+        return cls(fine, resample(fine, labels.shape), labels, coverage, behind)
 
     @property
     def skin(self) -> Float[np.ndarray, "H W"]:
@@ -55,9 +59,9 @@ class Scene:
 
     @property
     def skin_and_hairline(self) -> Float[np.ndarray, "H W"]:
-        """1 on skin and on the hair next to it, 0 from the head's outline on and beyond."""
+        """1 on skin and on the hair that lies on it, next to it, 0 from the head's outline on and beyond."""
         skin = np.isin(self.labels, (*SKIN, *EARS, NECK))
-        hair = np.isin(self.labels, (HAIR, HEADWEAR)) & (self.coverage > 0.8)
+        hair = np.isin(self.labels, (HAIR, HEADWEAR)) & (self.coverage > 0.8) & ~self.behind
         return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from scipy.sparse.linalg import splu
 
 from portrait3d.geometry.layout import HeadLayout
@@ -57,6 +57,12 @@ class FittedHead:
         """Pixels of the head crop at which points of its camera's frame are seen."""
         size = np.array(self.depth.shape[::-1])
         return self.focal * points[:, :2] / points[:, 2:] + size / 2
+
+    def read(self, values: Shaped[np.ndarray, "H W"], points: Float[np.ndarray, "N 3"]) -> np.ndarray:
+        """The values of the head crop's pixels at which points are seen; those of its border beyond it."""
+        height, width = values.shape
+        column, row = np.floor(self.pixels(points)).astype(np.int64).clip(0, [width - 1, height - 1]).T
+        return values[row, column]
 
     def to_camera(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the model's frame in the crop's camera, mm."""

@@ -21,6 +21,7 @@ from portrait3d.geometry.baking import (
 from portrait3d.geometry.burying import buried_patch
 from portrait3d.geometry.concealing import hiding_depth, in_the_way, keep_behind
 from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.far_side import put_hair_behind
 from portrait3d.geometry.filling import resample
 from portrait3d.geometry.following import follow_beside
 from portrait3d.geometry.hair import UnseenHair
@@ -88,8 +89,8 @@ def stitch(
         delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
     crop = depth.camera.width
-    if matte is not None:
-        coarse = resample(torch.from_numpy(matte)[None], (crop, crop))[0].numpy()
+    coarse = None if matte is None else resample(torch.from_numpy(matte)[None], (crop, crop))[0].numpy()
+    if coarse is not None:
         parsing = without_loose_hair(parsing, coarse)
     labels = parsing.argmax(axis=0).astype(np.uint8)
     coverage = parsing[list(HEAD)].sum(axis=0)
@@ -99,6 +100,8 @@ def stitch(
     seen = np.all(shown[model.faces], axis=1) | at_hairline(model, labels)
     covered = covered_pixels(model, seen, labels) & region
     settled = settle_depth(depth.depth.double().numpy(), region, labels, model.depth, covered)
+    far = put_hair_behind(model, settled, labels, region, covered)
+    settled = far.depth
     needed = region & ~covered & ~beyond_model(labels, covered)
     lifted = region & ndimage.binary_dilation(needed, iterations=OVERLAP)
 
@@ -111,18 +114,19 @@ def stitch(
     lifted &= ~away
     # Skin seen edge-on hides nothing of another colour, and its depth is not to be relied on.
     inner = ndimage.binary_erosion(region | (labels == NECK), iterations=OUTLINE, border_value=1)
-    before = lifted & (inner | np.isin(labels, (HAIR, HEADWEAR, *EARS)))
+    before = lifted & (inner | np.isin(labels, (HAIR, HEADWEAR, *EARS))) & ~far.edge
     backing = keep_behind(model, backing, held, np.where(before, settled, np.inf), labels, region)
     closing = closing_points(model, backing)
-    under, far = surface_depths(backing, model.faces, model.focal, (crop, crop))
+    under, farthest = surface_depths(backing, model.faces, model.focal, (crop, crop))
     settled = meet(settled, lifted & ~covered, away, under)
     sheet = lift(settled, lifted, covered, labels, coverage, model.focal)
-    tail = hair_tail(model, sheet, labels, region, far)
-    hairy = under_hair(model, labels, region, coverage, hanging=tail is not None)
+    tail = hair_tail(model, sheet, labels, region, farthest)
+    on_skin = np.where(far.edge, 0, labels).astype(np.uint8)
+    hairy = under_hair(model, on_skin, region, coverage, hanging=tail is not None)
     kept = np.ones(len(model.layout.faces), bool)
     # Triangles between the face and hair beside it may reach through the hair: they are laid under it.
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    beside = np.where(hair & ~ndimage.binary_dilation(away, iterations=LEAD), sheet.depth, np.inf)
+    beside = np.where(hair & ~far.edge & ~ndimage.binary_dilation(away, iterations=LEAD), sheet.depth, np.inf)
     if tail is not None:
         poking = in_the_way(backing, model.faces, hiding_depth(beside), model.focal)
         kept[: len(model.faces)] = held[model.faces].all(axis=1) | ~poking
@@ -131,7 +135,7 @@ def stitch(
     atlas = Atlas(len(picture))
     follows = follow_beside(model, sheet, covered, labels)
     patches = [
-        model_patch(model, backing, kept, held, hairy, atlas),
+        model_patch(model, backing, kept, held & ~model.read(far.edge, model.vertices), hairy, atlas),
         neck_cap(model, backing, hairy, atlas),
         sheet_patch(sheet, follows, atlas, crop),
     ]
@@ -146,7 +150,7 @@ def stitch(
     if (buried := buried_patch(model, backing, kept, hairy, beside, atlas)) is not None:
         patches.append(buried)
 
-    scene = Scene.of(picture, labels, coverage)
+    scene = Scene.of(picture, labels, coverage, far.edge)
     unseen_hair = UnseenHair.of(model, scene)
     tail_picture = None
     if tail is not None and unseen_hair is not None:
@@ -158,9 +162,9 @@ def stitch(
         model, texels, scene, Surfaces(held, hairy), unseen_hair, tail_picture, atlas, delight=delight
     )
     loose = None
-    if matte is not None:
+    if matte is not None and coarse is not None:
         front = np.minimum(sheet.depth, under)
-        loose = loose_hair(sheet, follows, front, region, matte, scene, model.focal)
+        loose = loose_hair(sheet, follows, front, region, matte, coarse, scene, model.focal)
     return assemble(patches, texture, loose, angle)
 
 

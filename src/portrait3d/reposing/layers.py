@@ -21,6 +21,8 @@ FRINGE = 4
 """Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
 OVERLAP = 3
 """Pixels of the head crop by which it runs on under the front, or cracks open between them in a turn."""
+STEP = 5.0
+"""What smoothing would change by more (mm) is a step between surfaces."""
 UNDER_CHIN = 6
 """Rings of triangles by which the neck runs on under the head, which it bends away from."""
 SMALLEST_FRONT = 0.02
@@ -39,6 +41,8 @@ class HeadSurfaces:
     """The model's neck, for what the photo does not show of it: it bends, and clothes hide it."""
     sides: Surface
     """What leads from the front's outline back: it closes gaps, and is the far side of hanging hair."""
+    curtain: Surface | None
+    """The side of hair behind the neck that the camera sees between head, neck and the hair beside them."""
 
 
 def head_surfaces(
@@ -81,6 +85,9 @@ def head_surfaces(
     shown = np.unique(faces)
     shown_binding = binding.chosen(shown)
     own = openings | (index >= 0) & (front & ~left_out)[index]
+    # Where the cheek's edge hides a little of the hair behind it, that hair's colours are not the cheek's.
+    skin = (index >= 0) & (baked & (head.part[head.faces] != HeadPart.HAIR).all(axis=1))[index]
+    own |= skin & np.isin(grid.labels, (HAIR, HEADWEAR))
     fringe = fringe_surface(grid, own, depth, vertices[shown], shown_binding, at_rest)
     seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     # The model's own surface lies under what the photo shows, for where that fades in a turn.
@@ -96,7 +103,7 @@ def head_surfaces(
     # From both sides: where it bends under the chin, it may turn away.
     inner = head.faces[throat_faces]
     throat = with_texture(np.concatenate([inner, inner[:, ::-1]]), at_rest.following(vertices))
-    # The photo's own neck hides the near side of hair that hangs behind it; its layer lies below the sides'.
+    # The photo's own neck hides the near side of hair that hangs behind it: that lies below the neck's layer.
     towards = unseen & ~baked & hangs_free(head)[head.faces].all(axis=1) & (area < 0)
     faces = head.faces[behind & ~unseen]
     away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
@@ -105,6 +112,7 @@ def head_surfaces(
         back=model.beside(away),
         throat=prolonged(throat, last, end, neck_below(grid, end), at_rest),
         sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]),
+        curtain=with_texture(head.faces[curtain]) if (curtain := behind & towards).any() else None,
     )
 
 
@@ -147,7 +155,9 @@ def fringe_surface(
     _, source = nearest(np.isfinite(depth) & head)
     belt = ndimage.binary_dilation(head, iterations=FRINGE)
     belt &= ~ndimage.binary_erosion(own, iterations=OVERLAP, border_value=1)
-    filled = ndimage.gaussian_filter(depth[source], 0.7) + 0.5
+    known = depth[source]
+    smooth = ndimage.gaussian_filter(known, 0.7)
+    filled = np.where(np.abs(smooth - known) < STEP, smooth, known) + 0.5
     points, photo, faces, used = grid.lift(belt, filled)
     hairy = np.isin(labels, (HAIR, HEADWEAR)) | np.isin(labels, EARS)
     _, to_head = nearest(head)

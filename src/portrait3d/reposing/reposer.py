@@ -76,8 +76,9 @@ class CoarseTurn:
 class Reposer:
     """Turns the head of one portrait; what does not depend on the pose is computed once.
 
-    Layers from back to front: the photo without head and neck, the model's neck and the photo's (which bend),
-    the part of the head that the photo does not show, and the part that it shows, with a soft outline.
+    Layers from back to front: the photo without head and neck, hair behind the neck, the model's neck and the
+    photo's (which bend), the part of the head that the photo does not show, and the part that it shows, with
+    a soft outline.
 
     Args:
         portrait: The reconstructed person.
@@ -108,6 +109,7 @@ class Reposer:
         )
         self.front_surface = surfaces.front.beside(mouth_flaps(portrait, head_model))
         self.back_surface, self.side_surface = surfaces.back, surfaces.sides
+        self.curtain_surface = surfaces.curtain
         self.throat_surface = surfaces.throat
         self.neck_surface = neck_surface(portrait, self.rest, head_model.skin_faces.unique().numpy())
         extra = torch.from_numpy(np.stack([hole, inside_rim(labels)])).float()
@@ -202,6 +204,11 @@ class Reposer:
         """Draw all layers; also how far each pixel is unknown, and how far it is the model's inner mouth."""
         picture, unknown = self.plate, self.hole[None]
         before_body = 1 - self.standing * (1 - self.hole)
+        if self.curtain_surface:
+            curtain = self._draw(self.curtain_surface, turn, self.front, displacement, self.texture)
+            alpha = blur(curtain.shown, 1) * self.hole
+            picture = picture.lerp(spread_out(curtain), alpha)
+            unknown = torch.maximum(unknown * (1 - alpha), alpha)
         throat = self._draw(self.throat_surface, turn, self.front, displacement, self.texture)
         alpha = blur(throat.shown, 1) * before_body
         picture = picture.lerp(spread_out(throat), alpha)
