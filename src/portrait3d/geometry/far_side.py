@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.hairline import heights
@@ -68,34 +68,58 @@ def put_hair_behind(
     skin = covered & np.isin(labels, SKIN)
     surface = model.depth
     if far_right:
-        depth, hair, skin, surface = (values[:, ::-1] for values in (depth, hair, skin, surface))
+        depth, hair, skin, surface, covered = (
+            values[:, ::-1] for values in (depth, hair, skin, surface, covered)
+        )
     beyond = ~np.isfinite(surface)
     rows = np.flatnonzero(skin.any(axis=1))
     edge = skin.argmax(axis=1)
     level, _, millimetres = heights(model, labels.shape)
-    # How far hair is before where it hangs, row by row.
-    gap = np.full(len(skin), np.nan)
-    for row in rows:
-        strip = np.s_[row, max(edge[row] - BESIDE, 0) : edge[row]]
-        outside = hair[strip] & beyond[strip]
-        if outside.sum() >= BESIDE // 2 and hair[row, max(edge[row] - 2, 0)]:
-            before = max(BEFORE_EAR, THICK * millimetres * hair[row, : edge[row]].sum())
-            gap[row] = max(far_ear - before - np.median(depth[strip][outside]), 0.0)
-    known = np.flatnonzero(np.isfinite(gap) & (level > TEMPLE))
-    moved = np.zeros_like(hair)
+    found, hangs = hair_beside(depth, hair & beyond, hair, edge, far_ear, millimetres)
+    known = np.flatnonzero(np.isfinite(found) & (level > TEMPLE))
+    edge_of_hair = np.zeros_like(hair)
     if share > 0 and len(known) >= FEWEST:
         everywhere = np.arange(len(skin))
         inside = ndimage.gaussian_filter1d((everywhere >= known[0]).astype(float), STEADY)
-        back = np.interp(everywhere, known, gap[known])
-        back = share * inside * ndimage.gaussian_filter1d(back, STEADY)
+        found, hangs = (
+            ndimage.gaussian_filter1d(np.interp(everywhere, known, values[known]), STEADY)
+            for values in (found, hangs)
+        )
+        back = share * inside * np.maximum(hangs - found, 0.0)
         end, fade = edge.astype(float), np.full(len(skin), 1e-3)
         below = everywhere > rows[-1]
         end[below], fade[below] = np.nonzero(skin[rows[-CHIN:]])[1].mean(), BELOW
         beside = np.clip((end[:, None] - np.arange(skin.shape[1])) / fade[:, None], 0, 1)
         moved = hair & (beyond | (inside > 0.5)[:, None]) & (back[:, None] * beside > 0)
+        edge_of_hair = moved & (ndimage.distance_transform_edt(~covered) < CLOSE)
+        placed = depth + back[:, None] * beside
+        # No slope leads from the cheek to the hair.
+        placed = np.where(edge_of_hair, np.maximum(placed, (found + back)[:, None]), placed)
         # Hair that covers the neck stays before it.
-        limit = np.where(ndimage.binary_erosion(~beyond, iterations=CLOSE), surface - BEFORE_NECK, np.inf)
-        depth = np.where(moved, np.maximum(np.minimum(depth + back[:, None] * beside, limit), depth), depth)
+        over_neck = ndimage.binary_erosion(~beyond, iterations=CLOSE)
+        placed = np.where(over_neck, np.minimum(placed, surface - BEFORE_NECK), placed)
+        depth = np.where(moved, np.maximum(placed, depth), depth)
     if far_right:
-        depth, moved = depth[:, ::-1].copy(), moved[:, ::-1]
-    return FarSide(depth, moved & (ndimage.distance_transform_edt(~covered) < CLOSE))
+        depth, edge_of_hair = depth[:, ::-1].copy(), edge_of_hair[:, ::-1].copy()
+    return FarSide(depth, edge_of_hair)
+
+
+def hair_beside(
+    depth: Float[np.ndarray, "H W"],
+    free: Bool[np.ndarray, "H W"],
+    hair: Bool[np.ndarray, "H W"],
+    edge: Int64[np.ndarray, " H"],
+    far_ear: float,
+    millimetres: float,
+) -> tuple[Float[np.ndarray, " H"], Float[np.ndarray, " H"]]:
+    """How deep the hair left of the cheek's `edge` is in every row, and where it hangs, mm; NaN for none.
+
+    `free` is hair beside the head model, `far_ear` that ear's depth (mm), `millimetres` a pixel's size.
+    """
+    found, hangs = np.full(len(edge), np.nan), np.full(len(edge), np.nan)
+    for row, column in enumerate(edge):
+        beside = np.s_[row, max(column - BESIDE, 0) : column]
+        if free[beside].sum() >= BESIDE // 2 and hair[row, max(column - 2, 0)]:
+            found[row] = np.median(depth[beside][free[beside]])
+            hangs[row] = far_ear - max(BEFORE_EAR, THICK * millimetres * hair[row, :column].sum())
+    return found, hangs
