@@ -14,19 +14,21 @@ from portrait3d.geometry.atlas import as_bytes
 from portrait3d.geometry.filling import push_pull, resample
 from portrait3d.geometry.mesh import Binding, LooseHair
 from portrait3d.geometry.scene import Scene
-from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, JUMP, Sheet, nearest
+from portrait3d.geometry.sheet import HAIR, HEAD, JUMP, Sheet, nearest
 
 FIRM = 3
 """Hair narrower than twice this, pixels of the crop, is loose."""
 REACH, FADE = 10.0, 4.0
-"""How far beyond the firm head fins go, and over how much of that they fade out, pixels of the crop."""
-SHARP, AROUND, ENOUGH = 2.0, 5.0, 0.06
-"""Pixels beyond the outline up to which a sharp edge is blurred: there are fins where, about so many pixels
-around, hair goes further, whole ones where it fills this much of them."""
+"""How far beyond the surface fins go, and over how much of that they fade out, pixels of the crop."""
+SHARP, NOTCH = 2.0, 4.0
+"""Pixels beyond the head's outline up to which a sharp one is blurred, and beyond the surface up to which its
+triangles cut a corner: further hair lacks a surface."""
+AROUND, ENOUGH = 5.0, 0.02
+"""There are fins where such hair is within about so many pixels, whole ones where it is this much of them."""
 SOLID = 1.0
 """Pixels inside the outline from which hair is no longer see-through."""
-FAINTEST = 0.03
-"""Coverage below which there is no fin."""
+FAINTEST = 0.06
+"""Coverage that counts as none: mattes are hazy where hair looks like what is behind it."""
 INSET, BELOW = 7.0, 0.5
 """Pixels inside the outline at which fins begin, and by how much they lie behind the surface there: mm a mm
 away from the outline."""
@@ -46,10 +48,10 @@ def without_loose_hair(
     """Class probabilities in which hair that is thin, or little of a pixel, is what lies behind it.
 
     `matte` says how much of each pixel is head. Hair's probability becomes the matte's where that is lower,
-    and its narrow parts are taken off by a morphological opening; skin and ears stay.
+    and its narrow parts are taken off by a morphological opening; skin, ears and hats stay.
     """
     head = parsing[list(HEAD)].sum(axis=0)
-    hair = parsing[[HAIR, HEADWEAR]].sum(axis=0) > head / 2
+    hair = parsing[HAIR] > head / 2
     span = np.arange(-FIRM, FIRM + 1) ** 2
     disc = np.add.outer(span, span) < (FIRM + 0.5) ** 2
     firm = ndimage.grey_opening(np.minimum(head, matte), footprint=disc)
@@ -66,10 +68,11 @@ def loose_hair(
     front: Float[np.ndarray, "H W"],
     region: Bool[np.ndarray, "H W"],
     matte: Float[np.ndarray, "M M"],
+    coarse: Float[np.ndarray, "H W"],
     scene: Scene,
     focal: float,
 ) -> LooseHair | None:
-    """Fins along the outline where loose hair goes beyond it, faded by the matte; None if it does nowhere.
+    """Fins along the outline where the photo shows hair that the surface lacks, faded by the matte; or None.
 
     They continue the surface at its depth, bending back, and move with the sheet's nearest vertices. Their
     colours come from well inside the hair, where nothing of the background is mixed in.
@@ -80,6 +83,7 @@ def loose_hair(
         front: Depth of the head's nearest surface in every pixel of the crop, mm; infinite beside it.
         region: Pixels of the head, loose hair left out; even numbers of rows and columns.
         matte: How much of every pixel is head, loose hair included.
+        coarse: The same at the crop's resolution.
         scene: The head crop, loose hair left out.
         focal: Of the crop's camera, pixels.
     """
@@ -89,12 +93,14 @@ def loose_hair(
     rim = hair & known & ~ndimage.binary_erosion(known, border_value=1)
     if not rim.any():
         return None
-    coarse = resample(torch.from_numpy(matte)[None].float(), region.shape)[0].numpy()
-    share = where_loose(hair, region, coarse)
+    distance, beside = nearest(known)
+    distance -= ndimage.distance_transform_edt(known)
+    lacking = (coarse > FAINTEST) & ((nearest(region)[0] > SHARP) | (distance > NOTCH))
+    share = where_loose(hair[beside], distance, lacking)
     wanted = coarse * share > FAINTEST
     away, source = nearest(rim)
     depth = ndimage.gaussian_filter(front[source], BLUR)
-    depth += np.where(region, BELOW, BACKWARD) * away * depth / focal
+    depth += np.where(known, BELOW, BACKWARD) * away * depth / focal
     pixels, depths, faces = grid_over(wanted, depth)
     if not len(faces):
         return None
@@ -103,33 +109,35 @@ def loose_hair(
     _, followed = cKDTree(sheet.pixels).query(pixels)
 
     drawn = ndimage.binary_dilation(wanted, iterations=CELL)
-    solid = np.clip(nearest(~region)[0] - SOLID, 0, 1)
-    maps = torch.from_numpy(np.stack([deep, share, solid, drawn])).float()
-    weight, share, solid, drawn = resample(maps, matte.shape)
-    colours = push_pull(resample(scene.picture, matte.shape), weight)
-    alpha = share * torch.maximum(torch.from_numpy(matte), solid)
-    picture = torch.cat([colours, alpha[None]])
+    colours = push_pull(scene.coarse, torch.from_numpy(deep).float())
     # Even where no fin is, so that the picture packs well.
-    even = torch.cat([colours[:, drawn > 0].mean(dim=1), torch.zeros(1)])
+    colours = torch.where(torch.from_numpy(drawn), colours, colours[:, drawn].mean(dim=1)[:, None, None])
+    solid = np.clip(-distance - SOLID, 0, 1)
+    maps = torch.from_numpy(np.stack([share * drawn, solid])).float()
+    *planes, share, solid = resample(torch.cat([colours, maps]), matte.shape)
+    clear = (torch.from_numpy(matte) - FAINTEST) / (1 - FAINTEST)
+    alpha = share * torch.maximum(clear.clamp_min(0), solid)
     return LooseHair(
         vertices=(rays * depths[:, None]).astype(np.float32),
         faces=faces,
         uv=(pixels / size).astype(np.float32),
-        texture=as_bytes(torch.where(drawn > 0, picture, even[:, None, None])),
+        texture=as_bytes(torch.stack([*planes, alpha])),
         binding=follows.chosen(followed),
     )
 
 
 def where_loose(
-    hair: Bool[np.ndarray, "H W"], region: Bool[np.ndarray, "H W"], matte: Float[np.ndarray, "H W"]
+    hairy: Bool[np.ndarray, "H W"], distance: Float[np.ndarray, "H W"], lacking: Bool[np.ndarray, "H W"]
 ) -> Float[np.ndarray, "H W"]:
-    """How much of a fin there is in every pixel: 1 along outlines of hair that the matte goes far beyond."""
-    beyond, beside = nearest(region)
-    inside, _ = nearest(~region)
-    hairy = ndimage.gaussian_filter(hair[beside].astype(float), BLUR)
-    loose = ndimage.gaussian_filter(((matte > FAINTEST) & (beyond > SHARP)).astype(float), AROUND)
-    band = np.minimum(REACH - beyond, INSET - inside) / FADE
-    return np.clip(2 * hairy - 1, 0, 1) * np.clip(loose / ENOUGH, 0, 1) * np.clip(band, 0, 1)
+    """How much of a fin there is in every pixel: 1 along outlines of hair near pixels that are `lacking`.
+
+    `hairy` says whether the nearest pixel of the surface is hair's, `distance` how far that is, pixels, and
+    below 0 how far the outline is from inside.
+    """
+    share = ndimage.gaussian_filter(hairy.astype(float), BLUR)
+    loose = ndimage.gaussian_filter(lacking.astype(float), AROUND)
+    band = np.minimum(REACH - distance, INSET + distance) / FADE
+    return np.clip(2 * share - 1, 0, 1) * np.clip(loose / ENOUGH, 0, 1) * np.clip(band, 0, 1)
 
 
 def grid_over(
