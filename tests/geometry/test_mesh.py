@@ -64,7 +64,7 @@ def test_a_displacement_turns_with_the_head_and_keeps_its_length() -> None:
     assert np.allclose(moved[:2], [[0, 1, 0], [-2, 0, 0]])
 
 
-def test_loose_hair_moves_with_the_head_and_stays_when_a_part_is_kept() -> None:
+def test_loose_hair_moves_with_the_whole_head() -> None:
     bound = bound_head()
     assert bound.binding is not None
     fins = LooseHair(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
@@ -73,7 +73,7 @@ def test_loose_hair_moves_with_the_head_and_stays_when_a_part_is_kept() -> None:
     moved = hairy.displaced(displacement)
     assert moved.loose_hair is not None
     assert np.array_equal(moved.loose_hair.vertices, moved.vertices + 1)
-    assert moved.kept(np.array([True, False])).loose_hair is moved.loose_hair
+    assert moved.front_only().loose_hair is None
 
 
 def test_a_head_without_binding_has_no_expressions() -> None:

@@ -176,7 +176,7 @@ class HeadMesh:
         return self.kept(np.all(self.seen[self.faces], axis=1) | inner)
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
-        """A part of the head: the chosen triangles and their vertices."""
+        """A part of the head: the chosen triangles and their vertices, without loose hair."""
         used, corners = np.unique(self.faces[faces], return_inverse=True)
         binding = self.binding
         return replace(
@@ -188,6 +188,7 @@ class HeadMesh:
             binding=None if binding is None else binding.chosen(used),
             piece=self.piece[used],
             seen=self.seen[used],
+            loose_hair=None,
         )
 
     def export(self, path: str | Path, *, lit: bool = False) -> Path:
