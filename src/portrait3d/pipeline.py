@@ -38,8 +38,8 @@ NETWORKS = {"face": FaceNet, "parsing": ParsingExperts, "depth": DepthNet, "refi
 """The learned stages; each one's weights lie in a directory of its name."""
 TEXTURE_SIZE = 1024
 """Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
-MATTE_SIZE = 512
-"""Side of the head crop, in pixels, at which loose hair is drawn: mattes are about as fine."""
+MATTE_SCALE = 2
+"""How many times finer than the head crop loose hair is drawn: mattes tell little more."""
 
 
 class Portrait3D:
@@ -243,7 +243,7 @@ class Portrait3D:
             parsing.head_probabilities.numpy(),
             picture,
             head_crop.angle,
-            matte=_matte(parsing, head_crop.resized(min(MATTE_SIZE, len(picture)))),
+            matte=_matte(parsing, head_crop.resized(MATTE_SCALE * head_crop.size)),
             delight=delight,
         )
 

@@ -94,9 +94,11 @@ def test_a_sharp_outline_has_few_fins(head: FittedHead, loose: LooseHair) -> Non
 def test_strands_are_fins_where_the_photo_shows_them(head: FittedHead, loose: LooseHair) -> None:
     strands, matte = windswept(head)
     pixels = head.pixels(loose.vertices.astype(np.float64))
-    np.testing.assert_allclose(pixels / len(strands), loose.uv, atol=1e-4)
-    alpha = loose.texture[..., 3]
-    assert alpha.shape == strands.shape
+    height, width = loose.texture.shape[:2]
+    left, top = np.round(pixels[0] - loose.uv[0] * [width, height]).astype(int)
+    np.testing.assert_allclose(loose.uv * [width, height] + [left, top], pixels, atol=0.01)
+    alpha = np.zeros(strands.shape, np.uint8)
+    alpha[top : top + height, left : left + width] = loose.texture[..., 3]
     near = strands & (ndimage.distance_transform_edt(~(capped_head(head)[1].argmax(axis=0) > 0)) < 5)
     assert np.median(alpha[near]) == pytest.approx((0.6 - FAINTEST) / (1 - FAINTEST) * 255, abs=6)
     assert not alpha[ndimage.distance_transform_edt(matte == 0) > 2].any()

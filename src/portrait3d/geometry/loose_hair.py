@@ -20,7 +20,7 @@ FIRM = 3
 """Hair narrower than twice this, pixels of the crop, is loose."""
 REACH, FADE = 10.0, 4.0
 """How far beyond the surface fins go, and over how much of that they fade out, pixels of the crop."""
-SHARP, NOTCH = 2.0, 4.0
+SHARP, NOTCH = 2, 4.0
 """Pixels beyond the head's outline up to which a sharp one is blurred, and beyond the surface up to which its
 triangles cut a corner: further hair lacks a surface."""
 AROUND, ENOUGH = 5.0, 0.02
@@ -82,48 +82,66 @@ def loose_hair(
         follows: What the sheet's vertices follow.
         front: Depth of the head's nearest surface in every pixel of the crop, mm; infinite beside it.
         region: Pixels of the head, loose hair left out; even numbers of rows and columns.
-        matte: How much of every pixel is head, loose hair included.
+        matte: How much of every pixel is head, loose hair included, at a multiple of the crop's resolution.
         coarse: The same at the crop's resolution.
         scene: The head crop, loose hair left out.
         focal: Of the crop's camera, pixels.
     """
-    deep = scene.inside(HAIR)
-    hair = (scene.labels == HAIR) & ndimage.binary_dilation(deep > 0, iterations=THICK)
+    box = around(coarse > FAINTEST)
+    region, front, coarse = region[box], front[box], coarse[box]
+    deep = scene.inside(HAIR)[box]
+    hair = (scene.labels[box] == HAIR) & ndimage.binary_dilation(deep > 0, iterations=THICK)
     known = region & np.isfinite(front)
     rim = hair & known & ~ndimage.binary_erosion(known, border_value=1)
     if not rim.any():
         return None
     distance, beside = nearest(known)
     distance -= ndimage.distance_transform_edt(known)
-    lacking = (coarse > FAINTEST) & ((nearest(region)[0] > SHARP) | (distance > NOTCH))
+    sharp = ndimage.binary_dilation(region, iterations=SHARP)
+    lacking = (coarse > FAINTEST) & (~sharp | (distance > NOTCH))
     share = where_loose(hair[beside], distance, lacking)
     wanted = coarse * share > FAINTEST
     away, source = nearest(rim)
     depth = ndimage.gaussian_filter(front[source], BLUR)
     depth += np.where(known, BELOW, BACKWARD) * away * depth / focal
-    pixels, depths, faces = grid_over(wanted, depth)
+    places, depths, faces = grid_over(wanted, depth)
     if not len(faces):
         return None
-    size = np.array(region.shape[::-1], float)
-    rays = np.concatenate([(pixels - size / 2) / focal, np.ones((len(pixels), 1))], axis=1)
+    pixels = places + np.array([box[1].start, box[0].start])
+    rays = (pixels - np.array(scene.labels.shape[::-1]) / 2) / focal
     _, followed = cKDTree(sheet.pixels).query(pixels)
 
     drawn = ndimage.binary_dilation(wanted, iterations=CELL)
-    colours = push_pull(scene.coarse, torch.from_numpy(deep).float())
+    colours = push_pull(scene.coarse[:, *box], torch.from_numpy(deep).float())
     # Even where no fin is, so that the picture packs well.
     colours = torch.where(torch.from_numpy(drawn), colours, colours[:, drawn].mean(dim=1)[:, None, None])
     solid = np.clip(-distance - SOLID, 0, 1)
     maps = torch.from_numpy(np.stack([share * drawn, solid])).float()
-    *planes, share, solid = resample(torch.cat([colours, maps]), matte.shape)
-    clear = (torch.from_numpy(matte) - FAINTEST) / (1 - FAINTEST)
+    scale = len(matte) // len(scene.labels)
+    fine = torch.from_numpy(matte[tuple(slice(scale * side.start, scale * side.stop) for side in box)])
+    *planes, share, solid = resample(torch.cat([colours, maps]), (fine.shape[0], fine.shape[1]))
+    clear = (fine - FAINTEST) / (1 - FAINTEST)
     alpha = share * torch.maximum(clear.clamp_min(0), solid)
     return LooseHair(
-        vertices=(rays * depths[:, None]).astype(np.float32),
+        vertices=(np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, None]).astype(
+            np.float32
+        ),
         faces=faces,
-        uv=(pixels / size).astype(np.float32),
+        uv=(places / np.array(region.shape[::-1])).astype(np.float32),
         texture=as_bytes(torch.stack([*planes, alpha])),
         binding=follows.chosen(followed),
     )
+
+
+def around(wanted: Bool[np.ndarray, "H W"]) -> tuple[slice, slice]:
+    """Rows and columns of the wanted pixels with as much room as fins need, in whole cells of the grid."""
+    room = round(REACH)
+    sides = []
+    for axis, size in ((1, len(wanted)), (0, wanted.shape[1])):
+        line = np.flatnonzero(wanted.any(axis=axis))
+        low, high = (line[0], line[-1] + 1) if len(line) else (0, size)
+        sides.append(slice(max(0, low - room) // CELL * CELL, min(size, -(-(high + room) // CELL) * CELL)))
+    return sides[0], sides[1]
 
 
 def where_loose(

@@ -85,7 +85,8 @@ def stitch(
         parsing: Probabilities of the nine classes in the head crop.
         picture: The head crop at the texture's resolution (`head_crop.resized(S).extract`, S even, <= 1024).
         angle: The crop's roll in the photo, radians; the mesh is returned in the photo's camera frame.
-        matte: How much of every pixel of the head crop is head, for loose hair; without it, there is none.
+        matte: How much of every pixel of the head crop is head, at a multiple of its resolution, for loose
+            hair; without it, there is none.
         delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
     crop = depth.camera.width
