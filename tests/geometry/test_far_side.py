@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from portrait3d.geometry.far_side import CLOSE, TEMPLE, THICK, put_hair_behind
+from portrait3d.geometry.far_side import BEFORE_EAR, CLOSE, TEMPLE, THICK, put_hair_behind
 from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.models.head_model import HeadModel
 from synthetic_head import fitted_head
 
-CURTAIN, WIDE = 60.0, 14
-"""How far (mm) the predicted hair is before the far ear, and how wide it is beside the head, pixels."""
+CURTAIN = 60.0
+"""How far the predicted hair is before the far ear, mm."""
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +27,25 @@ def on_sides(head: FittedHead) -> tuple[np.ndarray, np.ndarray]:
     return head.model_vertices[:, 0] < 0, head.model_vertices[:, 0] > 0
 
 
-def beside_both_cheeks(head: FittedHead) -> tuple[np.ndarray, ...]:
-    """Depth, labels, region and covered pixels of a head whose hair hangs beside the face on both sides."""
+def beside_both_cheeks(head: FittedHead, width: int = 14) -> tuple[np.ndarray, ...]:
+    """Depth, labels, region and covered pixels of a head with so many pixels of hair on either side."""
     covered = np.isfinite(head.depth)
-    wide = ndimage.binary_dilation(covered, np.ones((1, 3)), iterations=WIDE)
+    wide = ndimage.binary_dilation(covered, np.ones((1, 3)), iterations=width)
     labels = np.where(covered, 1, np.where(wide, 2, 0)).astype(np.uint8)
     return np.where(covered, head.depth, far_ear(head) - CURTAIN), labels, wide, covered
 
 
-@pytest.mark.parametrize("yaw", [-25.0, 25.0])
-def test_hair_beside_the_far_cheek_hangs_by_the_far_ear(model: HeadModel, yaw: float) -> None:
+@pytest.mark.parametrize(("yaw", "width"), [(-25.0, 14), (25.0, 14), (25.0, 36)])
+def test_hair_beside_the_far_cheek_hangs_by_the_far_ear(model: HeadModel, yaw: float, width: int) -> None:
     head = fitted_head(model, yaw)
-    depth, labels, region, covered = beside_both_cheeks(head)
+    depth, labels, region, covered = beside_both_cheeks(head, width)
     result = put_hair_behind(head, depth, labels, region, covered)
     back = result.depth - depth
     far = (np.arange(len(covered)) > np.nonzero(covered)[1].mean()) == (yaw > 0)
     moved = back > 1.0
     assert moved[:, far].sum() > 200
-    assert np.median(back[moved]) == pytest.approx(CURTAIN - THICK * WIDE * 900 / head.focal, abs=3.0)
+    before_ear = max(BEFORE_EAR, THICK * width * 900 / head.focal)
+    assert np.median(back[moved]) == pytest.approx(CURTAIN - before_ear, abs=3.0)
     assert (back[:, ~far] == 0).all()
     assert (back[labels != 2] == 0).all()
     top, bottom = head.pixels(head.to_camera(np.array([[0.0, TEMPLE, 0.0], [0.0, 60.0, 0.0]])))[:, 1]

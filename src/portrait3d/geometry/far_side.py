@@ -17,7 +17,7 @@ TEMPLE = -50.0
 """Height in the model's frame (mm, y down) from which hair lies on the skull instead of beside the cheek."""
 BESIDE, FEWEST = 6, 8
 """Pixels next to the cheek's edge whose depth is that of the hair there; rows with such hair that count."""
-BEFORE_EAR, THICK = 15.0, 0.7
+BEFORE_EAR, THICK = 30.0, 0.7
 """Hair beside the far cheek is at most so far (mm) before the far ear, or by this share of how wide it is."""
 STEADY = 6.0
 """Rows that decide together."""

@@ -105,6 +105,8 @@ def stitch(
     settled = far.depth
     needed = region & ~covered & ~beyond_model(labels, covered)
     lifted = region & ndimage.binary_dilation(needed, iterations=OVERLAP)
+    # Hair behind the far cheek does not run on under it.
+    lifted &= ~covered | ~ndimage.binary_dilation(far.edge, iterations=OVERLAP + 1)
 
     held = np.zeros(len(model.vertices), bool)
     held[model.faces[seen]] = True
