@@ -107,3 +107,4 @@ def test_loose_hair_is_seen_through_and_only_with_the_photos_colours(head: HeadM
             render_view(each, Pose.identity(), camera(160), style="clay") for each in (head, hairy)
         )
         assert np.array_equal(clay, plain)
+        assert frame_head(hairy, 0, 0, 160)[1].focal < frame_head(head, 0, 0, 160)[1].focal

@@ -85,9 +85,12 @@ def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pos
 
     Angles are in degrees and absolute: yaw > 0 turns the face to the picture's right, pitch > 0 up.
     """
-    low, high = head.vertices.min(axis=0), head.vertices.max(axis=0)
+    points = head.vertices
+    if head.loose_hair is not None:
+        points = np.concatenate([points, head.loose_hair.vertices])
+    low, high = points.min(axis=0), points.max(axis=0)
     middle = torch.from_numpy((low + high) / 2).float()
-    radius = float(np.linalg.norm(head.vertices - (low + high) / 2, axis=1).max())
+    radius = float(np.linalg.norm(points - (low + high) / 2, axis=1).max())
     turn = Pose.from_euler(
         torch.tensor(math.radians(yaw)),
         torch.tensor(math.radians(pitch)),
