@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from portrait3d.geometry.far_side import BEFORE_EAR, CLOSE, TEMPLE, THICK, put_hair_behind
+from portrait3d.geometry.far_side import BEFORE, CLOSE, TEMPLE, THICK, far_hairline, put_hair_behind
 from portrait3d.geometry.scene import Scene
 from portrait3d.geometry.skin import FittedHead
 from portrait3d.models.head_model import HeadModel
 from synthetic_head import fitted_head
 
 CURTAIN = 60.0
-"""How far the predicted hair is before the far ear, mm."""
+"""How far the predicted hair is before the hairline by the far ear, mm."""
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,8 @@ def model() -> HeadModel:
     return HeadModel.load()
 
 
-def far_ear(head: FittedHead) -> float:
-    return max(head.vertices[(head.ears_mask > 0.3) & side, 2].mean() for side in on_sides(head))
-
-
-def on_sides(head: FittedHead) -> tuple[np.ndarray, np.ndarray]:
-    return head.model_vertices[:, 0] < 0, head.model_vertices[:, 0] > 0
+def by_ear(head: FittedHead) -> float:
+    return max(float(far_hairline(head, np.zeros(1), side)[0]) for side in (-1, 1))
 
 
 def beside_both_cheeks(head: FittedHead, width: int = 14) -> tuple[np.ndarray, ...]:
@@ -32,11 +28,13 @@ def beside_both_cheeks(head: FittedHead, width: int = 14) -> tuple[np.ndarray, .
     covered = np.isfinite(head.depth)
     wide = ndimage.binary_dilation(covered, np.ones((1, 3)), iterations=width)
     labels = np.where(covered, 1, np.where(wide, 2, 0)).astype(np.uint8)
-    return np.where(covered, head.depth, far_ear(head) - CURTAIN), labels, wide, covered
+    return np.where(covered, head.depth, by_ear(head) - CURTAIN), labels, wide, covered
 
 
 @pytest.mark.parametrize(("yaw", "width"), [(-25.0, 14), (25.0, 14), (25.0, 36)])
-def test_hair_beside_the_far_cheek_hangs_by_the_far_ear(model: HeadModel, yaw: float, width: int) -> None:
+def test_hair_beside_the_far_cheek_begins_at_the_far_hairline(
+    model: HeadModel, yaw: float, width: int
+) -> None:
     head = fitted_head(model, yaw)
     depth, labels, region, covered = beside_both_cheeks(head, width)
     result = put_hair_behind(head, depth, labels, region, covered)
@@ -44,15 +42,17 @@ def test_hair_beside_the_far_cheek_hangs_by_the_far_ear(model: HeadModel, yaw: f
     far = (np.arange(len(covered)) > np.nonzero(covered)[1].mean()) == (yaw > 0)
     moved = back > 1.0
     assert moved[:, far].sum() > 200
-    before_ear = max(BEFORE_EAR, THICK * width * 900 / head.focal)
-    assert np.median(back[moved]) == pytest.approx(CURTAIN - before_ear, abs=3.0)
+    row = int(head.pixels(head.to_camera(np.zeros((1, 3))))[0, 1])
+    expected = CURTAIN - max(BEFORE, THICK * width * 900 / head.focal)
+    assert back[row][moved[row]] == pytest.approx(expected, abs=3.0)
     assert (back[:, ~far] == 0).all()
     assert (back[labels != 2] == 0).all()
-    top, bottom = head.pixels(head.to_camera(np.array([[0.0, TEMPLE, 0.0], [0.0, 60.0, 0.0]])))[:, 1]
-    assert not moved[: int(top) - 15].any()
-    assert moved[int(top) + 15 : int(bottom)].any(axis=1).all()
+    heights = np.array([[0.0, TEMPLE, 0.0], [0.0, -20.0, 0.0], [0.0, 60.0, 0.0]])
+    top, eyes, bottom = head.pixels(head.to_camera(heights))[:, 1].astype(int)
+    assert not moved[: top - 15].any()
+    assert moved[eyes:bottom].any(axis=1).all()
     near = ndimage.distance_transform_edt(~covered) < CLOSE
-    assert (result.edge == moved & near)[int(top) + 15 : int(bottom)].all()
+    assert (result.edge == moved & near)[eyes:bottom].all()
 
 
 def test_a_head_that_looks_straight_on_stays_as_it_is(model: HeadModel) -> None:
@@ -63,7 +63,7 @@ def test_a_head_that_looks_straight_on_stays_as_it_is(model: HeadModel) -> None:
     assert not result.edge.any()
 
 
-def test_hair_that_hangs_behind_the_far_ear_stays_there(model: HeadModel) -> None:
+def test_hair_that_hangs_behind_the_far_hairline_stays_there(model: HeadModel) -> None:
     head = fitted_head(model, 25.0)
     depth, labels, region, covered = beside_both_cheeks(head)
     deep = np.where(covered, depth, head.vertices[:, 2].max() + 50.0)

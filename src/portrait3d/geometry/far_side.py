@@ -7,18 +7,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.hairline import heights
+from portrait3d.geometry.hairline import FRONT, heights
 from portrait3d.geometry.sheet import HAIR, HEADWEAR, SKIN
 from portrait3d.geometry.skin import FittedHead
 
 TURNED = (6.0, 12.0)
 """Yaw (degrees) from which one side of the face is the far one, and from which on fully so."""
-TEMPLE = -50.0
+TEMPLE = -90.0
 """Height in the model's frame (mm, y down) from which hair lies on the skull instead of beside the cheek."""
 BESIDE, FEWEST = 6, 8
 """Pixels next to the cheek's edge whose depth is that of the hair there; rows with such hair that count."""
-BEFORE_EAR, THICK = 30.0, 0.7
-"""Hair beside the far cheek is at most so far (mm) before the far ear, or by this share of how wide it is."""
+BEFORE, THICK = 12.0, 0.5
+"""Hair beside the far cheek is at most so far (mm) before the hairline, or by this share of its width."""
+HALF_WIDTH = 72.0
+"""Distance of the hairline above the ears from the head's middle, mm."""
 STEADY = 6.0
 """Rows that decide together."""
 CHIN, BELOW = 12, 12.0
@@ -46,7 +48,7 @@ def put_hair_behind(
     region: Bool[np.ndarray, "H W"],
     covered: Bool[np.ndarray, "H W"],
 ) -> FarSide:
-    """Move the hair beside the far cheek of a turned head back to where it hangs, by the far ear.
+    """Move the hair beside the far cheek of a turned head back to where it grows, the far hairline.
 
     In the photo it begins at the cheek's edge, and the predicted depth leads smoothly from one to the other:
     a curtain that would hide the cheek as soon as the head turns back. Rows of the photo move as a whole, so
@@ -62,8 +64,6 @@ def put_hair_behind(
     yaw = math.degrees(float(model.camera_from_model.euler()[0]))
     share = np.clip((abs(yaw) - TURNED[0]) / (TURNED[1] - TURNED[0]), 0, 1)
     far_right = yaw > 0
-    ear = (model.ears_mask > 0.3) & ((model.model_vertices[:, 0] > 0) == far_right)
-    far_ear = float(model.vertices[ear, 2].mean())
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
     skin = covered & np.isin(labels, SKIN)
     surface = model.depth
@@ -75,7 +75,8 @@ def put_hair_behind(
     rows = np.flatnonzero(skin.any(axis=1))
     edge = skin.argmax(axis=1)
     level, _, millimetres = heights(model, labels.shape)
-    found, hangs = hair_beside(depth, hair & beyond, hair, edge, far_ear, millimetres)
+    hairline = far_hairline(model, level, 1 if far_right else -1)
+    found, hangs = hair_beside(depth, hair & beyond, hair, edge, hairline, millimetres)
     known = np.flatnonzero(np.isfinite(found) & (level > TEMPLE))
     edge_of_hair = np.zeros_like(hair)
     if share > 0 and len(known) >= FEWEST:
@@ -104,22 +105,31 @@ def put_hair_behind(
     return FarSide(depth, edge_of_hair)
 
 
+def far_hairline(model: FittedHead, level: Float[np.ndarray, " H"], side: int) -> Float[np.ndarray, " H"]:
+    """Depth in the camera (mm) of the usual hairline at heights of the model's frame, on one side of it."""
+    height = np.clip(level, FRONT[0][0], FRONT[0][-1])
+    points = np.stack(
+        [np.full(len(height), side * HALF_WIDTH), height, np.interp(height, *FRONT[:2])], axis=1
+    )
+    return model.to_camera(points)[:, 2]
+
+
 def hair_beside(
     depth: Float[np.ndarray, "H W"],
     free: Bool[np.ndarray, "H W"],
     hair: Bool[np.ndarray, "H W"],
     edge: Int64[np.ndarray, " H"],
-    far_ear: float,
+    hairline: Float[np.ndarray, " H"],
     millimetres: float,
 ) -> tuple[Float[np.ndarray, " H"], Float[np.ndarray, " H"]]:
     """How deep the hair left of the cheek's `edge` is in every row, and where it hangs, mm; NaN for none.
 
-    `free` is hair beside the head model, `far_ear` that ear's depth (mm), `millimetres` a pixel's size.
+    `free` is hair beside the head model, `hairline` the far hairline's depth (mm); a pixel has `millimetres`.
     """
     found, hangs = np.full(len(edge), np.nan), np.full(len(edge), np.nan)
     for row, column in enumerate(edge):
         beside = np.s_[row, max(column - BESIDE, 0) : column]
         if free[beside].sum() >= BESIDE // 2 and hair[row, max(column - 2, 0)]:
             found[row] = np.median(depth[beside][free[beside]])
-            hangs[row] = far_ear - max(BEFORE_EAR, THICK * millimetres * hair[row, :column].sum())
+            hangs[row] = hairline[row] - max(BEFORE, THICK * millimetres * hair[row, :column].sum())
     return found, hangs
