@@ -1,5 +1,7 @@
 """Turning the head in the photo: what must not change does not, and what must move does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -169,11 +171,11 @@ def test_what_the_photo_saw_edge_on_fades_in_a_large_turn(reposer: Reposer) -> N
     values = torch.cat([reposer.front.colour, torch.ones_like(reposer.front.alpha)])
     turn = Turn(reposer.portrait.camera_from_model, HeadAngles(40.0, 0.0, 0.0))
     whole = reposer.canvas.draw(reposer.front_surface, turn, values)
-    faded = reposer.canvas.draw(reposer.front_surface, turn, values, fade=True)
+    faded = reposer.canvas.draw(reposer.front_surface, turn, values, sizes=reposer.front_sizes)
     share = float(faded.alpha.sum() / whole.alpha.sum())
     assert 0.5 < share < 0.97
     small = Turn(reposer.portrait.camera_from_model, HeadAngles(3.0, 0.0, 0.0))
-    kept = reposer.canvas.draw(reposer.front_surface, small, values, fade=True)
+    kept = reposer.canvas.draw(reposer.front_surface, small, values, sizes=reposer.front_sizes)
     assert float(kept.alpha.sum() / kept.shown.sum()) > 0.995
 
 
@@ -238,6 +240,18 @@ def test_the_neck_goes_on_down_to_where_the_photos_ends(portrait: Portrait, repo
         expected = rows * 930.0 / float(portrait.head_crop.camera().focal)
         np.testing.assert_allclose(below, expected, atol=2.0)
     assert not neck_below(CropGrid(portrait, np.zeros_like(grid.labels)), end).any()
+
+
+def test_surfaces_hold_no_vertices_of_no_triangle(reposer: Reposer) -> None:
+    whole = reposer.back_surface
+    part = replace(whole, faces=whole.faces[:50], hidden=whole.hidden[:50])
+    trimmed = part.trimmed()
+    assert sorted(set(trimmed.faces.ravel().tolist())) == list(range(len(trimmed.vertices)))
+    for name in ("vertices", "follow", "uv"):
+        np.testing.assert_array_equal(
+            getattr(trimmed, name)[trimmed.faces], getattr(part, name)[part.faces], err_msg=name
+        )
+    np.testing.assert_array_equal(trimmed.binding.index[trimmed.faces], part.binding.index[part.faces])
 
 
 def test_turning_repeats_exactly(portrait: Portrait, reposer: Reposer) -> None:

@@ -88,26 +88,29 @@ class Canvas:
         photo: Float[Tensor, "C h w"],
         texture: Float[Tensor, "3 Ht Wt"] | None = None,
         displacement: Float[np.ndarray, "M 3"] | None = None,
-        fade: bool = False,
+        sizes: Float[np.ndarray, " N"] | None = None,
     ) -> Drawing:
         """Turn a surface, after an expression's displacement of the head model, and look up its colours.
 
         `photo` holds colour and, as a fourth channel, opacity for the window's pixels; `texture` the colours
-        of hidden triangles. With a texture, only triangles that face the camera are drawn; with `fade`, what
-        the turn stretches too much becomes transparent.
+        of hidden triangles. With a texture, only triangles that face the camera are drawn; with the surface's
+        `sizes` in the photo, what the turn stretches too much becomes transparent.
         """
         moved = surface.moved(turn, displacement)
         attributes = surface.uv
-        if fade:
+        if sizes is not None:
             turned = moved if displacement is None else surface.moved(turn, None)
-            attributes = np.concatenate([attributes, self._trust(surface, turned)[:, None]], axis=1)
+            growth = self.sizes(surface, turned) / sizes
+            share = np.clip((growth - STRETCHED) / (SMEARED - STRETCHED), 0, 1)
+            trust = 1 - share * share * (3 - 2 * share)
+            attributes = np.concatenate([attributes, trust[:, None]], axis=1)
         seen, place, margin = self._rasterize(moved, surface.faces, attributes, cull=texture is not None)
         index = seen.face_index[0]
         shown = index >= 0
 
         to_window = torch.tensor([self.window.left, self.window.top], dtype=torch.float32)[:, None, None]
         values = sample(photo, place[:2] - to_window)
-        if fade:
+        if sizes is not None:
             values[3:] *= place[2:]
         if texture is not None:
             hidden = torch.from_numpy(surface.hidden)[index.clamp_min(0)]
@@ -130,21 +133,17 @@ class Canvas:
         offset = self.camera.principal.double().numpy() - np.array([self.window.left, self.window.top])
         return float(self.camera.focal) * points[:, :2] / points[:, 2:] + offset
 
-    def _trust(self, surface: Surface, turned: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-        """1 at vertices around which the turned surface is about as large as in the photo, 0 where it is much
-        larger."""
+    def sizes(self, surface: Surface, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+        """How large (pixels) the surface is around each of its vertices, if they lie at some points."""
         faces, count = surface.faces, len(surface.vertices)
 
-        def size_about_vertices(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-            size = np.abs(signed_area(self._screen(points), faces)) + SMALL
-            total = np.bincount(faces.ravel(), np.repeat(size, 3), count)
-            for _ in range(EVENING):
-                total = np.bincount(faces.ravel(), np.repeat(total[faces].sum(axis=1), 3), count)
-            return np.maximum(total, SMALL)
+        def about_vertices(values: Float[np.ndarray, " F"]) -> Float[np.ndarray, " N"]:
+            return np.bincount(faces.ravel(), np.repeat(values, 3), count)
 
-        growth = size_about_vertices(turned) / size_about_vertices(surface.vertices)
-        share = np.clip((growth - STRETCHED) / (SMEARED - STRETCHED), 0, 1)
-        return 1 - share * share * (3 - 2 * share)
+        size = about_vertices(np.abs(signed_area(self._screen(points), faces)) + SMALL)
+        for _ in range(EVENING):
+            size = about_vertices(size[faces].sum(axis=1))
+        return np.maximum(size, SMALL)
 
     def _rasterize(
         self,
@@ -157,9 +156,9 @@ class Canvas:
         and how far it is from there to the window's left, right, top and bottom."""
         height, width = self.window.shape
         screen = self._screen(points)
-        used = screen[faces]
-        low = np.clip(np.floor(used.min(axis=(0, 1))).astype(int) - 1, 0, [width - 1, height - 1])
-        high = np.clip(np.ceil(used.max(axis=(0, 1))).astype(int) + 1, low + 1, [width, height])
+        x, y = (np.ascontiguousarray(line)[faces] for line in screen.T)
+        low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
+        high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
         (left, top), (right, bottom) = low.tolist(), high.tolist()
         corners = torch.from_numpy(np.concatenate([screen - low, points[:, 2:]], axis=1)).float()
         triangles = torch.from_numpy(faces)

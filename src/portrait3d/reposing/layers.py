@@ -108,11 +108,11 @@ def head_surfaces(
     faces = head.faces[behind & ~unseen]
     away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
     return HeadSurfaces(
-        front=seen.beside(fringe),
-        back=model.beside(away),
-        throat=prolonged(throat, last, end, neck_below(grid, end), at_rest),
-        sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]),
-        curtain=with_texture(head.faces[curtain]) if (curtain := behind & towards).any() else None,
+        front=seen.beside(fringe).trimmed(),
+        back=model.beside(away).trimmed(),
+        throat=prolonged(throat, last, end, neck_below(grid, end), at_rest).trimmed(),
+        sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]).trimmed(),
+        curtain=with_texture(head.faces[curtain]).trimmed() if (curtain := behind & towards).any() else None,
     )
 
 

@@ -108,6 +108,7 @@ class Reposer:
             margins(head_model)[HeadPiece.SURFACE],
         )
         self.front_surface = surfaces.front.beside(mouth_flaps(portrait, head_model))
+        self.front_sizes = self.canvas.sizes(self.front_surface, self.front_surface.vertices)
         self.back_surface, self.side_surface = surfaces.back, surfaces.sides
         self.curtain_surface = surfaces.curtain
         self.throat_surface = surfaces.throat
@@ -227,7 +228,7 @@ class Reposer:
             alpha = alpha * left_by(neck, back, NECK_GAP)
         picture = picture.lerp(spread_out(back), alpha)
         unknown = torch.maximum(unknown * (1 - alpha), alpha)
-        front = self._draw(self.front_surface, turn, self.front, displacement, fade=True)
+        front = self._draw(self.front_surface, turn, self.front, displacement, sizes=self.front_sizes)
         alpha = soft_alpha(front, back, LAYER_GAP)
         colour, new = spread_out(front), torch.zeros_like(unknown)
 
@@ -249,9 +250,9 @@ class Reposer:
         layer: Layer,
         displacement: Float[np.ndarray, "M 3"] | None,
         texture: Float[Tensor, "3 Ht Wt"] | None = None,
-        fade: bool = False,
+        sizes: Float[np.ndarray, " N"] | None = None,
     ) -> Drawing:
-        return self.canvas.draw(surface, turn, layer.planes, texture, displacement, fade)
+        return self.canvas.draw(surface, turn, layer.planes, texture, displacement, sizes)
 
     def _to_crop(
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]

@@ -35,6 +35,18 @@ class Surface:
             return turn.apply(self.vertices, self.follow)
         return turn.apply(self.vertices + self.binding.apply(displacement), self.follow)
 
+    def trimmed(self) -> "Surface":
+        """This surface without the vertices of no triangle."""
+        used, corners = np.unique(self.faces, return_inverse=True)
+        return Surface(
+            vertices=self.vertices[used],
+            follow=self.follow[used],
+            faces=corners.reshape(-1, 3),
+            uv=self.uv[used],
+            hidden=self.hidden,
+            binding=self.binding.chosen(used),
+        )
+
     def beside(self, other: "Surface") -> "Surface":
         """This surface and another one as one."""
         return Surface(
