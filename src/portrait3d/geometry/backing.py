@@ -97,11 +97,8 @@ def to_sheet(
 ) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, " V"]]:
     """How far vertices are from just behind the sheet, along their rays (mm), and which of the chosen lie
     under it."""
-    height, width = sheet_depth.shape
-    column, row = np.floor(model.pixels(vertices)).astype(np.int64).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    depth = sheet_depth[row.clip(0, height - 1), column.clip(0, width - 1)] + BEHIND
-    chosen = chosen & inside & np.isfinite(depth)
+    depth = model.read(sheet_depth, vertices) + BEHIND
+    chosen = chosen & model.in_crop(vertices) & np.isfinite(depth)
     gap = np.where(chosen, depth - vertices[:, 2], 0.0)
     chosen &= np.abs(gap) < THICKEST
     return vertices / vertices[:, 2:] * gap[:, None], chosen

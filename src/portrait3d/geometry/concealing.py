@@ -7,7 +7,7 @@ from scipy import ndimage
 from portrait3d.geometry.backing import BEHIND, shown_ears, triangle_points
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.limb import LIMB
-from portrait3d.geometry.sheet import HEAD, NECK
+from portrait3d.geometry.sheet import HEAD, NECK, pixel_under
 from portrait3d.geometry.skin import FittedHead, flatten_ears, normals, view_cosine
 
 TUCKS, SHOWING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 0.02
@@ -80,7 +80,6 @@ def tuck_ears(
 
     An ear keeps its form: it is flattened as a whole.
     """
-    height, width = allowed.shape
     for side in (-1, 1):
         own = ears & (side * model.model_vertices[:, 0] > 0)
         if not own.any():
@@ -88,8 +87,7 @@ def tuck_ears(
         flat = flatten_ears(vertices, model.faces, own)
         for share in TUCKS:
             tucked = vertices + share * (flat - vertices)
-            column, row = np.floor(model.pixels(tucked[own])).astype(np.int64).T
-            outside = ~allowed[row.clip(0, height - 1), column.clip(0, width - 1)]
+            outside = ~model.read(allowed, tucked[own])
             before = lacking(tucked[own], hiding, model.focal) > BEHIND
             if (outside | before).mean() < SHOWING:
                 break
@@ -110,10 +108,7 @@ def outside_by(
     model: FittedHead, vertices: Float[np.ndarray, "V 3"], distance: Float[np.ndarray, "H W"]
 ) -> Float[np.ndarray, " V"]:
     """How far (mm) outside the allowed pixels vertices project, by the pixels' `distance`; 0 off the crop."""
-    height, width = distance.shape
-    column, row = np.floor(model.pixels(vertices)).astype(np.int64).T
-    known = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    outside = np.where(known, distance[row.clip(0, height - 1), column.clip(0, width - 1)], 0.0)
+    outside = np.where(model.in_crop(vertices), model.read(distance, vertices), 0.0)
     return outside * vertices[:, 2] / model.focal
 
 
@@ -178,7 +173,5 @@ def lacking(
     points: Float[np.ndarray, "N 3"], hiding: Float[np.ndarray, "H W"], focal: float
 ) -> Float[np.ndarray, " N"]:
     """How far (mm) points would have to go along their rays to be hidden."""
-    height, width = hiding.shape
-    pixels = focal * points[:, :2] / points[:, 2:] + np.array([width, height]) / 2
-    column, row = np.floor(pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
-    return np.maximum(hiding[row, column] - points[:, 2], 0.0)
+    pixels = focal * points[:, :2] / points[:, 2:] + np.array(hiding.shape[::-1]) / 2
+    return np.maximum(hiding[pixel_under(pixels, hiding.shape)] - points[:, 2], 0.0)

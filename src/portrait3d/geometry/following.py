@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from portrait3d.geometry.mesh import Binding
-from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest
+from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest, pixel_under
 from portrait3d.geometry.skin import FittedHead
 
 SKIN_REACH, HAIR_REACH = 45.0, 22.0
@@ -26,8 +26,7 @@ def follow_beside(
     skin = covered & (model.face_index >= 0) & (model.face_index < len(model.faces))
     if not skin.any():
         return Binding.to_vertices(np.zeros(len(sheet.label), np.int64), 0.0)
-    height, width = skin.shape
-    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    row, column = pixel_under(sheet.pixels, skin.shape)
     _, (to_row, to_column) = nearest(skin)
     to_row, to_column = to_row[row, column], to_column[row, column]
     corners = model.faces[model.face_index[to_row, to_column]]

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from portrait3d.geometry.backing import hidden_ears, shown_ears
 from portrait3d.geometry.diffusion import diffuse
-from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, SKIN, is_bald, nearest
+from portrait3d.geometry.sheet import HAIR, HEAD, HEADWEAR, NECK, SKIN, is_bald, nearest, pixel_under
 from portrait3d.geometry.skin import HEAD_CENTRE, FittedHead, normals, view_cosine
 
 BEHIND_EARS = 25.0
@@ -50,10 +50,9 @@ def under_hair(
     """
     if is_bald(labels):
         return np.zeros(len(model.vertices))
-    height, width = labels.shape
     inner = model.model_vertices
     hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    column, row = np.floor(model.pixels(model.vertices)).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    row, column = pixel_under(model.pixels(model.vertices), labels.shape)
     level, _, millimetres = heights(model, labels.shape)
     bare_above = bare_top(model, labels)
     hair &= (level > bare_above)[:, None]  # what is parsed as hair on a bare top is its blurred rim

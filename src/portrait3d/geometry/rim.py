@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest
+from portrait3d.geometry.sheet import HAIR, HEADWEAR, Sheet, nearest, pixel_under
 
 HAIR_DEPTH, THINNEST = 22.0, 0.5
 """Thickness of hair that hangs free, and at its rim, mm."""
@@ -170,12 +170,11 @@ def deep_pixels(sheet: Sheet, hair: Bool[np.ndarray, "H W"]) -> Float[np.ndarray
 
     At the rim of hair that is the nearest one well inside, where nothing of the ground is mixed in.
     """
-    height, width = hair.shape
     deep = ndimage.binary_erosion(hair, iterations=INSET)
     if not deep.any():
         return sheet.pixels
     distance, (to_row, to_column) = nearest(deep)
-    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    row, column = pixel_under(sheet.pixels, hair.shape)
     moves = np.isin(sheet.label, (HAIR, HEADWEAR)) & (distance[row, column] < FARTHEST_INSET)
     inside = np.stack([to_column[row, column], to_row[row, column]], axis=1) + sheet.pixels % 1
     return np.where(moves[:, None], inside, sheet.pixels)
@@ -193,12 +192,11 @@ def hair_back(
     Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
     which of the sheet's vertices each of its own comes from. `pixels` are where its colours come from.
     """
-    height, width = hair.shape
     millimetres = np.median(sheet.vertices[:, 2]) / focal
     inward = ndimage.distance_transform_edt(hair) - 0.5
     reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
     thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
-    column, row = np.floor(sheet.pixels).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    row, column = pixel_under(sheet.pixels, hair.shape)
     free = ~ndimage.binary_erosion(skull, iterations=8)[row, column]
     beside = np.isin(sheet.label, (HAIR, HEADWEAR)) & free
     faces = sheet.faces[beside[sheet.faces].all(axis=1)][:, ::-1]

@@ -68,6 +68,15 @@ def nearest(
     return distance, (index[0].astype(np.int64), index[1].astype(np.int64))
 
 
+def pixel_under(
+    points: Float[np.ndarray, "N 2"], shape: tuple[int, ...]
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+    """Row and column of the pixel under each point (x, y) of a picture; the border's for points beyond it."""
+    height, width = shape
+    column, row = np.floor(points).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    return row, column
+
+
 def settle_depth(
     depth: Float[np.ndarray, "H W"],
     region: Bool[np.ndarray, "H W"],

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import splu
 from portrait3d.geometry.layout import HeadLayout
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.sheet import pixel_under
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
 """The middle of the skull in the model's frame, mm: depths are predicted relative to its."""
@@ -60,9 +61,12 @@ class FittedHead:
 
     def read(self, values: Shaped[np.ndarray, "H W"], points: Float[np.ndarray, "N 3"]) -> np.ndarray:
         """The values of the head crop's pixels at which points are seen; those of its border beyond it."""
-        height, width = values.shape
-        column, row = np.floor(self.pixels(points)).astype(np.int64).clip(0, [width - 1, height - 1]).T
-        return values[row, column]
+        return values[pixel_under(self.pixels(points), values.shape)]
+
+    def in_crop(self, points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
+        """Which points are seen in the head crop."""
+        pixels = self.pixels(points)
+        return np.all((pixels >= 0) & (pixels < self.depth.shape[::-1]), axis=1)
 
     def to_camera(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the model's frame in the crop's camera, mm."""

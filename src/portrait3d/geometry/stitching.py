@@ -207,7 +207,6 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
 
     Well inside the face, surfaces seen edge-on count too: what is beside them is skin.
     """
-    height, width = model.depth.shape
     pixels = model.pixels(model.vertices)
     at = pixels.T[::-1] - 0.5
     skin = parsing[[*SKIN, *EARS, NECK]].sum(axis=0)
@@ -217,9 +216,8 @@ def photographed(model: FittedHead, parsing: Float[np.ndarray, "9 H W"]) -> Bool
         for values in (skin, deep.astype(float))
     )
     cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
-    row, column = np.floor(pixels.T[::-1]).astype(np.int64).clip(0, [[height - 1], [width - 1]])
     front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
-    hidden = model.vertices[:, 2] - front[row, column]
+    hidden = model.vertices[:, 2] - model.read(front, model.vertices)
     shown = np.where(
         inner & (model.ears_mask < 0.05),
         (cosine > -0.7) & (hidden < 12.0),

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.geometry.mesh import Binding
-from portrait3d.geometry.sheet import triangulate
+from portrait3d.geometry.sheet import pixel_under, triangulate
 from portrait3d.portrait import Portrait
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing.motion import Turn
@@ -85,8 +85,7 @@ class CropGrid:
 
     def labels_at(self, pixels: Float[np.ndarray, "N 2"]) -> UInt8[np.ndarray, " N"]:
         """Class of the crop's pixels; those of the border beyond it."""
-        column, row = np.floor(pixels).astype(np.int64).clip(0, self.size - 1).T
-        return self.labels[row, column]
+        return self.labels[pixel_under(pixels, self.labels.shape)]
 
     def draw(
         self, points: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "F 3"]
