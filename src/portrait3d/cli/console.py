@@ -38,7 +38,12 @@ Models = Annotated[
 ]
 """The option of the commands that load networks."""
 
+FILE_WIDTH = 240
+"""Columns that a table may take in a file or a pipe; the environment's COLUMNS counts more."""
+
 output = Console()
+if not output.is_terminal and "COLUMNS" not in os.environ:
+    output.width = FILE_WIDTH
 messages = Console(stderr=True)
 
 
@@ -109,7 +114,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], note: str
     """Print a table to stdout: the first column to the left, numbers to the right."""
     table = Table(title=title, caption=note or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     output.print(table)
