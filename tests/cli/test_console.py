@@ -1,5 +1,8 @@
-"""What commands print about warnings."""
+"""What commands print: warnings, and tables in files."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -24,3 +27,13 @@ def test_other_warnings_look_as_python_shows_them(capsys: pytest.CaptureFixture[
     first, *_ = shown(UserWarning, capsys)
     assert first.endswith("UserWarning: the face in [a] is covered")
     assert "test_console.py" in first
+
+
+def test_tables_in_a_pipe_keep_all_their_numbers() -> None:
+    code = (
+        "from portrait3d.cli.console import print_table\n"
+        "print_table('wide', [f'column {k}' for k in range(16)], [[f'{k}.{k:03}' for k in range(16)]])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert all(f"{k}.{k:03}" in done.stdout for k in range(16)), done.stderr
