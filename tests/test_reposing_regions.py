@@ -28,6 +28,14 @@ def test_the_neck_hides_what_hangs_behind_it_and_no_more() -> None:
     torch.testing.assert_close(left_by(nothing, drawing(940.0, 1.0), 10.0), torch.ones(1, 2, 2))
 
 
+def test_faint_guesses_far_from_the_head_leave_the_photo_as_it_is() -> None:
+    head, neck = np.zeros((40, 60)), np.zeros((40, 60))
+    head[10:30, 5:15], head[10:30, 15:50] = 1.0, 0.3
+    weight = regions.hole_weight(head, neck)
+    assert (weight[10:30, 5:20] == 1).all()
+    assert (weight[:, 15 + int(regions.FARTHEST) :] == 0).all()
+
+
 def test_the_turned_heads_own_edge_is_soft() -> None:
     """Hidden parts end in steps of a third, not from one pixel to the next; the photo's outline stays."""
     depth = torch.full((5, 6), 900.0)

@@ -15,6 +15,8 @@ from portrait3d.reposing.motion import Turn
 HOLE_INNER, HOLE_OUTER = 2.5, 5.0
 """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
 which it is kept; stray hair and the light rims of bad edges lie between."""
+FARTHEST = 12.0
+"""Distance from what is surely head or neck (pixels of the head crop) beyond which all is kept."""
 RIM, HAIR_RIM = 2.0, 4.0
 """Width of the outline (pixels of the head crop) whose colours are taken from further inside, and the same
 for wide hair, which the background shines through."""
@@ -43,7 +45,10 @@ def hole_weight(head: Float[np.ndarray, "S S"], neck: Float[np.ndarray, "S S"]) 
     from_head = ndimage.distance_transform_edt(head < 0.2)
     weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
     from_neck = ndimage.distance_transform_edt(neck < 0.3)
-    return np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+    weight = np.maximum(weight, np.clip(2.0 - from_neck, 0, 1))
+    # Faint guesses reach no farther.
+    from_sure = ndimage.distance_transform_edt(np.maximum(head, neck) < 0.5)
+    return weight * np.clip(FARTHEST - from_sure, 0, 1)
 
 
 def inside_rim(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
