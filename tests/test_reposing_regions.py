@@ -29,7 +29,7 @@ def test_the_neck_hides_what_hangs_behind_it_and_no_more() -> None:
 
 
 def test_faint_guesses_far_from_the_head_leave_the_photo_as_it_is() -> None:
-    head, neck = np.zeros((40, 60)), np.zeros((40, 60))
+    head, neck = np.zeros((60, 60)), np.zeros((60, 60))
     head[10:30, 5:15], head[10:30, 15:50] = 1.0, 0.3
     weight = regions.hole_weight(head, neck)
     assert (weight[10:30, 5:20] == 1).all()
