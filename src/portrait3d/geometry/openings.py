@@ -140,7 +140,8 @@ def mouth_colours(
     there = texels.spread(attributes, chosen)
     front = inner[margin, 2].min()
     inward = np.clip(there[:, 4] - front - 8.0, 0, None)
-    natural = np.array(NATURAL[piece]) * light * np.exp(-inward / DARKENING)[:, None]
+    lit = np.exp(-inward / DARKENING)[:, None]
+    natural = np.array(NATURAL[piece]) * light * lit
     at = there[:, 1::-1].T - 0.5
     open_mouth = ndimage.gaussian_filter((scene.labels == SKIN[1]).astype(np.float64), 0.7)
     visible = np.where(np.isfinite(model.depth), model.depth, -np.inf)
@@ -150,10 +151,13 @@ def mouth_colours(
     shown = np.clip(shown * 2 - 0.5, 0, 1) * (there[:, 5] < visible[row, column] + HIDDEN)
     shown = shown * np.clip(inside_by(there[:, :2], pixels[margin]) + 1.0, 0, 1)
     seen = sample(scene.picture, there[:, :2] / crop)
-    if piece == HeadPiece.TEETH and (sure := shown > 0.9).sum() >= FEW:
-        bright = seen[sure].mean(axis=1)
-        tooth = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
-        natural = tooth * np.exp(-inward / DARKENING)[:, None]
+    if piece == HeadPiece.TEETH:
+        tooth = np.array(NATURAL[piece]) * light
+        if (sure := shown > 0.9).sum() >= FEW:
+            bright = seen[sure].mean(axis=1)
+            tooth = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
+        # Further in, the mouth shines on them.
+        natural = lit * (tooth * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit))
     return natural + (seen - natural) * shown[:, None]
 
 
