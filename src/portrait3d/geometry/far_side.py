@@ -62,47 +62,43 @@ def put_hair_behind(
         covered: Pixels that show the face model.
     """
     yaw = math.degrees(float(model.camera_from_model.euler()[0]))
-    share = np.clip((abs(yaw) - TURNED[0]) / (TURNED[1] - TURNED[0]), 0, 1)
-    far_right = yaw > 0
-    hair = np.isin(labels, (HAIR, HEADWEAR)) & region
-    skin = covered & np.isin(labels, SKIN)
-    surface = model.depth
-    if far_right:
-        depth, hair, skin, surface, covered = (
-            values[:, ::-1] for values in (depth, hair, skin, surface, covered)
-        )
-    beyond = ~np.isfinite(surface)
-    rows = np.flatnonzero(skin.any(axis=1))
-    edge = skin.argmax(axis=1)
+    share = float(np.clip((abs(yaw) - TURNED[0]) / (TURNED[1] - TURNED[0]), 0, 1))
+    if not share:
+        return FarSide(depth, np.zeros_like(covered))
     level, _, millimetres = heights(model, labels.shape)
-    hairline = far_hairline(model, level, 1 if far_right else -1)
-    found, hangs = hair_beside(depth, hair & beyond, hair, edge, hairline, millimetres)
+    hairline = far_hairline(model, level, 1 if yaw > 0 else -1)
+    hair, skin = np.isin(labels, (HAIR, HEADWEAR)) & region, covered & np.isin(labels, SKIN)
+    # As if the far side were the left one.
+    mirror = np.s_[:, :: -1 if yaw > 0 else 1]
+    hair, skin, surface, near = hair[mirror], skin[mirror], model.depth[mirror], depth[mirror]
+    beyond = ~np.isfinite(surface)
+    edge = skin.argmax(axis=1)
+    found, hangs = hair_beside(near, hair & beyond, hair, edge, hairline, millimetres)
     known = np.flatnonzero(np.isfinite(found) & (level > TEMPLE))
-    edge_of_hair = np.zeros_like(hair)
-    if share > 0 and len(known) >= FEWEST:
-        everywhere = np.arange(len(skin))
-        inside = ndimage.gaussian_filter1d((everywhere >= known[0]).astype(float), STEADY)
-        found, hangs = (
-            ndimage.gaussian_filter1d(np.interp(everywhere, known, values[known]), STEADY)
-            for values in (found, hangs)
-        )
-        back = share * inside * np.maximum(hangs - found, 0.0)
-        end, fade = edge.astype(float), np.full(len(skin), 1e-3)
-        below = everywhere > rows[-1]
-        end[below], fade[below] = np.nonzero(skin[rows[-CHIN:]])[1].mean(), BELOW
-        beside = np.clip((end[:, None] - np.arange(skin.shape[1])) / fade[:, None], 0, 1)
-        moved = hair & (beyond | (inside > 0.5)[:, None]) & (back[:, None] * beside > 0)
-        edge_of_hair = moved & (ndimage.distance_transform_edt(~covered) < CLOSE)
-        placed = depth + back[:, None] * beside
-        # No slope leads from the cheek to the hair.
-        placed = np.where(edge_of_hair, np.maximum(placed, (found + back)[:, None]), placed)
-        # Hair that covers the neck stays before it.
-        over_neck = ndimage.binary_erosion(~beyond, iterations=CLOSE)
-        placed = np.where(over_neck, np.minimum(placed, surface - BEFORE_NECK), placed)
-        depth = np.where(moved, np.maximum(placed, depth), depth)
-    if far_right:
-        depth, edge_of_hair = depth[:, ::-1].copy(), edge_of_hair[:, ::-1].copy()
-    return FarSide(depth, edge_of_hair)
+    if len(known) < FEWEST:
+        return FarSide(depth, np.zeros_like(covered))
+    everywhere = np.arange(len(skin))
+    inside = ndimage.gaussian_filter1d((everywhere >= known[0]).astype(float), STEADY)
+    found, hangs = (
+        ndimage.gaussian_filter1d(np.interp(everywhere, known, values[known]), STEADY)
+        for values in (found, hangs)
+    )
+    back = share * inside * np.maximum(hangs - found, 0.0)
+    rows = np.flatnonzero(skin.any(axis=1))
+    end, fade = edge.astype(float), np.full(len(skin), 1e-3)
+    below = everywhere > rows[-1]
+    end[below], fade[below] = np.nonzero(skin[rows[-CHIN:]])[1].mean(), BELOW
+    beside = np.clip((end[:, None] - np.arange(skin.shape[1])) / fade[:, None], 0, 1)
+    moved = hair & (beyond | (inside > 0.5)[:, None]) & (back[:, None] * beside > 0)
+    edge_of_hair = moved & (ndimage.distance_transform_edt(~covered[mirror]) < CLOSE)
+    placed = near + back[:, None] * beside
+    # No slope leads from the cheek to the hair.
+    placed = np.where(edge_of_hair, np.maximum(placed, (found + back)[:, None]), placed)
+    # Hair that covers the neck stays before it.
+    over_neck = ndimage.binary_erosion(~beyond, iterations=CLOSE)
+    placed = np.where(over_neck, np.minimum(placed, surface - BEFORE_NECK), placed)
+    placed = np.where(moved, np.maximum(placed, near), near)
+    return FarSide(placed[mirror].copy(), edge_of_hair[mirror].copy())
 
 
 def far_hairline(model: FittedHead, level: Float[np.ndarray, " H"], side: int) -> Float[np.ndarray, " H"]:

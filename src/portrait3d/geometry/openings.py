@@ -141,7 +141,7 @@ def mouth_colours(
     front = inner[margin, 2].min()
     inward = np.clip(there[:, 4] - front - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
-    natural = np.array(NATURAL[piece]) * light * lit
+    own = np.array(NATURAL[piece]) * light
     at = there[:, 1::-1].T - 0.5
     open_mouth = ndimage.gaussian_filter((scene.labels == SKIN[1]).astype(np.float64), 0.7)
     visible = np.where(np.isfinite(model.depth), model.depth, -np.inf)
@@ -152,12 +152,12 @@ def mouth_colours(
     shown = shown * np.clip(inside_by(there[:, :2], pixels[margin]) + 1.0, 0, 1)
     seen = sample(scene.picture, there[:, :2] / crop)
     if piece == HeadPiece.TEETH:
-        tooth = np.array(NATURAL[piece]) * light
         if (sure := shown > 0.9).sum() >= FEW:
             bright = seen[sure].mean(axis=1)
-            tooth = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
+            own = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
         # Further in, the mouth shines on them.
-        natural = lit * (tooth * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit))
+        own = own * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit)
+    natural = own * lit
     return natural + (seen - natural) * shown[:, None]
 
 

@@ -208,12 +208,10 @@ class Reposer:
         if self.curtain_surface:
             curtain = self._draw(self.curtain_surface, turn, self.front, displacement, self.texture)
             alpha = blur(curtain.shown, 1) * self.hole
-            picture = picture.lerp(spread_out(curtain), alpha)
-            unknown = torch.maximum(unknown * (1 - alpha), alpha)
+            picture, unknown = over(picture, unknown, curtain, alpha)
         throat = self._draw(self.throat_surface, turn, self.front, displacement, self.texture)
         alpha = blur(throat.shown, 1) * before_body
-        picture = picture.lerp(spread_out(throat), alpha)
-        unknown = torch.maximum(unknown * (1 - alpha), alpha)
+        picture, unknown = over(picture, unknown, throat, alpha)
         neck = None
         if self.neck_surface:
             neck = self._draw(self.neck_surface, turn, self.neck, displacement)
@@ -226,8 +224,7 @@ class Reposer:
         alpha = blur(back.shown, 1)
         if neck:
             alpha = alpha * left_by(neck, back, NECK_GAP)
-        picture = picture.lerp(spread_out(back), alpha)
-        unknown = torch.maximum(unknown * (1 - alpha), alpha)
+        picture, unknown = over(picture, unknown, back, alpha)
         front = self._draw(self.front_surface, turn, self.front, displacement, sizes=self.front_sizes)
         alpha = soft_alpha(front, back, LAYER_GAP)
         colour, new = spread_out(front), torch.zeros_like(unknown)
@@ -285,6 +282,16 @@ class Reposer:
         height, width = self.drawn.photo.pixels.shape[:2]
         restored = self.drawn.head_crop.restore(values, height, width)
         return restored[:, self.window.rows, self.window.columns]
+
+
+def over(
+    picture: Float[Tensor, "3 h w"],
+    unknown: Float[Tensor, "1 h w"],
+    drawing: Drawing,
+    alpha: Float[Tensor, "1 h w"],
+) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "1 h w"]]:
+    """A picture and how far it is unknown, with something over it that the photo does not show."""
+    return picture.lerp(spread_out(drawing), alpha), torch.maximum(unknown * (1 - alpha), alpha)
 
 
 def reduced(portrait: Portrait, scale: float) -> Portrait:
