@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from portrait3d.data.model_views import SkinModel
+from portrait3d.data.turning import bare_face
 from portrait3d.evaluation.depth_errors import HeadErrors, head_errors
 from portrait3d.evaluation.depth_heads import KnownHead, draw_head, load_or_draw
-from portrait3d.evaluation.depth_methods import bare_face, depth_methods, place_average_head, rest_of_head
+from portrait3d.evaluation.depth_methods import depth_methods, place_average_head, rest_of_head
 from portrait3d.evaluation.depth_photos import measured_in, points_of
 from portrait3d.evaluation.depth_report import (
     PHOTO,

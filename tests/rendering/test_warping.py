@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose, rotation_from_euler
-from portrait3d.rendering.warping import warp
+from portrait3d.rendering.warping import look_up, warp
 
 SIZE = 48
 
@@ -140,3 +140,44 @@ def test_a_batch_is_warped_like_its_parts() -> None:
         )
         torch.testing.assert_close(together.values[k], alone.values[0])
         assert torch.equal(together.visible[k], alone.visible[0])
+
+
+def test_looking_up_a_plane_equals_its_homography() -> None:
+    motion, picture = turn(math.radians(12)), smooth_picture()
+    found = look_up(picture, plane(), motion, plane())
+    ahead = homography_of_plane(motion).inverse()
+    places = torch.cat([camera().pixel_centres(), torch.ones(SIZE, SIZE, 1)], dim=-1) @ ahead.T
+    places = places[..., :2] / places[..., 2:]
+    expected = F.grid_sample(picture, places[None] * 2 / SIZE - 1, align_corners=False)
+    assert torch.equal(found.inside[0, 0], ((places > 0) & (places < SIZE)).all(-1))
+    inner = ((places > 1) & (places < SIZE - 1)).all(-1)
+    assert inner.sum() > 0.6 * SIZE * SIZE
+    torch.testing.assert_close(found.values[0][:, inner], expected[0][:, inner], atol=2e-3, rtol=0.0)
+
+
+def test_looking_up_reverses_warping() -> None:
+    motion, picture = turn(math.radians(6)), smooth_picture()
+    moved = warp(picture, plane(), motion, camera())
+    other = DepthMap(torch.where(moved.visible, moved.depth, 1.0)[:, 0], moved.visible[:, 0], camera())
+    found = look_up(moved.values * moved.visible, plane(), motion, other)
+    whole = look_up(moved.visible.float(), plane(), motion, other).values > 0.999
+    same = found.inside & whole
+    assert same.sum() > 0.6 * SIZE * SIZE
+    gap = (found.values - picture).abs().amax(1, keepdim=True)
+    assert gap[same].max() < 0.06
+    assert (found.depth - found.surface)[same].abs().max() < 5
+
+
+def test_looked_up_values_have_the_gradient_of_the_other_picture() -> None:
+    size = 8
+    depth = (1000 + 20 * torch.rand(1, size, size, dtype=torch.float64)).requires_grad_()
+    valid = torch.rand(1, size, size) > 0.2
+    view, motion = camera(size, torch.float64), turn(math.radians(3), torch.float64)
+    picture = torch.rand(1, 2, size, size, dtype=torch.float64)
+
+    def read(depth: Tensor) -> Tensor:
+        source = DepthMap(depth, valid, view)
+        found = look_up(picture, source, motion, DepthMap(depth.detach(), valid, view))
+        return torch.where(found.inside, found.values, torch.zeros_like(found.values))
+
+    assert gradcheck(read, (depth,), eps=1e-3, atol=1e-5)

@@ -1,5 +1,6 @@
 """Training the depth network on synthetic heads."""
 
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -12,13 +13,20 @@ from portrait3d.data.depth_samples import DepthAugmentation, DepthPairs
 from portrait3d.data.depth_views import DepthViews
 from portrait3d.data.synthetic import SyntheticHeads
 from portrait3d.data.synthetic_views import head_view
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.pose import Pose
+from portrait3d.losses.depth import color_loss
 from portrait3d.models.depth_net import PARTS
 from portrait3d.training.depth import (
     DepthLossWeights,
     DepthTrainingConfig,
+    Pictures,
     SourceShares,
-    comparable,
+    compared_part,
     depth_losses,
+    drawn_views,
+    read_views,
     train_depth,
 )
 from portrait3d.training.loop import LoopConfig
@@ -99,14 +107,68 @@ def test_pictures_that_are_not_compared_cost_nothing(views: DepthViews, tmp_path
     assert "color" not in depth_losses(config.network(), batch, config)
 
 
-def test_what_is_hidden_in_the_other_view_does_not_pull() -> None:
-    own = torch.full((1, 1, 1, 4), 1000.0)
-    moved = torch.tensor([[[[995.0, 1008.0, 1050.0, 1000.0]]]])
-    visible = torch.tensor([[[[True, True, True, False]]]])
-    region = torch.ones(1, 1, 1, 4, dtype=torch.bool)
-    seen = comparable(moved, visible, own, region, hidden_behind=12.0)
-    assert seen.flatten().tolist() == [True, True, False, False]
-    assert not comparable(moved, visible, own, ~region, hidden_behind=12.0).any()
+@pytest.mark.parametrize("compare", [drawn_views, read_views])
+def test_what_is_hidden_in_the_other_view_does_not_pull(compare: Callable[..., Pictures]) -> None:
+    side = 24
+    middle = torch.full((1, 2), side / 2)
+    camera = Camera(torch.tensor([100.0]), middle, side, side)
+    everywhere = torch.ones(1, side, side, dtype=torch.bool)
+    hair = torch.full((1, 1, side, side), 2, dtype=torch.uint8)
+    still = Pose(torch.eye(3)[None], torch.zeros(1, 3))
+    view = {
+        "image": torch.rand(1, 3, side, side),
+        "labels": hair,
+        "region": everywhere[:, None],
+        "covered": everywhere[:, None],
+    }
+
+    def seen(depth: float) -> torch.Tensor:
+        own = DepthMap(torch.full((1, side, side), depth), everywhere, camera)
+        other = DepthMap(torch.full((1, side, side), 1000.0), everywhere, camera)
+        return compare(own, view, other, view, still, 12.0)[2][..., 4:-4, 4:-4]
+
+    assert seen(990.0).all()
+    assert seen(1010.0).all()
+    assert not seen(1030.0).any()
+
+
+def test_hair_beyond_the_other_heads_outline_is_pulled_back() -> None:
+    """Read where it moves, hair that ends up on the background costs something; drawn, nothing."""
+    side = 24
+    middle = torch.full((1, 2), side / 2)
+    camera = Camera(torch.tensor([100.0]), middle, side, side)
+    region = torch.zeros(1, side, side, dtype=torch.bool)
+    region[..., 8:16] = True
+    picture = region[:, None].float().expand(1, 3, side, side)
+    view = {
+        "image": picture,
+        "labels": region[:, None] * torch.tensor(2, dtype=torch.uint8),
+        "region": region[:, None],
+        "covered": torch.ones(1, 1, side, side, dtype=torch.bool),
+    }
+    depth = torch.full((1, side, side), 1000.0, requires_grad=True)
+    aside = Pose(torch.eye(3)[None], torch.tensor([[48.0, 0.0, 0.0]]))
+    maps = DepthMap(depth, region, camera), DepthMap(depth, region, camera)
+    cost = {
+        compare: color_loss(*compare(maps[0], view, maps[1], view, aside, 12.0))
+        for compare in (drawn_views, read_views)
+    }
+    assert cost[drawn_views] == 0
+    assert cost[read_views] > 0.5
+    cost[read_views].sum().backward()
+    assert depth.grad is not None
+    assert depth.grad[region].abs().sum() > 0
+
+
+def test_colours_are_compared_on_hair_ears_and_headwear_inside_their_rim() -> None:
+    labels = torch.ones(1, 1, 20, 20, dtype=torch.uint8)
+    labels[..., 4:14, 4:14] = 2
+    region = torch.ones(1, 1, 20, 20, dtype=torch.bool)
+    part = compared_part(labels, region)
+    assert part.sum() == 6 * 6
+    assert part[0, 0, 6:12, 6:12].all()
+    region[..., 9:] = False
+    assert compared_part(labels, region).sum() == 6 * 1
 
 
 def test_smoothness_counts_where_depth_is_not_known_alone(views: DepthViews, tmp_path: Path) -> None:
@@ -153,3 +215,16 @@ def test_a_run_writes_its_weights_and_goes_on(views: DepthViews, tmp_path: Path)
     longer = replace(config, loop=replace(config.loop, steps=3))
     net = train_depth(longer)
     assert np.isfinite([float(p.abs().max()) for p in net.parameters()]).all()
+
+
+def test_clips_that_are_held_out_are_not_drawn(views: DepthViews, tmp_path: Path) -> None:
+    names = np.array(["one_00000", "one_00001", "other_00000", "other_00001"])
+    clips = replace(views, names=names)
+    clips.save(tmp_path / "prepared" / "train" / "clips.npz")
+    views.save(tmp_path / "prepared" / "val" / "synthetic.npz")
+    config = replace(settings(tmp_path, steps=1), shares=SourceShares(portraits=0, clips=1, synthetic=0))
+    train_depth(replace(config, hold_out=("one",)))
+    np.testing.assert_array_equal(clips.without_clips(["one"]).pairs, [[2, 3]])
+    out = tmp_path / "all"
+    with pytest.raises(ValueError, match="No source has pairs"):
+        train_depth(replace(config, hold_out=("one", "other"), loop=replace(config.loop, out=out)))

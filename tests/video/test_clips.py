@@ -18,6 +18,7 @@ from portrait3d.data.fits import fit_photos
 from portrait3d.data.model_views import SkinModel
 from portrait3d.data.pairs import prepare_clips
 from portrait3d.data.photos import PhotoFolder
+from portrait3d.evaluation.depth_pairs import evaluate_pairs
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.video.clips import clip_name
 
@@ -70,6 +71,18 @@ def test_a_film_becomes_pairs_that_training_reads(video: Path, model: Portrait3D
     sample = DepthPairs({"clips": views}, {"clips": 1.0}, {"clips": 1.0})[0]
     assert sample["image"].shape[0] == 2
     assert torch.isfinite(sample["face_depth"]).all()
+
+    none_left = views.without_clips(["turning-head"])
+    assert len(none_left.pairs) == 0
+    with pytest.raises(ValueError, match="no clips"):
+        views.without_clips(["nobody"])
+
+    (row,) = evaluate_pairs(model, tmp_path, 2, ["turning-head"])
+    assert row["clip"] == "turning-head"
+    floor, network, still = (float(row[name]) for name in ("floor", "network", "no motion"))
+    assert floor < network < still
+    with pytest.raises(ValueError, match="turning-head"):
+        evaluate_pairs(model, tmp_path, 2, ["nobody"])
 
     changed = (tmp_path / "clips" / "parts" / "turning-head.npz").stat().st_mtime_ns
     again = subprocess.run([*command, "--json"], capture_output=True, text=True)

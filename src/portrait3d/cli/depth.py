@@ -30,7 +30,10 @@ def depth(
     ] = None,
     models: Models = None,
     limit: Annotated[int, typer.Option(min=0, help="Number of synthetic heads.")] = 60,
-    pairs: Annotated[int, typer.Option(min=0, help="Pairs of frames of each validation clip.")] = 12,
+    pairs: Annotated[int, typer.Option(min=0, help="Pairs of frames of each clip.")] = 12,
+    clip: Annotated[
+        list[str] | None, typer.Option(help="A clip to use instead of the validation clips; repeat it.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames of each recording of Biwi Kinect.")] = 10,
     cache: Annotated[
         Path | None, typer.Option(help="Directory that keeps the synthetic heads for the next time.")
@@ -70,7 +73,7 @@ def depth(
         tables["styles"], tables["regions"] = score_styles(measured), score_regions(measured)
         if (data / "clips" / "pairs.csv").is_file():
             with working("Comparing frames of clips", quiet=json):
-                tables["clips"] = evaluate_pairs(model, data, pairs) if pairs else []
+                tables["clips"] = evaluate_pairs(model, data, pairs, clip or []) if pairs else []
                 tables["turning"] = measure_turning_point(model, data, most=24)
         if sheet is not None and measured:
             path = write_depth_sheet(model, measured, sheet, cache)

@@ -79,7 +79,10 @@ class DepthPairs(Dataset):
 
 
 def pair_tensors(views: DepthViews, pair: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
-    """Views as tensors with the views in front: images in [0, 1], depths in mm with 0 where there is none."""
+    """Views as tensors with the views in front: images in [0, 1], depths in mm with 0 where there is none.
+
+    "covered" is where the photo reaches: crops are black beyond it.
+    """
     rows = np.asarray(pair)
     center = views.centre_depth[rows].astype(np.float32)
 
@@ -96,6 +99,7 @@ def pair_tensors(views: DepthViews, pair: Sequence[int] | np.ndarray) -> dict[st
         "image": torch.from_numpy(views.image[rows]).permute(0, 3, 1, 2).float() / 255,
         "labels": torch.from_numpy(views.labels[rows])[:, None],
         "region": torch.from_numpy(views.region[rows])[:, None],
+        "covered": torch.from_numpy(views.image[rows].any(axis=-1))[:, None],
         "face_depth": absolute(views.face_depth[rows]),
         "head_depth": render_average_head(_head_model(), pose, camera)[:, None],
         "depth": absolute(views.depth[rows]),
@@ -118,7 +122,7 @@ def augment(
 ) -> dict[str, Tensor]:
     """Mirror, cut and recolour both views of a pair; poses and principal points follow."""
     sample = dict(sample)
-    maps = ("image", "labels", "region", "face_depth", "head_depth", "depth", "trust")
+    maps = ("image", "covered", "labels", "region", "face_depth", "head_depth", "depth", "trust")
     if generator.random() < config.mirror:
         flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
         for name in maps:

@@ -1,7 +1,7 @@
 """Prepared views of heads on disk: what the depth network's training reads."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,14 @@ class DepthViews:
             focal=np.array([view.head.focal for view in views], np.float32),
             pairs=np.array(list(pairs), np.int64).reshape(-1, 2),
         )
+
+    def without_clips(self, clips: Collection[str]) -> "DepthViews":
+        """The same views without the pairs of some clips; frames are called `CLIP_FRAME`."""
+        known = {str(name).rpartition("_")[0] for name in self.names}
+        if unknown := set(clips) - known:
+            raise ValueError(f"There are no clips {sorted(unknown)} among {sorted(known)}.")
+        kept = [str(self.names[first]).rpartition("_")[0] not in clips for first, _ in self.pairs]
+        return replace(self, pairs=self.pairs[np.array(kept, bool)])
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""

@@ -16,6 +16,7 @@ from portrait3d.data.inflation import inflate
 from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.registration import register_clip
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.depth_net import HEAD_LABELS
@@ -182,23 +183,23 @@ def prepare_clips(
 ) -> None:
     """Write the frames of `pairs`, all frames of a clip in one camera and with one identity.
 
-    Pairs whose faces differ in size by more than `largest_zoom` are left out: the camera zoomed, or the
-    person came nearer.
+    Pairs whose faces differ in size by more than `largest_zoom` are left out (the camera zoomed, or the
+    person came nearer), and those whose motion is uncertain.
     """
     pairs = [pair for pair in pairs if abs(math.log(pair.scale)) < math.log(largest_zoom)]
-    clips: dict[str, dict[str, LabelledPhoto]] = {}
+    clips: dict[str, list[ClipPair]] = {}
     for pair in pairs:
-        for photo in (pair.first, pair.second):
-            clips.setdefault(str(photo.clip), {})[photo.name] = photo
-    names, views = [], []
-    for frames in clips.values():
-        photos = list(frames.values())
-        for photo, view in zip(photos, clip_views(photos, fits, points, skin), strict=True):
-            names.append(photo.name)
-            views.append(view)
-    place = {name: k for k, name in enumerate(names)}
-    listed = [(place[pair.first.name], place[pair.second.name]) for pair in pairs]
-    DepthViews.collect(names, views, listed).save(path)
+        clips.setdefault(str(pair.first.clip), []).append(pair)
+    views: dict[str, HeadView] = {}
+    certain: list[tuple[str, str]] = []
+    for own in clips.values():
+        frames, kept = clip_views(own, fits, points, skin)
+        views |= frames
+        certain += kept
+    place = {name: k for k, name in enumerate(views)}
+    listed = [(place[first], place[second]) for first, second in certain]
+    logger.info("The head's motion is certain in %d of %d pairs of frames.", len(listed), len(pairs))
+    DepthViews.collect(list(views), list(views.values()), listed).save(path)
 
 
 def clip_poses(
@@ -230,9 +231,24 @@ def clip_poses(
 
 
 def clip_views(
+    pairs: Sequence[ClipPair], fits: FaceFits, points: MeshPoints, skin: SkinModel
+) -> tuple[dict[str, HeadView], list[tuple[str, str]]]:
+    """The frames of one clip's pairs by name, and the pairs whose motion is certain.
+
+    The frames have one camera and one identity, poses that agree with the face's pixels in these pairs, and
+    no known depth.
+    """
+    frames = list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
+    names = [photo.name for photo in frames]
+    listed = [(names.index(pair.first.name), names.index(pair.second.name)) for pair in pairs]
+    views, certain = register_clip(list(fitted_views(frames, fits, points, skin)), listed, skin)
+    return dict(zip(names, views, strict=True)), [(names[a], names[b]) for a, b in certain]
+
+
+def fitted_views(
     photos: Sequence[LabelledPhoto], fits: FaceFits, points: MeshPoints, skin: SkinModel
 ) -> Iterator[HeadView]:
-    """The frames of one clip in one camera and with one identity, without known depth."""
+    """Frames of one clip in one camera and with one identity, as their landmarks say."""
     crop, shape, pose = clip_poses(photos, fits, points)
     wide = crop.head_crop()
     for k, photo in enumerate(photos):

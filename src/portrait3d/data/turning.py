@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from portrait3d.data.model_views import HeadInCrop, ModelViews, SkinModel, render_model_views
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.geometry.warping import region_triangles
+from portrait3d.models.depth_net import FACE_LABELS
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.warping import LONGEST_STEP
@@ -36,6 +37,11 @@ class HeadView:
     trust: Float[np.ndarray, "H W"]
     """Weight of the supervision, 0 to 1."""
     head: HeadInCrop
+
+
+def bare_face(view: HeadView) -> Bool[np.ndarray, "H W"]:
+    """Where the fitted face is seen and nothing covers it."""
+    return np.isin(view.labels, FACE_LABELS) & np.isfinite(view.face_depth) & view.region
 
 
 def turned(head: HeadInCrop, yaw: float, pitch: float) -> HeadInCrop:

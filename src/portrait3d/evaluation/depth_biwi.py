@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from portrait3d.data.biwi import BiwiFrame, BiwiRecording, read_biwi
+from portrait3d.data.turning import bare_face
 from portrait3d.evaluation.depth_errors import HeadErrors, head_errors, surface_of
-from portrait3d.evaluation.depth_methods import bare_face, depth_methods, rest_of_head
+from portrait3d.evaluation.depth_methods import depth_methods, rest_of_head
 from portrait3d.evaluation.depth_photos import (
     photo_points,
     points_of,

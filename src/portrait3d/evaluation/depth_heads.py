@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, UInt8
 import portrait3d.data.synthetic as drawing
 from portrait3d.data.model_views import HeadInCrop, SkinModel
 from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads, head_camera
-from portrait3d.data.turning import HeadView
+from portrait3d.data.turning import HeadView, bare_face
 from portrait3d.evaluation.depth_errors import HeadTruth, surface_of
-from portrait3d.evaluation.depth_methods import SeenHead, bare_face, rest_of_head
+from portrait3d.evaluation.depth_methods import SeenHead, rest_of_head
 from portrait3d.evaluation.depth_photos import points_of
 from portrait3d.geometry.camera import Camera
 from portrait3d.models.depth_net import HEAD_LABELS

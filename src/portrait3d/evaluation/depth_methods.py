@@ -11,7 +11,7 @@ from scipy import ndimage
 from portrait3d.data.inflation import inflate
 from portrait3d.data.model_views import HeadInCrop, SkinModel, nearest_value, render_model_views
 from portrait3d.data.outline import HeadFit, pull_skull_inside
-from portrait3d.data.turning import HeadView
+from portrait3d.data.turning import HeadView, bare_face
 from portrait3d.evaluation.face_synthetic import rigid_alignment
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
@@ -44,11 +44,6 @@ def depth_methods(net: DepthNet, head_model: HeadModel) -> dict[str, Method]:
         "average head": lambda seen: average_head_depth(skin, seen.view),
         "inflation": lambda seen: inflated_depth(skin, seen),
     }
-
-
-def bare_face(view: HeadView) -> Bool[np.ndarray, "H W"]:
-    """Where the fitted face is seen and nothing covers it."""
-    return np.isin(view.labels, FACE_LABELS) & np.isfinite(view.face_depth) & view.region
 
 
 def rest_of_head(view: HeadView) -> Bool[np.ndarray, "H W"]:

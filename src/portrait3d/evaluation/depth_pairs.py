@@ -1,10 +1,11 @@
 """How well depth explains one frame of a real clip by another.
 
-Three things besides depth decide such a figure, and are dealt with here. Poses: each pair is registered anew
-on the face's own pixels, the same for all methods, because a wrong pose costs more than any wrong depth.
-Hair that doesn't follow the head: the error without any motion stands beside the methods'. What no depth
-explains (light, noise, waving strands): so does a floor, the best depth for every 7 x 7 pixels. All methods
-are compared on the same pixels, those of hair and ears that every one of them shows in both frames.
+Two things besides depth decide such a figure, and are dealt with here. Poses: all frames of a clip are
+registered on the face's own pixels (`data.registration`), the same for all methods, because a wrong pose
+costs more than any wrong depth. What no depth explains (light, noise, waving strands): a floor, the best
+depth for every 7 x 7 pixels, stands beside the methods, as does the error without any motion. All methods
+are compared on the same pixels, those of hair and ears that none of them hides; a pixel that a method moves
+off the hair is compared with what is there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,10 @@ from scipy import ndimage
 from portrait3d.data.fits import fit_photos
 from portrait3d.data.model_views import SkinModel, render_depth
 from portrait3d.data.pairs import clip_views
-from portrait3d.data.photos import ClipPair, PhotoFolder
+from portrait3d.data.photos import ClipPair, PhotoFolder, evenly
+from portrait3d.data.registration import Motion, lifted, projected, relative, sampled
 from portrait3d.data.turning import HeadView
-from portrait3d.evaluation.depth_methods import SeenHead, bare_face, depth_methods
-from portrait3d.evaluation.depth_registration import Motion, lifted, projected, register, relative, sampled
+from portrait3d.evaluation.depth_methods import SeenHead, depth_methods
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.pipeline import Portrait3D
@@ -31,8 +32,6 @@ from portrait3d.rendering.warping import LONGEST_STEP
 HAIR_AND_EARS = (2, 3, 4)
 RIM = 2
 """Pixels of a region's rim that are left out: parsing is off by as much."""
-FACE_RIM = 6
-"""Pixels of the face's rim that take no part in registration: what lies beside them moves otherwise."""
 HIDDEN = 4.0
 """A point this far (mm) behind the moved surface is not seen."""
 LEAST_PIXELS = 150
@@ -53,24 +52,35 @@ class PairErrors:
     """Hair and ears moved by the depth of each method."""
     floor: float
     """Moved by the best depth for every 7 x 7 pixels."""
-    face: float
-    """The face, moved by the fitted face's depth after registration."""
-    face_before: float
-    """The same in the fitted poses."""
     moved: float
     """How far hair and ears move by the network's depth, pixels."""
 
 
-def evaluate_pairs(model: Portrait3D, data: Path, limit: int) -> list[dict[str, str | int | float]]:
-    """A row for each validation clip, `limit` of its pairs in both directions, and a row for their mean."""
-    folder = PhotoFolder(data, folders=["clips"], split="val", parsed=True)
-    clips: dict[str, list[ClipPair]] = {}
+def evaluate_pairs(
+    model: Portrait3D, data: Path, limit: int, clips: Sequence[str] = ()
+) -> list[dict[str, str | int | float]]:
+    """A row for each clip, `limit` of its pairs in both directions, and a row for their mean.
+
+    Args:
+        model: Whose depth network is judged.
+        data: Root of the labelled photos.
+        limit: Pairs of each clip.
+        clips: Names of the clips; the validation clips if there are none.
+
+    Raises:
+        ValueError: The data have no clip of a name.
+    """
+    folder = PhotoFolder(data, folders=["clips"], split=None if clips else "val", parsed=True)
+    found: dict[str, list[ClipPair]] = {}
     for pair in folder.clip_pairs():
-        clips.setdefault(str(pair.first.clip), []).append(pair)
+        found.setdefault(str(pair.first.clip), []).append(pair)
+    if unknown := set(clips) - set(found):
+        raise ValueError(f"There are no pairs of the clips {sorted(unknown)}; there are {sorted(found)}.")
     rows = []
-    for clip, pairs in sorted(clips.items()):
-        picked = [pairs[k] for k in np.unique(np.linspace(0, len(pairs) - 1, limit).astype(int))]
-        errors = compare_clip(model, clip, picked)
+    for clip, pairs in sorted(found.items()):
+        if clips and clip not in clips:
+            continue
+        errors = compare_clip(model, clip, pairs, limit)
         if errors:
             rows.append(summarise(clip, errors))
     if len(rows) > 1:
@@ -81,20 +91,20 @@ def evaluate_pairs(model: Portrait3D, data: Path, limit: int) -> list[dict[str, 
     return rows
 
 
-def compare_clip(model: Portrait3D, clip: str, pairs: Sequence[ClipPair]) -> list[PairErrors]:
-    """Both directions of some pairs of one clip."""
+def compare_clip(model: Portrait3D, clip: str, pairs: Sequence[ClipPair], limit: int) -> list[PairErrors]:
+    """Both directions of up to `limit` of a clip's pairs, of those whose motion is certain."""
     points, skin = MeshPoints.from_head_model(model.head_model), SkinModel.from_head_model(model.head_model)
     methods = depth_methods(model.depth_net, model.head_model)
     photos = list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
     fits = fit_photos(photos, points, slide=model.face_net.mesh_slide)
-    views = dict(zip(fits.names, clip_views(photos, fits, points, skin), strict=True))
-    depths = {
-        name: {method: give(SeenHead(view, covered(view))) for method, give in methods.items()}
-        for name, view in views.items()
-    }
+    views, certain = clip_views(pairs, fits, points, skin)
+    depths: dict[str, dict[str, Float[np.ndarray, "S S"]]] = {}
     found = []
-    for pair in pairs:
-        for a, b in ((pair.first.name, pair.second.name), (pair.second.name, pair.first.name)):
+    for pair in evenly(certain, limit):
+        for a, b in (pair, pair[::-1]):
+            if a not in depths:
+                seen = SeenHead(views[a], covered(views[a]))
+                depths[a] = {name: give(seen) for name, give in methods.items()}
             errors = compare_pair(clip, views[a], views[b], depths[a])
             if errors is not None:
                 found.append(errors)
@@ -119,8 +129,6 @@ def summarise(clip: str, errors: Sequence[PairErrors]) -> dict[str, str | int | 
         "no motion": mean([e.still for e in errors]),
         **{name: mean([e.methods[name] for e in errors]) for name in errors[0].methods},
         "floor": mean([e.floor for e in errors]),
-        "face, fitted pose": mean([e.face_before for e in errors]),
-        "face, registered": mean([e.face for e in errors]),
     }
 
 
@@ -128,14 +136,9 @@ def compare_pair(
     clip: str, a: HeadView, b: HeadView, depths: Mapping[str, Float[np.ndarray, "S S"]]
 ) -> PairErrors | None:
     """Frame `a` moved into frame `b` by several depths; None if too few pixels can be compared."""
-    face = ndimage.binary_erosion(bare_face(a), iterations=FACE_RIM)
-    if face.sum() < LEAST_PIXELS:
-        return None
-    face_points = lifted(np.where(face, a.face_depth, 1.0), a.head.focal)[face]
-    fitted = relative(a, b)
-    motion = register(a, b, face_points, face)
+    motion = relative(a.head, b.head)
     hair = np.isin(a.labels, HAIR_AND_EARS) & a.region
-    shown = ndimage.binary_erosion(hair, iterations=RIM) & np.isin(b.labels, HAIR_AND_EARS)
+    shown = ndimage.binary_erosion(hair, iterations=RIM)
     places = {}
     for name, depth in depths.items():
         places[name], seen = moved_pixels(a, b, depth, motion)
@@ -150,8 +153,6 @@ def compare_pair(
         still=float(difference(a, b, still)[shown].mean()),
         methods={name: float(difference(a, b, at)[shown].mean()) for name, at in places.items()},
         floor=float(best_difference(a, b, depths[network], motion, hair)[shown].mean()),
-        face=face_difference(a, b, face_points, face, motion),
-        face_before=face_difference(a, b, face_points, face, fitted),
         moved=float(np.linalg.norm(places[network] - still, axis=-1)[shown].mean()),
     )
 
@@ -165,7 +166,7 @@ def difference(a: HeadView, b: HeadView, at: Float[np.ndarray, "S S 2"]) -> Floa
 def moved_pixels(
     a: HeadView, b: HeadView, depth: Float[np.ndarray, "S S"], motion: Motion
 ) -> tuple[Float[np.ndarray, "S S 2"], Bool[np.ndarray, "S S"]]:
-    """Where the pixels of `a` go in `b`, and which are seen there on hair or ears."""
+    """Where the pixels of `a` go in `b`, and which are seen there."""
     size, focal = len(depth), b.head.focal
     known = a.region & np.isfinite(depth)
     moved = lifted(np.where(known, depth, 1000.0), a.head.focal) @ motion[0].T + motion[1]
@@ -177,8 +178,8 @@ def moved_pixels(
     column, row = np.floor(at).astype(int).transpose(2, 0, 1)
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     row, column = row.clip(0, size - 1), column.clip(0, size - 1)
-    on_hair = np.isin(b.labels, HAIR_AND_EARS)[row, column]
-    return at, known & inside & on_hair & (moved[..., 2] < nearest[row, column] + HIDDEN)
+    inside &= covered(b)[row, column]
+    return at, known & inside & (moved[..., 2] < nearest[row, column] + HIDDEN)
 
 
 def best_difference(
@@ -199,16 +200,3 @@ def best_difference(
         result = np.where(around < least, gap, result)
         least = np.minimum(around, least)
     return result
-
-
-def face_difference(
-    a: HeadView,
-    b: HeadView,
-    points: Float[np.ndarray, "N 3"],
-    face: Bool[np.ndarray, "S S"],
-    motion: Motion,
-) -> float:
-    """Mean absolute colour difference of the face after a motion."""
-    at = projected(points @ motion[0].T + motion[1], b.head.focal, len(a.image))
-    gaps = [np.abs(sampled(b.image[..., k].astype(float), at) - a.image[face, k]) for k in range(3)]
-    return float(np.mean(gaps))

@@ -1,8 +1,9 @@
-"""Seeing the pixels of one view in another: the warp that the depth network is trained through."""
+"""Seeing the pixels of one view in another: what compares two pictures of one head, given depth."""
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -52,3 +53,38 @@ def warp(
         joined = of_corners.amax(-1) - of_corners.amin(-1) <= longest_step
         visible = (fragments.face_index >= 0) & joined
     return WarpedView(drawn, fragments.depth[:, None], visible[:, None])
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What another view shows where the pixels of this one go."""
+
+    values: Float[Tensor, "B C H W"]
+    """The other view's values, bilinear. Differentiable in them and in this view's depth."""
+    depth: Float[Tensor, "B 1 H W"]
+    """Depth of the moved pixels, mm."""
+    surface: Float[Tensor, "B 1 H W"]
+    """Depth of the other view's own surface there (mm), inf where it has none."""
+    inside: Bool[Tensor, "B 1 H W"]
+    """Valid pixels that stay within the other view's picture."""
+
+
+def look_up(values: Float[Tensor, "B C H W"], source: DepthMap, motion: Pose, target: DepthMap) -> LookedUp:
+    """Read the target view's `values` at the places to which the source's pixels move.
+
+    The inverse of `warp`: the gradient in the depth is that of the target's picture, outlines included, where
+    `warp` has the gradient of the source's. Nothing is hidden; compare `depth` with `surface`.
+    """
+    valid = source.valid[:, None]
+    height, width = source.depth.shape[-2:]
+    screen = moved_to_screen(source, motion, target.camera).unflatten(1, (height, width))
+    screen = torch.where(valid.movedim(1, -1), screen, torch.zeros_like(screen))
+    size = screen.new_tensor([target.camera.width, target.camera.height])
+    place = screen[..., :2] / size * 2 - 1
+    own = torch.where(target.valid, target.depth, torch.full_like(target.depth, torch.inf))[:, None]
+    return LookedUp(
+        values=F.grid_sample(values, place, padding_mode="border", align_corners=False),
+        depth=screen[..., 2][:, None],
+        surface=F.grid_sample(own, place.detach(), "nearest", "border", align_corners=False),
+        inside=valid & (place.abs() < 1).all(dim=-1)[:, None],
+    )

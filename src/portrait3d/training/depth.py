@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from portrait3d.data.depth_preparation import prepare_depth_views
@@ -19,11 +21,15 @@ from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
 from portrait3d.models.pretrained import load_state
-from portrait3d.rendering.warping import warp
+from portrait3d.rendering.warping import look_up, warp
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 HAIR_LABELS = (2, 8)
 """Parsing classes that may lie in front of the face: hair and headwear."""
+REST_LABELS = (2, 3, 4, 8)
+"""Hair, ears and headwear."""
+RIM = 2
+"""Pixels of a part's rim whose colours are not compared."""
 UNTRUSTED = 0.5
 """Where depth is trusted less than this, smoothness (Eq. 6 and 8) takes part."""
 
@@ -98,6 +104,11 @@ class DepthTrainingConfig:
     )
     """Share of the pairs whose pictures are compared; where depth is known, comparing them adds little."""
     loss: DepthLossWeights = field(default_factory=DepthLossWeights)
+    hold_out: tuple[str, ...] = ()
+    """Clips that are not trained on, for `evaluate depth --clip`."""
+    comparison: Literal["read", "drawn"] = "read"
+    """How two real pictures are compared: the other one read where pixels move, which knows outlines, or the
+    head drawn into the other view, as in the paper."""
     hidden_behind: float = 12.0
     """A moved point this far (mm) behind the other view's own surface is hidden there and does not pull."""
     augmentation: DepthAugmentation = field(default_factory=DepthAugmentation)
@@ -133,8 +144,11 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
         evaluate=lambda average: score_depth(average, validation),
         settings=config,
     )
+    sources = load_sources(prepared / "train")
+    if config.hold_out:
+        sources["clips"] = sources["clips"].without_clips(config.hold_out)
     samples = DepthPairs(
-        load_sources(prepared / "train"),
+        sources,
         asdict(config.shares),
         asdict(config.photometric),
         config.augmentation,
@@ -173,46 +187,71 @@ def depth_losses(
     if compared.any():
         pairs = {name: value[compared] for name, value in batch.items()}
         predicted = depth.unflatten(0, (-1, 2))[compared]
-        terms |= photometric_losses(predicted, pairs, config.hidden_behind)
+        terms |= photometric_losses(predicted, pairs, config)
     means = {name: value.mean() for name, value in terms.items()}
     total = sum(getattr(config.loss, name) * value for name, value in means.items())
     return {"total": torch.as_tensor(total), **means}
 
 
 def photometric_losses(
-    depth: Float[Tensor, "B 2 1 H W"], pairs: Mapping[str, Tensor], hidden_behind: float
+    depth: Float[Tensor, "B 2 1 H W"], pairs: Mapping[str, Tensor], config: DepthTrainingConfig
 ) -> dict[str, Float[Tensor, " B"]]:
     """Eq. 4 and 5 between the views of B pairs, both directions added up."""
+    views = []
+    for k in range(2):
+        camera = Camera(pairs["focal"][:, k], pairs["principal"][:, k], depth.shape[-2], depth.shape[-1])
+        views.append(DepthMap(depth[:, k, 0], pairs["region"][:, k, 0], camera))
+    poses = [Pose(pairs["rotation"][:, k], pairs["translation"][:, k]) for k in range(2)]
+    compare = read_views if config.comparison == "read" else drawn_views
     result: dict[str, Tensor] = {}
     for source, target in ((0, 1), (1, 0)):
-        camera = Camera(
-            pairs["focal"][:, target], pairs["principal"][:, target], depth.shape[-2], depth.shape[-1]
-        )
-        own = Camera(
-            pairs["focal"][:, source], pairs["principal"][:, source], depth.shape[-2], depth.shape[-1]
-        )
-        poses = [Pose(pairs["rotation"][:, k], pairs["translation"][:, k]) for k in (source, target)]
-        moved = warp(
-            pairs["image"][:, source],
-            DepthMap(depth[:, source, 0], pairs["region"][:, source, 0], own),
-            relative_motion(*poses),
-            camera,
-        )
-        seen = comparable(
-            moved.depth, moved.visible, depth[:, target], pairs["region"][:, target], hidden_behind
-        )
-        image = pairs["image"][:, target]
+        motion = relative_motion(poses[source], poses[target])
+        own = {name: pairs[name][:, source] for name in ("image", "labels", "region")}
+        other = {name: pairs[name][:, target] for name in ("image", "covered", "region")}
+        pictures = compare(views[source], own, views[target], other, motion, config.hidden_behind)
         for name, loss in (("color", losses.color_loss), ("gradient", losses.gradient_loss)):
-            result[name] = result.get(name, 0) + loss(moved.values, image, seen)
+            result[name] = result.get(name, 0) + loss(*pictures)
     return result
 
 
-def comparable(
-    moved_depth: Float[Tensor, "B 1 H W"],
-    visible: Bool[Tensor, "B 1 H W"],
-    own_depth: Float[Tensor, "B 1 H W"],
-    region: Bool[Tensor, "B 1 H W"],
+Pictures = tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"], Bool[Tensor, "B 1 H W"]]
+"""Two pictures of the same, and where they should be equal."""
+
+
+def drawn_views(
+    source: DepthMap,
+    own: Mapping[str, Tensor],
+    target: DepthMap,
+    other: Mapping[str, Tensor],
+    motion: Pose,
     hidden_behind: float,
+) -> Pictures:
+    """The head drawn as the other camera sees it and the real picture, as in the paper."""
+    moved = warp(own["image"], source, motion, target.camera)
+    surface = target.depth[:, None].detach()
+    seen = moved.visible & other["region"] & (moved.depth < surface + hidden_behind)
+    return moved.values, other["image"], seen
+
+
+def read_views(
+    source: DepthMap,
+    own: Mapping[str, Tensor],
+    target: DepthMap,
+    other: Mapping[str, Tensor],
+    motion: Pose,
+    hidden_behind: float,
+) -> Pictures:
+    """What the other picture shows where hair, ears and headwear move, and what they look like."""
+    shown = torch.cat([other["image"], other["covered"].float()], dim=1)
+    surface = DepthMap(target.depth.detach(), target.valid, target.camera)
+    found = look_up(shown, source, motion, surface)
+    seen = found.inside & (found.depth < found.surface + hidden_behind) & (found.values[:, 3:] > 0.99)
+    return found.values[:, :3], own["image"], seen & compared_part(own["labels"], own["region"])
+
+
+def compared_part(
+    labels: UInt8[Tensor, "B 1 H W"], region: Bool[Tensor, "B 1 H W"]
 ) -> Bool[Tensor, "B 1 H W"]:
-    """Where the moved surface is what the other view shows: on its head and not behind its surface."""
-    return visible & region & (moved_depth < own_depth.detach() + hidden_behind)
+    """Hair, ears and headwear (H in the paper) without the pixels at their rim, where parsing errs."""
+    rest = torch.isin(labels, labels.new_tensor(REST_LABELS)) & region
+    return -F.max_pool2d(-rest.float(), 2 * RIM + 1, 1, RIM) > 0.5
