@@ -217,6 +217,13 @@ def test_a_run_writes_its_weights_and_goes_on(views: DepthViews, tmp_path: Path)
     assert np.isfinite([float(p.abs().max()) for p in net.parameters()]).all()
 
 
+def test_there_have_to_be_clips_to_hold_out(views: DepthViews, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        views.save(tmp_path / "prepared" / split / "synthetic.npz")
+    with pytest.raises(ValueError, match="no frames of clips"):
+        train_depth(replace(settings(tmp_path, steps=1), hold_out=("one",)))
+
+
 def test_clips_that_are_held_out_are_not_drawn(views: DepthViews, tmp_path: Path) -> None:
     names = np.array(["one_00000", "one_00001", "other_00000", "other_00001"])
     clips = replace(views, names=names)

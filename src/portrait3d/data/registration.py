@@ -44,7 +44,6 @@ PAIR_ERROR = np.array([0.01, 0.01, 0.01, 1.0, 1.0, 5.0])
 """Error of a registered motion: turn about each axis (radians), place of the face's centre (mm)."""
 FIT_ERROR = np.array([0.05, 0.05, 0.05, 10.0, 10.0, 30.0])
 """The same of a pose fitted to landmarks."""
-
 CERTAIN = 3.0
 """A pair tells something if its motions there and back leave less than this turn, degrees."""
 

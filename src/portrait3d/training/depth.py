@@ -146,6 +146,8 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     )
     sources = load_sources(prepared / "train")
     if config.hold_out:
+        if "clips" not in sources:
+            raise ValueError(f"There are no frames of clips in {prepared} to hold out.")
         sources["clips"] = sources["clips"].without_clips(config.hold_out)
     samples = DepthPairs(
         sources,
