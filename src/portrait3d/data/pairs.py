@@ -15,7 +15,7 @@ from portrait3d.data.fits import FaceFits, FitConfig, fit_points
 from portrait3d.data.inflation import inflate
 from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
 from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
-from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.photos import ClipPair, LabelledPhoto, frames_of, pairs_by_clip
 from portrait3d.data.registration import register_clip
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
 from portrait3d.geometry.pose import Pose
@@ -187,12 +187,9 @@ def prepare_clips(
     person came nearer), and those whose motion is uncertain.
     """
     pairs = [pair for pair in pairs if abs(math.log(pair.scale)) < math.log(largest_zoom)]
-    clips: dict[str, list[ClipPair]] = {}
-    for pair in pairs:
-        clips.setdefault(str(pair.first.clip), []).append(pair)
     views: dict[str, HeadView] = {}
     certain: list[tuple[str, str]] = []
-    for own in clips.values():
+    for own in pairs_by_clip(pairs).values():
         frames, kept = clip_views(own, fits, points, skin)
         views |= frames
         certain += kept
@@ -238,7 +235,7 @@ def clip_views(
     The frames have one camera and one identity, poses that agree with the face's pixels in these pairs, and
     no known depth.
     """
-    frames = list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
+    frames = frames_of(pairs)
     names = [photo.name for photo in frames]
     listed = [(names.index(pair.first.name), names.index(pair.second.name)) for pair in pairs]
     views, certain = register_clip(list(fitted_views(frames, fits, points, skin)), listed, skin)

@@ -8,7 +8,7 @@ radians, nine parsing classes.
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
@@ -109,6 +109,19 @@ class ClipPair:
     """Angle between the two head poses, radians."""
     scale: float
     """Size of the face in the second frame over that in the first."""
+
+
+def pairs_by_clip(pairs: Iterable[ClipPair]) -> dict[str, list[ClipPair]]:
+    """The pairs of every clip, in their order."""
+    clips: dict[str, list[ClipPair]] = {}
+    for pair in pairs:
+        clips.setdefault(str(pair.first.clip), []).append(pair)
+    return clips
+
+
+def frames_of(pairs: Iterable[ClipPair]) -> list[LabelledPhoto]:
+    """Every frame of the pairs once, in the order in which they appear."""
+    return list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
 
 
 class PhotoFolder(Sequence[LabelledPhoto]):

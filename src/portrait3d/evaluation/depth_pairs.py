@@ -20,7 +20,7 @@ from scipy import ndimage
 from portrait3d.data.fits import fit_photos
 from portrait3d.data.model_views import SkinModel, render_depth
 from portrait3d.data.pairs import clip_views
-from portrait3d.data.photos import ClipPair, PhotoFolder, evenly
+from portrait3d.data.photos import ClipPair, PhotoFolder, evenly, frames_of, pairs_by_clip
 from portrait3d.data.registration import Motion, lifted, projected, relative, sampled
 from portrait3d.data.turning import HeadView
 from portrait3d.evaluation.depth_methods import SeenHead, depth_methods
@@ -71,9 +71,7 @@ def evaluate_pairs(
         ValueError: The data have no clip of a name.
     """
     folder = PhotoFolder(data, folders=["clips"], split=None if clips else "val", parsed=True)
-    found: dict[str, list[ClipPair]] = {}
-    for pair in folder.clip_pairs():
-        found.setdefault(str(pair.first.clip), []).append(pair)
+    found = pairs_by_clip(folder.clip_pairs())
     if unknown := set(clips) - set(found):
         raise ValueError(f"There are no pairs of the clips {sorted(unknown)}; there are {sorted(found)}.")
     rows = []
@@ -95,8 +93,7 @@ def compare_clip(model: Portrait3D, clip: str, pairs: Sequence[ClipPair], limit:
     """Both directions of up to `limit` of a clip's pairs, of those whose motion is certain."""
     points, skin = MeshPoints.from_head_model(model.head_model), SkinModel.from_head_model(model.head_model)
     methods = depth_methods(model.depth_net, model.head_model)
-    photos = list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
-    fits = fit_photos(photos, points, slide=model.face_net.mesh_slide)
+    fits = fit_photos(frames_of(pairs), points, slide=model.face_net.mesh_slide)
     views, certain = clip_views(pairs, fits, points, skin)
     depths: dict[str, dict[str, Float[np.ndarray, "S S"]]] = {}
     found = []

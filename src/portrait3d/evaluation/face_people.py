@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from portrait3d.data.photos import ClipPair, LabelledPhoto
+from portrait3d.data.photos import ClipPair, LabelledPhoto, pairs_by_clip
 from portrait3d.evaluation.face import angle_between, extent
 
 LONGEST_SPAN = 12
@@ -71,8 +71,7 @@ def score_clips(
     row_of = {photo.name: k for k, photo in enumerate(photos)}
     pairs = [pair for pair in pairs if pair.first.name in row_of and pair.second.name in row_of]
     scores = []
-    for clip in dict.fromkeys(pair.first.clip for pair in pairs):
-        own = [pair for pair in pairs if pair.first.clip == clip]
+    for clip, own in pairs_by_clip(pairs).items():
         first = [row_of[pair.first.name] for pair in own]
         second = [row_of[pair.second.name] for pair in own]
         ours, theirs, mean = (r[second] @ r[first].transpose(1, 2) for r in (found, fitted, plain))
@@ -80,7 +79,7 @@ def score_clips(
         turned = angle_between(ours, torch.eye(3).expand_as(ours))
         scores.append(
             ClipScores(
-                clip=str(clip),
+                clip=clip,
                 pairs=len(own),
                 rotation=float(labels.mean()),
                 error=float(angle_between(ours, theirs).mean()),

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from portrait3d.data.fits import fit_photos
 from portrait3d.data.pairs import clip_poses
-from portrait3d.data.photos import ClipPair, PhotoFolder
+from portrait3d.data.photos import PhotoFolder, frames_of, pairs_by_clip
 from portrait3d.geometry.skin import HEAD_CENTRE, HEAD_PIVOT
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.pipeline import Portrait3D
@@ -61,12 +61,9 @@ def measure_turning_point(
 def clip_turns(model: Portrait3D, data: Path, most: int | None) -> dict[str, Turns]:
     """The turns between the paired frames of every clip that has enough of them."""
     points = MeshPoints.from_head_model(model.head_model)
-    clips: dict[str, list[ClipPair]] = {}
-    for pair in PhotoFolder(data, folders=["clips"]).clip_pairs():
-        clips.setdefault(str(pair.first.clip), []).append(pair)
     turns: dict[str, Turns] = {}
-    for clip, pairs in clips.items():
-        photos = list({photo.name: photo for pair in pairs for photo in (pair.first, pair.second)}.values())
+    for clip, pairs in pairs_by_clip(PhotoFolder(data, folders=["clips"]).clip_pairs()).items():
+        photos = frames_of(pairs)
         if most is not None and len(photos) > most:
             photos = [photos[k] for k in np.linspace(0, len(photos) - 1, most).astype(int)]
         place = {photo.name: k for k, photo in enumerate(photos)}

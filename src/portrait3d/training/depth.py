@@ -1,7 +1,7 @@
 """Stage 2, the depth network: `portrait3d train depth --data DIR --minutes M --out runs/depth`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -208,9 +208,10 @@ def photometric_losses(
     result: dict[str, Tensor] = {}
     for source, target in ((0, 1), (1, 0)):
         motion = relative_motion(poses[source], poses[target])
-        own = {name: pairs[name][:, source] for name in ("image", "labels", "region")}
-        other = {name: pairs[name][:, target] for name in ("image", "covered", "region")}
-        pictures = compare(views[source], own, views[target], other, motion, config.hidden_behind)
+        own = {name: pairs[name][:, source] for name in ("image", "labels")}
+        other = {name: pairs[name][:, target] for name in ("image", "covered")}
+        surface = replace(views[target], depth=views[target].depth.detach())
+        pictures = compare(views[source], own, surface, other, motion, config.hidden_behind)
         for name, loss in (("color", losses.color_loss), ("gradient", losses.gradient_loss)):
             result[name] = result.get(name, 0) + loss(*pictures)
     return result
@@ -230,8 +231,7 @@ def drawn_views(
 ) -> Pictures:
     """The head drawn as the other camera sees it and the real picture, as in the paper."""
     moved = warp(own["image"], source, motion, target.camera)
-    surface = target.depth[:, None].detach()
-    seen = moved.visible & other["region"] & (moved.depth < surface + hidden_behind)
+    seen = moved.visible & target.valid[:, None] & (moved.depth < target.depth[:, None] + hidden_behind)
     return moved.values, other["image"], seen
 
 
@@ -245,10 +245,9 @@ def read_views(
 ) -> Pictures:
     """What the other picture shows where hair, ears and headwear move, and what they look like."""
     shown = torch.cat([other["image"], other["covered"].float()], dim=1)
-    surface = DepthMap(target.depth.detach(), target.valid, target.camera)
-    found = look_up(shown, source, motion, surface)
+    found = look_up(shown, source, motion, target)
     seen = found.inside & (found.depth < found.surface + hidden_behind) & (found.values[:, 3:] > 0.99)
-    return found.values[:, :3], own["image"], seen & compared_part(own["labels"], own["region"])
+    return found.values[:, :3], own["image"], seen & compared_part(own["labels"], source.valid[:, None])
 
 
 def compared_part(
