@@ -14,6 +14,8 @@ from portrait3d.data.photos import LabelledPhoto
 from portrait3d.data.synthetic import SyntheticHeads
 from portrait3d.data.synthetic_views import head_view, prepare_synthetic
 from portrait3d.data.turning import HeadView
+from portrait3d.models.head_parsing import ParsingExperts
+from portrait3d.models.pretrained import bundled
 
 SIDE = 256
 
@@ -122,3 +124,16 @@ def test_synthetic_files_are_made_once(tmp_path: Path) -> None:
     assert list(prepare_synthetic(tmp_path, "val", 1)) == first
     assert first[0].stat().st_mtime_ns == changed
     assert len(load_sources(tmp_path)["synthetic"]) == 2
+
+
+def test_every_second_synthetic_pair_is_labelled_by_networks(tmp_path: Path) -> None:
+    exact, parsed = tmp_path / "exact", tmp_path / "parsed"
+    experts = ParsingExperts.load(bundled("parsing"))
+    list(prepare_synthetic(exact, "train", 2))
+    list(prepare_synthetic(parsed, "train", 2, experts))
+    truth, found = load_sources(exact)["synthetic"], load_sources(parsed)["synthetic"]
+    assert np.array_equal(truth.labels[:2], found.labels[:2])
+    assert np.array_equal(truth.depth, found.depth, equal_nan=True)
+    for k in (2, 3):
+        assert not np.array_equal(truth.labels[k], found.labels[k])
+        assert (truth.region[k] & found.region[k]).sum() > 0.8 * (truth.region[k] | found.region[k]).sum()

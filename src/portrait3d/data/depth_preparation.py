@@ -12,7 +12,9 @@ from portrait3d.data.pairs import HAIR, prepare_clips, prepare_portraits
 from portrait3d.data.photos import LabelledPhoto, PhotoFolder
 from portrait3d.data.synthetic_views import prepare_synthetic
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.mesh_points import MeshPoints
+from portrait3d.models.pretrained import bundled
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ def prepare_depth_views(
     clips = [photo for photo in folder if photo.clip is not None]
     logger.info("%d photos, %d of them frames of clips.", len(folder), len(clips))
 
-    for split, pairs in (("val", 24), ("train", synthetic)):
-        for path in prepare_synthetic(out / split, split, pairs, seed=seed):
+    parsing = ParsingExperts.load(bundled("parsing"))
+    for split, pairs, experts in (("val", 24, None), ("train", synthetic, parsing)):
+        for path in prepare_synthetic(out / split, split, pairs, experts, seed=seed):
             logger.info("%s is ready.", path.name)
     stills = [photo for photo in folder if photo.clip is None]
     checked = [photo for photo in stills if photo.split == "val"]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from portrait3d.data.synthetic import (
 )
 from portrait3d.data.turning import HeadView
 from portrait3d.models.depth_net import HEAD_LABELS
+from portrait3d.models.head_parsing import ParsingExperts, parse_head
+from portrait3d.preprocessing.alignment import HEAD_ZOOM, Crop
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +52,26 @@ def head_view(view: SyntheticView) -> HeadView:
     )
 
 
-def prepare_synthetic(folder: Path, split: str, pairs: int, shard: int = 48, seed: int = 0) -> Iterator[Path]:
+def as_parsed(view: HeadView, experts: ParsingExperts) -> HeadView:
+    """The view as a photo of it would be labelled: by networks, which err; its depth stays exact."""
+    size = len(view.image)
+    crop = Crop((size / 2, size / 2), size, angle=0.0, size=size, zoom=HEAD_ZOOM)
+    labels = parse_head(experts, view.image, crop).head_labels
+    return replace(view, labels=labels, region=np.isin(labels, HEAD_LABELS))
+
+
+def prepare_synthetic(
+    folder: Path,
+    split: str,
+    pairs: int,
+    experts: ParsingExperts | None = None,
+    shard: int = 48,
+    seed: int = 0,
+) -> Iterator[Path]:
     """Write `pairs` synthetic pairs of a split in files of `shard`; yields each file as it is done.
 
-    Hair styles and identities of the two splits differ. Existing files are kept.
+    Hair styles and identities of the two splits differ. Every second pair gets its labels from `experts`, if
+    there are any. Existing files are kept.
     """
     heads = SyntheticHeads(seed=10 * seed + SEEDS[split], styles=STYLES[split])
     for start in range(0, pairs, shard):
@@ -62,7 +81,8 @@ def prepare_synthetic(folder: Path, split: str, pairs: int, shard: int = 48, see
             for index in range(start, min(start + shard, pairs)):
                 pair = heads.pair(index)
                 names += [f"{pair.style} {index} first", f"{pair.style} {index} second"]
-                views += [head_view(pair.first), head_view(pair.second)]
+                both = [head_view(pair.first), head_view(pair.second)]
+                views += [as_parsed(view, experts) for view in both] if experts and index % 2 else both
             count = len(views)
             DepthViews.collect(names, views, zip(range(0, count, 2), range(1, count, 2), strict=True)).save(
                 path
