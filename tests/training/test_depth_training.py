@@ -21,6 +21,7 @@ from portrait3d.models.depth_net import PARTS
 from portrait3d.training.depth import (
     DepthLossWeights,
     DepthTrainingConfig,
+    HeadMove,
     Pictures,
     SourceShares,
     compared_part,
@@ -125,7 +126,7 @@ def test_what_is_hidden_in_the_other_view_does_not_pull(compare: Callable[..., P
     def seen(depth: float) -> torch.Tensor:
         own = DepthMap(torch.full((1, side, side), depth), everywhere, camera)
         other = DepthMap(torch.full((1, side, side), 1000.0), everywhere, camera)
-        return compare(own, view, other, view, still, 12.0)[2][..., 4:-4, 4:-4]
+        return compare(HeadMove(own, view, other, view, still, 12.0))[2][..., 4:-4, 4:-4]
 
     assert seen(990.0).all()
     assert seen(1010.0).all()
@@ -150,7 +151,7 @@ def test_hair_beyond_the_other_heads_outline_is_pulled_back() -> None:
     aside = Pose(torch.eye(3)[None], torch.tensor([[48.0, 0.0, 0.0]]))
     maps = DepthMap(depth, region, camera), DepthMap(depth, region, camera)
     cost = {
-        compare: color_loss(*compare(maps[0], view, maps[1], view, aside, 12.0))
+        compare: color_loss(*compare(HeadMove(maps[0], view, maps[1], view, aside, 12.0)))
         for compare in (drawn_views, read_views)
     }
     assert cost[drawn_views] == 0

@@ -211,43 +211,46 @@ def photometric_losses(
         own = {name: pairs[name][:, source] for name in ("image", "labels")}
         other = {name: pairs[name][:, target] for name in ("image", "covered")}
         surface = replace(views[target], depth=views[target].depth.detach())
-        pictures = compare(views[source], own, surface, other, motion, config.hidden_behind)
+        pictures = compare(HeadMove(views[source], own, surface, other, motion, config.hidden_behind))
         for name, loss in (("color", losses.color_loss), ("gradient", losses.gradient_loss)):
             result[name] = result.get(name, 0) + loss(*pictures)
     return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadMove:
+    """One view of B heads and its motion into the other view."""
+
+    source: DepthMap
+    own: Mapping[str, Tensor]
+    """The source's "image" and "labels"."""
+    target: DepthMap
+    other: Mapping[str, Tensor]
+    """The target's "image" and "covered"."""
+    motion: Pose
+    hidden_behind: float
+    """See `DepthTrainingConfig.hidden_behind`."""
 
 
 Pictures = tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"], Bool[Tensor, "B 1 H W"]]
 """Two pictures of the same, and where they should be equal."""
 
 
-def drawn_views(
-    source: DepthMap,
-    own: Mapping[str, Tensor],
-    target: DepthMap,
-    other: Mapping[str, Tensor],
-    motion: Pose,
-    hidden_behind: float,
-) -> Pictures:
+def drawn_views(move: HeadMove) -> Pictures:
     """The head drawn as the other camera sees it and the real picture, as in the paper."""
-    moved = warp(own["image"], source, motion, target.camera)
-    seen = moved.visible & target.valid[:, None] & (moved.depth < target.depth[:, None] + hidden_behind)
-    return moved.values, other["image"], seen
+    moved = warp(move.own["image"], move.source, move.motion, move.target.camera)
+    farthest = move.target.depth[:, None] + move.hidden_behind
+    seen = moved.visible & move.target.valid[:, None] & (moved.depth < farthest)
+    return moved.values, move.other["image"], seen
 
 
-def read_views(
-    source: DepthMap,
-    own: Mapping[str, Tensor],
-    target: DepthMap,
-    other: Mapping[str, Tensor],
-    motion: Pose,
-    hidden_behind: float,
-) -> Pictures:
+def read_views(move: HeadMove) -> Pictures:
     """What the other picture shows where hair, ears and headwear move, and what they look like."""
-    shown = torch.cat([other["image"], other["covered"].float()], dim=1)
-    found = look_up(shown, source, motion, target)
-    seen = found.inside & (found.depth < found.surface + hidden_behind) & (found.values[:, 3:] > 0.99)
-    return found.values[:, :3], own["image"], seen & compared_part(own["labels"], source.valid[:, None])
+    shown = torch.cat([move.other["image"], move.other["covered"].float()], dim=1)
+    found = look_up(shown, move.source, move.motion, move.target)
+    seen = found.inside & (found.depth < found.surface + move.hidden_behind) & (found.values[:, 3:] > 0.99)
+    part = compared_part(move.own["labels"], move.source.valid[:, None])
+    return found.values[:, :3], move.own["image"], seen & part
 
 
 def compared_part(
