@@ -196,6 +196,16 @@ def test_a_clue_that_is_left_out_is_no_input(
     assert depth_losses(net, batch_of(views, config), without)["total"].isfinite()
 
 
+def test_bfloat16_gives_nearly_the_losses_of_float32(views: DepthViews, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    net, batch = config.network(), batch_of(views, config)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = depth_losses(net, batch, config)["total"]
+    exact = depth_losses(net, batch, config)["total"]
+    assert rough.dtype == torch.float32
+    assert rough.item() == pytest.approx(exact.item(), rel=0.05)
+
+
 def test_weights_that_did_not_know_the_outline_start_as_they_were(views: DepthViews, tmp_path: Path) -> None:
     config = settings(tmp_path)
     old = replace(config, outline=False).network()

@@ -119,7 +119,7 @@ class DepthNet(nn.Module):
         quarter, eighth, sixteenth, x = self.encoder(x)
         for up, skip in zip(self.up, (sixteenth, eighth, quarter, None, None), strict=True):
             x = up(x) if skip is None else torch.cat([up(x), skip], dim=1)
-        return base + UNIT * self.head(torch.cat([x, told], dim=1))
+        return base + UNIT * self.head(torch.cat([x, told.to(x.dtype)], dim=1))
 
 
 def _up(given: int, wanted: int) -> nn.Sequential:

@@ -22,6 +22,7 @@ from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
 from portrait3d.models.pretrained import load_state
 from portrait3d.rendering.warping import look_up, warp
+from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 HAIR_LABELS = (2, 8)
@@ -133,7 +134,8 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     prepared = config.prepared
     if prepared is None:
         prepared = config.loop.out.parent / "prepared"
-        prepare_depth_views(config.data, prepared, research=config.research, seed=config.loop.seed)
+        with Workers.join(config.loop.device).first_alone():
+            prepare_depth_views(config.data, prepared, research=config.research, seed=config.loop.seed)
     net = config.network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     validation = load_sources(prepared / "val")
     loop = TrainingLoop(

@@ -17,7 +17,7 @@ class LoopConfig:
     device: str = "auto"
     """A torch device; auto takes CUDA where there is one."""
     precision: str = "float32"
-    """float32 or bfloat16 (autocast); on CPUs without AMX float32 is faster below about 160 px."""
+    """float32 or bfloat16 (autocast); a CPU gains by it if it knows avx512_bf16 or AMX."""
     seed: int = 0
     warmup_steps: int = 60
     """Steps in which the learning rate rises from 0."""
