@@ -13,8 +13,10 @@ from portrait3d.evaluation.depth_methods import constant_depth
 from portrait3d.evaluation.depth_pairs import (
     HAIR_AND_EARS,
     PairErrors,
+    Row,
     compare_pair,
     covered,
+    means,
     summarise,
 )
 
@@ -93,3 +95,14 @@ def test_a_row_is_the_mean_of_its_pairs() -> None:
     one = PairErrors("c", 4.0, {"network": 2.0}, 1.0, 6.0)
     row = summarise("c", [one, replace(one, methods={"network": 4.0})])
     assert (row["directions"], row["network"], row["floor"], row["no motion"]) == (2, 3.0, 1.0, 4.0)
+
+
+def test_means_count_clips_alike_and_directions_alike() -> None:
+    rows: list[Row] = [
+        {"clip": "a", "directions": 1, "network": 2.0},
+        {"clip": "b", "directions": 3, "network": 6.0},
+    ]
+    assert means(rows) == [
+        {"clip": "mean of the clips", "directions": 4, "network": 4.0},
+        {"clip": "mean of the directions", "directions": 4, "network": 5.0},
+    ]

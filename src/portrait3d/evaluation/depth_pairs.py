@@ -40,6 +40,9 @@ OFFSETS = np.arange(-48.0, 49.0, 4.0)
 """Depths that the floor may choose from, around the network's, mm."""
 PATCH = 7
 
+Row = dict[str, str | int | float]
+"""One row of the table: a clip's name, how many directions, and colour differences."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairErrors:
@@ -56,10 +59,8 @@ class PairErrors:
     """How far hair and ears move by the network's depth, pixels."""
 
 
-def evaluate_pairs(
-    model: Portrait3D, data: Path, limit: int, clips: Sequence[str] = ()
-) -> list[dict[str, str | int | float]]:
-    """A row for each clip, `limit` of its pairs in both directions, and a row for their mean.
+def evaluate_pairs(model: Portrait3D, data: Path, limit: int, clips: Sequence[str] = ()) -> list[Row]:
+    """A row for each clip, `limit` of its pairs in both directions, and the means of clips and of directions.
 
     Args:
         model: Whose depth network is judged.
@@ -81,12 +82,7 @@ def evaluate_pairs(
         errors = compare_clip(model, clip, pairs, limit)
         if errors:
             rows.append(summarise(clip, errors))
-    if len(rows) > 1:
-        names = [name for name in rows[0] if name not in ("clip", "directions")]
-        mean = {name: float(np.mean([row[name] for row in rows])) for name in names}
-        directions = sum(int(row["directions"]) for row in rows)
-        rows.append({"clip": "mean of the clips", "directions": directions, **mean})
-    return rows
+    return [*rows, *means(rows)] if len(rows) > 1 else rows
 
 
 def compare_clip(model: Portrait3D, clip: str, pairs: Sequence[ClipPair], limit: int) -> list[PairErrors]:
@@ -113,7 +109,7 @@ def covered(view: HeadView) -> Bool[np.ndarray, "S S"]:
     return ndimage.binary_opening(view.image.any(axis=-1), iterations=2)
 
 
-def summarise(clip: str, errors: Sequence[PairErrors]) -> dict[str, str | int | float]:
+def summarise(clip: str, errors: Sequence[PairErrors]) -> Row:
     """One row of the table."""
 
     def mean(values: list[float]) -> float:
@@ -127,6 +123,20 @@ def summarise(clip: str, errors: Sequence[PairErrors]) -> dict[str, str | int | 
         **{name: mean([e.methods[name] for e in errors]) for name in errors[0].methods},
         "floor": mean([e.floor for e in errors]),
     }
+
+
+def means(rows: Sequence[Row]) -> list[Row]:
+    """Two rows more: every clip counts alike, and every direction."""
+    directions = [int(row["directions"]) for row in rows]
+    found: list[Row] = []
+    for title, weights in (("mean of the clips", None), ("mean of the directions", directions)):
+        values = {
+            name: float(np.average([float(row[name]) for row in rows], weights=weights))
+            for name in rows[0]
+            if name not in ("clip", "directions")
+        }
+        found.append({"clip": title, "directions": sum(directions), **values})
+    return found
 
 
 def compare_pair(
