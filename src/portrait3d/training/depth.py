@@ -51,9 +51,9 @@ class DepthLossWeights:
     """Eq. 6, where depth is not known."""
     head_smoothness: float = 0.3
     """Eq. 8, where depth is not known."""
-    color: float = 15.0
+    color: float = 25.0
     """Eq. 4, both directions."""
-    gradient: float = 15.0
+    gradient: float = 25.0
     """Eq. 5, both directions."""
 
 
@@ -97,7 +97,7 @@ class DepthTrainingConfig:
     rate: float = 8e-4
     weight_decay: float = 0.01
     shares: SourceShares = field(
-        default_factory=lambda: SourceShares(portraits=0.25, clips=0.2, synthetic=0.55)
+        default_factory=lambda: SourceShares(portraits=0.15, clips=0.35, synthetic=0.5)
     )
     """How often pairs of each source are drawn; a source that is missing is left out."""
     photometric: SourceShares = field(
