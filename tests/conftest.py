@@ -1,4 +1,4 @@
-"""Check shapes and types in every test run, and keep torch to a small number of threads."""
+"""Check shapes and types in every test run, and keep torch to one thread."""
 
 import os
 
@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# With two threads MKL's factorisations wait for each other for ever on some machines.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
