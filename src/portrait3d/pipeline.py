@@ -97,15 +97,21 @@ class Portrait3D:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
         """
-        decoded = decode_photo(photo)
-        detections = self.detector.detect(decoded.pixels, decoded.name)
+        decoded, detections = self.find_faces(photo)
         return self.reconstruct_face(decoded, choose_face(detections, face, decoded.name))
 
     def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
-        """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does."""
-        decoded = decode_photo(photo)
-        detections = self.detector.detect(decoded.pixels, decoded.name)
+        """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does.
+
+        To see each head as it comes, give what `find_faces` finds to `reconstruct_face`.
+        """
+        decoded, detections = self.find_faces(photo)
         return [self.reconstruct_face(decoded, detection) for detection in detections]
+
+    def find_faces(self, photo: PhotoSource) -> tuple[Photo, list[Detection]]:
+        """The decoded photo and its faces, at least one, the largest first; errors as of `reconstruct`."""
+        decoded = decode_photo(photo)
+        return decoded, self.detector.detect(decoded.pixels, decoded.name)
 
     @torch.inference_mode()
     def reconstruct_face(self, photo: Photo, detection: Detection) -> Portrait:

@@ -15,12 +15,11 @@ from portrait3d.cli.console import (
     Json,
     Models,
     describe,
-    escape,
     messages,
-    output,
     print_json,
     print_table,
     report_failure,
+    say,
     working,
 )
 
@@ -134,7 +133,7 @@ def portraits(
         path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
         files.append(save_image(sheet, path))
         if not json:
-            output.print(escape(str(path)), highlight=False, soft_wrap=True)
+            say(path)
     if json:
         print_json({"photos": len(photos), "sheets": files, "failures": failures})
     if failures:

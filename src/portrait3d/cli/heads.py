@@ -6,15 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from portrait3d.cli.console import (
-    FAILURE,
-    Json,
-    Models,
-    escape,
-    output,
-    print_json,
-    print_table,
-)
+from portrait3d.cli.console import FAILURE, Json, Models, print_json, print_table, say
 from portrait3d.cli.evaluation import Limit, Research, photos_to_show, reconstructed
 
 
@@ -63,6 +55,6 @@ def heads(
         print_table(
             "Heads from all around", [*rows[0]], [[str(value) for value in row.values()] for row in rows]
         )
-        output.print(escape(str(out)), highlight=False, soft_wrap=True)
+        say(out)
     if failures:
         raise typer.Exit(FAILURE)

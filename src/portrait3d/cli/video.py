@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from portrait3d.cli.console import Json, Models, escape, messages, output, print_json, working
+from portrait3d.cli.console import Json, Models, messages, print_json, say, working
 from portrait3d.cli.portraits import load_model
 
 if TYPE_CHECKING:
@@ -175,11 +175,6 @@ def finish(report: dict[str, Any], notes: list[str], *, quiet: bool) -> None:
         print_json(report)
         return
     rate = report["frames"] / report["seconds"]
-    output.print(
-        f"{report['frames']} frames in {report['seconds']:.1f} s ({rate:.1f} a second) -> "
-        f"{escape(str(report['file']))}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{report['frames']} frames in {report['seconds']:.1f} s ({rate:.1f} a second) -> {report['file']}")
     for note in notes:
-        output.print(note, highlight=False, soft_wrap=True)
+        say(note)

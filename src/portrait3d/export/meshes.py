@@ -11,6 +11,7 @@ from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
 from portrait3d.export.rig import loose_mesh, named_meshes, place
 from portrait3d.geometry.mesh import HeadMesh
+from portrait3d.names import in_one_line
 
 
 def export_mesh(head: HeadMesh, path: str | Path, *, lit: bool = False) -> Path:
@@ -57,7 +58,7 @@ def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import SimpleMaterial
 
-    name = "_".join(path.stem.split())  # readers of OBJ end a name at the first space
+    name = "_".join(in_one_line(path.stem).split())  # readers of OBJ end a name at the first space
     image = Image.open(io.BytesIO(encode_image(head.texture)))
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]
     material = SimpleMaterial(image, white, white, black, name=name)

@@ -17,6 +17,7 @@ from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
 from portrait3d.models.expressions import arkit_basis
 from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.names import as_text
 from portrait3d.portrait import Portrait
 
 
@@ -57,7 +58,7 @@ def describe(portrait: Portrait) -> dict[str, Any]:
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
     coefficients = portrait.coefficients
     return {
-        "photo": {"name": portrait.photo.name, "width": width, "height": height},
+        "photo": {"name": as_text(portrait.photo.name), "width": width, "height": height},
         "camera": {
             "focal_px": float(portrait.camera.focal),
             "principal_px": portrait.camera.principal.tolist(),

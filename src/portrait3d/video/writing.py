@@ -12,6 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d.names import naming
 from portrait3d.video.reading import VideoInfo
 
 ENDINGS = (".mp4", ".gif")
@@ -91,9 +92,10 @@ def write_video(path: str | Path, rate: float, sound: VideoInfo | None = None) -
     """
     path = Path(path)
     check_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix.lower(), dir=path.parent)
-    os.close(handle)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".portrait3d-", suffix=path.suffix.lower(), dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     writer = FrameWriter(temporary, rate, sound)
     try:
