@@ -1,4 +1,4 @@
-"""The errors that a photo or a video can cause."""
+"""The errors that a photo, a video or weights can cause."""
 
 
 class InvalidImageError(ValueError):
@@ -11,6 +11,10 @@ class NoFaceError(ValueError):
 
 class InvalidVideoError(ValueError):
     """A file can't be read as a video."""
+
+
+class WeightsError(ValueError):
+    """Stored weights can't be used; the message names the file and the entry or tensor, and says why."""
 
 
 class PoorFitWarning(UserWarning):

@@ -24,12 +24,12 @@ from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.placed_head import place_head, texels
-from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
+from portrait3d.pretrained import bundled, load_network
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.reposer import CoarseTurn
@@ -66,6 +66,10 @@ class Portrait3D:
         self.refinement_net = refinement_net.eval()
         self.detector = detector or FaceDetector()
         self._last_reposer: Reposer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and other processes get: everything but the portrait that was turned last."""
+        return self.__dict__ | {"_last_reposer": None}
 
     @classmethod
     def from_pretrained(cls, directory: str | Path | None = None) -> "Portrait3D":

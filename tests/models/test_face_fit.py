@@ -15,8 +15,8 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns, uncovered_share
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.pretrained import bundled, load_network
 
 CROP = Crop((224.0, 112.0), 190.0, 0.0, 224)
 """Where the face lies in scikit-image's portrait."""

@@ -5,7 +5,7 @@ import torch
 
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.face_net import FaceNet, rotation_from_columns
-from portrait3d.models.pretrained import load_network, save_network
+from portrait3d.pretrained import load_network, save_network
 
 
 @pytest.fixture(scope="module")

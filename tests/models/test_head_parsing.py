@@ -18,9 +18,9 @@ from portrait3d.models.head_parsing import (
 )
 from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
-from portrait3d.models.pretrained import save_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
+from portrait3d.pretrained import save_network
 
 
 def one_hot(labels: np.ndarray) -> torch.Tensor:

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portrait3d.models.depth_net import DepthNet
-from portrait3d.models.pretrained import load_network
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.pretrained import load_network
 from portrait3d.training.release import lineage, notable_settings, release_network
 
 

@@ -77,7 +77,7 @@ def face(
     require_directory(data)
     from portrait3d.evaluation.face_report import evaluate_face
     from portrait3d.models.face_net import FaceNet
-    from portrait3d.models.pretrained import load_network
+    from portrait3d.pretrained import load_network
 
     net = load_network(FaceNet, weights(models, "face"))
     with working("Finding faces", quiet=json):
@@ -191,7 +191,7 @@ def require_directory(data: Path) -> None:
 
 def weights(models: Path | None, name: str) -> Path:
     """Directory of a network's weights: the user's own, or the bundled ones."""
-    from portrait3d.models.pretrained import bundled
+    from portrait3d.pretrained import bundled
 
     return bundled(name) if models is None else models / name
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from portrait3d.compilation import compiled
 from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES, PARSING_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
-from portrait3d.models.pretrained import load_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
 from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.pretrained import load_network
 
 HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)

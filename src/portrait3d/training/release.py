@@ -10,8 +10,8 @@ from torch import nn
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
-from portrait3d.models.pretrained import load_state, save_network
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.pretrained import load_state, save_network
 
 DEPTH_NET = ("width", "face_depth", "head_depth", "parsing", "outline")
 """Settings of a depth training that are arguments of its network."""
