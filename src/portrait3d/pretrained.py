@@ -4,7 +4,7 @@ import inspect
 import json
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from reprlib import repr as shortened
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from portrait3d.errors import WeightsError
 
@@ -65,14 +66,15 @@ def load_network(kind: type[Network], directory: Path | str) -> Network:
             raise WeightsError(f"{directory / name} is missing.")
     settings = _read_settings(kind, directory / "config.json")
     try:
-        with torch.device("meta"):  # shapes without memory
+        with _Undrawn(), torch.device("meta"):  # shapes without memory
             outline = kind(**settings)
     except Exception as error:  # whatever a constructor makes of numbers that don't go together
         raise WeightsError(
             f"{directory / 'config.json'}: settings {shortened(settings)} make no {kind.__name__}: {error}"
         ) from None
     _check_tensors(outline, directory / "model.safetensors")
-    net = kind(**settings)
+    with _Undrawn():
+        net = kind(**settings)
     load_state(net, directory / "model.safetensors")
     return net.eval()
 
@@ -96,6 +98,22 @@ def load_state(net: nn.Module, path: Path, *, widen: bool = False) -> None:
     if kernels and not any(value.any() for value in kernels.values()):
         raise WeightsError(f"{path} is no trained network: {next(iter(kernels))} and all others are zero.")
     net.load_state_dict(state)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Networks are built without the random numbers that training starts from.
+
+    Weights replace them anyway, and on the device "meta" drawing would load torch's compiler, which takes
+    seconds and makes a folder among the user's temporary files.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Sequence[Any] = (), options: Any = None
+    ) -> Any:
+        options = options or {}
+        if getattr(function, "__name__", "") in ("normal_", "uniform_", "kaiming_uniform_"):
+            return options["tensor"] if "tensor" in options else arguments[0]
+        return function(*arguments, **options)
 
 
 def _read_settings(kind: type[nn.Module], path: Path) -> dict[str, Any]:
