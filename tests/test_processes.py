@@ -20,6 +20,7 @@ Picture = UInt8[np.ndarray, "H W 3"]
 
 OTHER_PROCESS = """
     import multiprocessing
+    import pickle
     import sys
 
     import numpy as np
@@ -33,7 +34,8 @@ OTHER_PROCESS = """
         return model.repose(portrait or model.reconstruct(astronaut()), yaw=20)
 
 
-    def work(model, portrait, pipe):
+    def work(pickled, pipe):
+        model, portrait = pickle.loads(pickled)
         pipe.send([turned(model, portrait), turned(model, None)])
 
 
@@ -48,7 +50,9 @@ OTHER_PROCESS = """
         torch.rand(2_000_000).exp()
         context = multiprocessing.get_context(sys.argv[1])
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(model, portrait, sender), daemon=True)
+        # As bytes: torch sends every tensor as a file of its own, and a fork server takes 256 at most.
+        pickled = pickle.dumps((model, portrait))
+        process = context.Process(target=work, args=(pickled, sender), daemon=True)
         process.start()
         if not receiver.poll(240):
             sys.exit("the other process hangs")
