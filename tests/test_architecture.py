@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "portrait3d"
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "compilation"},
+    {"errors", "compilation", "arguments"},
     {"geometry"},
     {"rendering"},
     {"preprocessing"},

@@ -13,5 +13,13 @@ class InvalidVideoError(ValueError):
     """A file can't be read as a video."""
 
 
-class PoorFitWarning(UserWarning):
+class PortraitWarning(UserWarning):
+    """A result that should be looked at before it is used."""
+
+
+class PoorFitWarning(PortraitWarning):
     """A face was fitted badly, by the signs that `Portrait.quality` sums up."""
+
+
+class UnseenPoseWarning(PortraitWarning):
+    """A head was turned so far that it shows nothing of what the photo shows."""

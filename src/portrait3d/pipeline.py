@@ -1,6 +1,6 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned."""
 
-import math
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from portrait3d.errors import PoorFitWarning
+from portrait3d import arguments
+from portrait3d.errors import PoorFitWarning, UnseenPoseWarning
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.stitching import stitch
 from portrait3d.models.coefficients import FaceCoefficients
@@ -59,26 +60,28 @@ class Portrait3D:
         refinement_net: RefinementNet,
         detector: Detector | None = None,
     ) -> None:
-        self.head_model = head_model
-        self.face_net = face_net.eval()
-        self.parsing_net = parsing_net.eval()
-        self.depth_net = depth_net.eval()
-        self.refinement_net = refinement_net.eval()
-        self.detector = detector or FaceDetector()
+        self.head_model = arguments.instance(head_model, HeadModel, "head_model")
+        self.face_net = arguments.instance(face_net, FaceNet, "face_net").eval()
+        self.parsing_net = arguments.instance(parsing_net, ParsingExperts, "parsing_net").eval()
+        self.depth_net = arguments.instance(depth_net, DepthNet, "depth_net").eval()
+        self.refinement_net = arguments.instance(refinement_net, RefinementNet, "refinement_net").eval()
+        detector = FaceDetector() if detector is None else detector
+        self.detector = arguments.instance(detector, Detector, "detector")
         self._last_reposer: Reposer | None = None
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path | None = None) -> "Portrait3D":
+    def from_pretrained(cls, directory: str | os.PathLike[str] | None = None) -> "Portrait3D":
         """Load the bundled weights, or those of a directory with a folder for each of `NETWORKS`.
 
         A stage that the directory lacks is taken from the bundled weights. Raises `FileNotFoundError` if the
         directory holds none of them, `WeightsError` if weights don't fit.
         """
-        if directory is not None and not any((Path(directory) / name).is_dir() for name in NETWORKS):
+        root = None if directory is None else Path(arguments.path(directory, "directory"))
+        if root is not None and not any((root / name).is_dir() for name in NETWORKS):
             raise FileNotFoundError(f"{directory} holds none of {', '.join(NETWORKS)}.")
 
         def place(name: str) -> Path:
-            own = None if directory is None else Path(directory) / name
+            own = None if root is None else root / name
             return own if own is not None and own.is_dir() else bundled(name)
 
         nets = {f"{name}_net": _load(kind, place(name)) for name, kind in NETWORKS.items()}
@@ -88,15 +91,18 @@ class Portrait3D:
         """Recover the head of one person in a photo.
 
         Args:
-            photo: A path, a Pillow image or a uint8 RGB array [H, W, 3].
-            face: Which face, counted from the largest.
+            photo: A path, bytes, a file opened in binary mode, a Pillow image or a uint8 RGB array
+                [H, W, 3], which is copied.
+            face: Which face, counted from the largest, from 0 on.
 
         Warns `PoorFitWarning` if the portrait's quality is below `LEAST_QUALITY`.
 
         Raises:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
+            TypeError, ValueError: `face` is no whole number, or below 0.
         """
+        arguments.whole_number(face, "face")
         decoded = decode_photo(photo)
         detections = self.detector.detect(decoded.pixels, decoded.name)
         return self.reconstruct_face(decoded, choose_face(detections, face, decoded.name))
@@ -149,16 +155,19 @@ class Portrait3D:
         yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. `expression` holds
         weights by ARKit's names (left and right are the person's), which are added to the photo's own
         expression. The result has the photo's size; pixels that the head neither leaves nor newly covers are
-        the photo's own. Raises `ValueError` for numbers that are not finite and for unknown expressions.
+        the photo's own.
+
+        Angles lie within `arguments.ANGLES` (±180°, pitch ±90°), weights within `arguments.WEIGHTS` (-1 to
+        2). Beyond ±90° of yaw nothing of the photo's face is seen: warns `UnseenPoseWarning`. Raises
+        `TypeError` for what is no number, `ValueError` for numbers out of range and for unknown expressions.
         """
-        now = portrait.pose
+        arguments.instance(portrait, Portrait, "portrait")
         asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
-        for name, angle in asked.items():
-            if angle is not None and not math.isfinite(angle):
-                raise ValueError(f"{name} must be a finite number of degrees, got {angle}.")
-        angles = {name: getattr(now, name) if angle is None else angle for name, angle in asked.items()}
-        change = expression_vector(expression or {}, self.head_model.expression_names)
-        return self.draw_pose(self.reposer(portrait), HeadAngles(**angles), change)
+        angles = {name: arguments.angle(value, name) for name, value in asked.items() if value is not None}
+        weights = {} if expression is None else expression
+        change = expression_vector(weights, self.head_model.expression_names)
+        _warn_if_unseen(angles.get("yaw", 0.0), portrait)
+        return self.draw_pose(self.reposer(portrait), replace(portrait.pose, **angles), change)
 
     @torch.inference_mode()
     def draw_pose(
@@ -204,6 +213,7 @@ class Portrait3D:
         For scenes with a light of their own: `export("head.glb", lit=True)`. Highlights and cast shadows
         stay.
         """
+        arguments.instance(portrait, Portrait, "portrait")
         head = self._stitch(
             portrait.photo,
             portrait.coefficients,
@@ -269,6 +279,17 @@ def _warn_if_poor(portrait: Portrait) -> None:
             f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut or blurred faces, extreme poses).",
             PoorFitWarning,
             stacklevel=5,
+        )
+
+
+def _warn_if_unseen(yaw: float, portrait: Portrait) -> None:
+    """Warn the caller of `repose` about a yaw (degrees) at which nothing of the photo's face is seen."""
+    if abs(yaw) > arguments.SEEN_YAW:
+        warnings.warn(
+            f"At a yaw of {yaw:.0f} degrees the head shows nothing of the face in {portrait.photo.name}: "
+            "what is drawn is a guess.",
+            UnseenPoseWarning,
+            stacklevel=4,
         )
 
 

@@ -50,7 +50,7 @@ def photos(tmp_path: Path) -> list[Path]:
     for number, name in enumerate(("a.png", "b.png", "bad.png")):
         Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(directory / name)
     (directory / "notes.txt").write_text("no photo")
-    return photos_among([directory])
+    return photos_among([directory])[0]
 
 
 def rows(out: Path) -> list[dict[str, str]]:

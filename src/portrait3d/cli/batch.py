@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-"""What counts as a photo in a directory."""
 OVERVIEW_YAWS = (-20.0, 20.0)
 """Absolute angles of the turned photos in overview.png, degrees."""
 RECORD = "result.json"
@@ -81,18 +79,27 @@ class Result:
         return {name: "" if flat.get(name) is None else flat[name] for name in COLUMNS}
 
 
-def photos_among(arguments: Sequence[Path]) -> list[Path]:
-    """The photos that were named: a directory stands for the pictures in it, in the order of their names."""
+def photos_among(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The photos that were named, and what was left out of directories.
+
+    A directory stands for everything in it that looks like a picture, whether it can be read or not, in the
+    order of the names. Other files and directories in it are left out.
+    """
+    from portrait3d.preprocessing.formats import looks_like_picture
+
     photos: list[Path] = []
+    left_out: list[Path] = []
     for argument in arguments:
         if not argument.is_dir():
             photos.append(argument)
             continue
-        found = sorted(path for path in argument.iterdir() if path.suffix.lower() in ENDINGS)
+        inside = sorted(argument.iterdir())
+        found = [path for path in inside if looks_like_picture(path)]
         if not found:
-            raise FileNotFoundError(f"{argument} holds no picture ({', '.join(ENDINGS)}).")
+            raise FileNotFoundError(f"{argument} holds no picture.")
         photos += found
-    return photos
+        left_out += [path for path in inside if path not in set(found)]
+    return photos, left_out
 
 
 def folders(photos: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -110,13 +117,18 @@ def folders(photos: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def reconstruct_photos(
-    photos: Sequence[Path], out: Path, options: Options, *, jobs: int = 1
+    photos: Sequence[Path],
+    out: Path,
+    options: Options,
+    *,
+    jobs: int = 1,
+    left_out: Sequence[Path] = (),
 ) -> Iterator[list[Result]]:
     """Reconstruct photos into directories of their own below `out`; yields what came of each, as it comes.
 
     A photo that was reconstructed before with the same options, and has not changed since, is kept. A photo
     that fails is reported and tried again by the next start. `out/summary.csv` and `out/summary.json` tell
-    about all of them, also after an interruption.
+    about all of them, also after an interruption, and `summary.json` names what was `left_out`.
     """
     pairs = folders(photos, out)
     results: dict[Path, list[Result]] = {}
@@ -133,7 +145,9 @@ def reconstruct_photos(
             results[directory] = done
             yield done
     finally:
-        _write_summary(out, [result for _, directory in pairs for result in results.get(directory, [])])
+        _write_summary(
+            out, [result for _, directory in pairs for result in results.get(directory, [])], left_out
+        )
 
 
 def reconstruct_one(
@@ -289,7 +303,7 @@ def _made_from(photo: Path, options: Options) -> dict[str, Any]:
     return {"sha256": digest, "version": __version__, **chosen}
 
 
-def _write_summary(out: Path, results: Sequence[Result]) -> None:
+def _write_summary(out: Path, results: Sequence[Result], left_out: Sequence[Path]) -> None:
     from portrait3d.export.files import write_together
 
     if not results:
@@ -300,5 +314,5 @@ def _write_summary(out: Path, results: Sequence[Result]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     counts = {status: sum(result.status == status for result in results) for status in (DONE, KEPT, FAILED)}
-    text = json.dumps({**counts, "portraits": rows}, default=as_json, indent=1)
+    text = json.dumps({**counts, "left_out": left_out, "portraits": rows}, default=as_json, indent=1)
     write_together({out / "summary.csv": table.getvalue().encode(), out / "summary.json": text.encode()})

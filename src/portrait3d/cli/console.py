@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from portrait3d.errors import InvalidImageError, NoFaceError, PoorFitWarning
+from portrait3d.errors import InvalidImageError, NoFaceError, PortraitWarning
 
 FAILURE = 1
 """Exit code of a command that could not do what was asked; usage errors exit with 2."""
@@ -54,7 +54,7 @@ class ReportingGroup(TyperGroup):
         """Run the chosen command."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("always", PoorFitWarning)
+                warnings.simplefilter("always", PortraitWarning)
                 warnings.showwarning = show_warning
                 return super().invoke(ctx)
         except NOT_FAILURES:
@@ -82,9 +82,9 @@ def report_failure(error: Exception) -> None:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
-    """Print one line about a badly fitted face to stderr, other warnings as Python does; in the place of
+    """Print one line about a doubtful result to stderr, other warnings as Python does; in the place of
     `warnings.showwarning`."""
-    if issubclass(category, PoorFitWarning):
+    if issubclass(category, PortraitWarning):
         messages.print(f"[yellow]warning:[/] {escape(str(message))}", soft_wrap=True, highlight=False)
     else:
         filename, line = place[:2]

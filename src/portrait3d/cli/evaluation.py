@@ -179,8 +179,9 @@ def photo_paths(data: Path, research: bool) -> Iterator[Path]:
                 shown.add(photo.person)
                 yield data / photo.folder / "images" / f"{photo.name}.jpg"
         return
-    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-    yield from sorted(path for path in data.iterdir() if path.suffix.lower() in endings)
+    from portrait3d.preprocessing.formats import looks_like_picture
+
+    yield from sorted(filter(looks_like_picture, data.iterdir()))
 
 
 def require_directory(data: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from jaxtyping import UInt8
 from rich.progress import track
 
+from portrait3d import arguments
 from portrait3d.cli.batch import (
     FAILED,
     KEPT,
@@ -42,6 +43,23 @@ SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
 SWEEP_CELL = 512
 """Longest side of a picture in a sweep, in pixels."""
+
+
+def angle_option(name: str, meaning: str) -> Any:
+    """The option for an angle of a pose, with its limits."""
+    largest = arguments.ANGLES[name]
+    return typer.Option(
+        help=f"Degrees, at most {largest:.0f} either way; above 0 {meaning}.", callback=checked_angle
+    )
+
+
+def checked_angle(option: typer.CallbackParam, value: float | None) -> float | None:
+    """An angle that was typed; a usage error says what is wrong with it."""
+    try:
+        return None if value is None else arguments.angle(value, option.name or "angle")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face; 0 is the largest.")]
 
@@ -105,10 +123,11 @@ def reconstruct(
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()
-    chosen = photos_among(photos)
+    chosen, left_out = photos_among(photos)
     if several:
         results = []
-        for done in progress(reconstruct_photos(chosen, out, options, jobs=jobs), len(chosen), quiet=json):
+        work = reconstruct_photos(chosen, out, options, jobs=jobs, left_out=left_out)
+        for done in progress(work, len(chosen), quiet=json):
             report(done, quiet=json)
             results += done
     else:
@@ -116,10 +135,12 @@ def reconstruct(
         results = reconstruct_one(model, chosen[0], out, options)
         report(results, quiet=json)
     if json:
-        print_json({"portraits": [as_entry(result) for result in results]})
+        print_json({"portraits": [as_entry(result) for result in results], "left_out": left_out})
     elif several:
         output.print(
-            f"{count(results)} -> {escape(str(out / 'summary.csv'))}", highlight=False, soft_wrap=True
+            f"{count(results)}{no_pictures(left_out)} -> {escape(str(out / 'summary.csv'))}",
+            highlight=False,
+            soft_wrap=True,
         )
     if any(result.error for result in results):
         raise typer.Exit(FAILURE)
@@ -128,13 +149,9 @@ def reconstruct(
 def repose(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo of one person.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="The picture to write: .png, .jpg or .webp.")],
-    yaw: Annotated[
-        float | None, typer.Option(help="Degrees; above 0 the face looks to the picture's right.")
-    ] = None,
-    pitch: Annotated[float | None, typer.Option(help="Degrees; above 0 the face looks up.")] = None,
-    roll: Annotated[
-        float | None, typer.Option(help="Degrees; above 0 the head leans clockwise in the picture.")
-    ] = None,
+    yaw: Annotated[float | None, angle_option("yaw", "the face looks to the picture's right")] = None,
+    pitch: Annotated[float | None, angle_option("pitch", "the face looks up")] = None,
+    roll: Annotated[float | None, angle_option("roll", "the head leans clockwise in the picture")] = None,
     expression: Expressions = None,
     is_sweep: Annotated[bool, typer.Option("--sweep", help="Write a grid of poses instead of one.")] = False,
     face: Face = "0",
@@ -232,6 +249,14 @@ def count(results: list[Result]) -> str:
     kept = sum(result.status == KEPT for result in results)
     heads = len(results) - failed
     return f"{heads} heads ({kept} of them from an earlier start), {failed} failed"
+
+
+def no_pictures(left_out: list[Path]) -> str:
+    """How much of the directories was left out, with the first names."""
+    if not left_out:
+        return ""
+    names = ", ".join(escape(path.name) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return f", {len(left_out)} left out as no pictures ({names})"
 
 
 def as_entry(result: Result) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The head as GLB, OBJ with its material and texture, or PLY with vertex colours."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from portrait3d.export.rig import loose_mesh, named_meshes, place
 from portrait3d.geometry.mesh import HeadMesh
 
 
-def export_mesh(head: HeadMesh, path: str | Path, *, lit: bool = False) -> Path:
+def export_mesh(head: HeadMesh, path: str | os.PathLike[str], *, lit: bool = False) -> Path:
     """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
     Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the

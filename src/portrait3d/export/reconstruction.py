@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d import arguments
 from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
@@ -34,7 +35,8 @@ def save_reconstruction(
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
     With `lit` the GLB's material takes the light of the scene that it comes into.
     """
-    directory = Path(directory)
+    arguments.instance(portrait, Portrait, "portrait")
+    directory = Path(arguments.path(directory, "directory"))
     head = portrait.head
     glb = encode_glb(head, lit=lit)
     files = {directory / "head.glb": glb}

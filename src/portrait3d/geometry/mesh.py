@@ -1,5 +1,6 @@
 """Triangle meshes: the face model's, and the stitched head that users export."""
 
+import os
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from portrait3d import arguments
 from portrait3d.geometry.pose import Pose
 
 
@@ -155,10 +157,15 @@ class HeadMesh:
         """The head after the head model's vertices have moved, e.g. by an expression.
 
         `displacement` is in the model's frame, mm; `models.expressions` makes it from weights. What the photo
-        shows is the start: its own expression stays in. Raises `ValueError` for a head without binding.
+        shows is the start: its own expression stays in. Raises `ValueError` for a head without binding and
+        for displacements that are not finite or of too few vertices.
         """
+        arguments.points(displacement, "displacement")
         if self.binding is None:
             raise ValueError("This head has no binding to the head model, so it can't change its expression.")
+        needed = int(self.binding.index.max(initial=-1)) + 1
+        if len(displacement) < needed:
+            raise ValueError(f"displacement must have {needed} rows or more, got {len(displacement)}.")
         rotation = self.camera_from_head.rotation.numpy()
         move = displacement.astype(np.float32) @ rotation.T.astype(np.float32)
         loose = self.loose_hair
@@ -177,6 +184,7 @@ class HeadMesh:
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
         """A part of the head: the chosen triangles and their vertices, without loose hair."""
+        arguments.mask(faces, "faces", len(self.faces))
         used, corners = np.unique(self.faces[faces], return_inverse=True)
         binding = self.binding
         return replace(
@@ -191,7 +199,7 @@ class HeadMesh:
             loose_hair=None,
         )
 
-    def export(self, path: str | Path, *, lit: bool = False) -> Path:
+    def export(self, path: str | os.PathLike[str], *, lit: bool = False) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
@@ -200,7 +208,7 @@ class HeadMesh:
         """
         from portrait3d.export import export_mesh
 
-        return export_mesh(self, path, lit=lit)
+        return export_mesh(self, arguments.path(path, "path"), lit=arguments.truth_value(lit, "lit"))
 
 
 def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:

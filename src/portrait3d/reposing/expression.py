@@ -40,10 +40,11 @@ class ExpressionModes:
 def expression_vector(weights: Mapping[str, float], names: Sequence[str]) -> Float[np.ndarray, "64"]:
     """Coefficients of all of the head model's modes, of which `names` are the names.
 
-    Raises `ValueError` for a name that is not one of ARKit's and for a weight that is no number.
+    Raises `ValueError` for a name that is not one of ARKit's and for a weight out of range, `TypeError` for
+    one that is no number.
     """
-    check_expressions(weights, names[:ARKIT_COUNT])
-    return np.array([weights.get(name, 0.0) for name in names], np.float64)
+    checked = check_expressions(weights, names[:ARKIT_COUNT])
+    return np.array([checked.get(name, 0.0) for name in names], np.float64)
 
 
 def binding_of(head: HeadMesh, portrait: Portrait, head_model: HeadModel) -> Binding:
