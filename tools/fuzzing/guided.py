@@ -8,7 +8,11 @@ import atheris  # pyright: ignore[reportMissingImports]
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 with atheris.instrument_imports(include=["PIL", "portrait3d", "pillow_heif"]):
+    from PIL import Image
+
     from fuzzing.judging import Judge
+
+    Image.init()  # or Pillow would import its decoders later, uninstrumented
 
 import numpy as np
 

@@ -103,7 +103,7 @@ def clean_photo(scene: Scene) -> Float[Tensor, "3 S S"]:
     trusted = torch.maximum(trusted, resample(neck, whole)[0])
     sure = (resample(trusted[None], half)[0] > 0.99).float()
     # Hair and skin apart: a narrow strip of hair has no colours of its own to be trusted.
-    _, source = nearest(inner) if inner.any() else (None, np.indices(labels.shape))
+    _, source = nearest(inner) if inner.any() else (None, tuple(np.indices(labels.shape)))
     hair = torch.from_numpy(np.isin(labels, (HAIR, HEADWEAR))[source]).float()[None]
     share = resample(hair, half)[0]
     small = resample(scene.picture, half)

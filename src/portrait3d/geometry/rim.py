@@ -125,12 +125,12 @@ def skirt(
     pixels: Float[np.ndarray, "M 2"],
     closing: Float[np.ndarray, "K 3"],
     focal: float,
-) -> tuple[Sheet, Int64[np.ndarray, " N"]]:
+) -> tuple[Sheet, Int64[np.ndarray, " N"]] | None:
     """A band from the sheet's outer rim straight back to what closes the head behind, so that no slit opens.
 
     `closing` are points on the outline of the closing surface (mm); where none is near, the band is short.
-    There is none where the rim is `closed` by the far side of hanging hair. `pixels` are where its colours
-    come from.
+    There is none for a sheet without a rim, nor where the rim is `closed` by the far side of hanging hair.
+    `pixels` are where its colours come from.
     Also returns which of the sheet's vertices each of its own comes from.
     """
     faces = sheet.faces
@@ -139,15 +139,15 @@ def skirt(
     size = len(sheet.vertices)
     forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
     open_edges = edges[~np.isin(forward, backward)]
+    if not len(open_edges):
+        return None
     used, ends = np.unique(open_edges, return_inverse=True)
     a, b = ends.reshape(-1, 2).T
     front = sheet.vertices[used]
-    length = np.full(len(used), SKIRT)
-    if len(used):
-        behind, gap = depth_behind(closing, front[:, :2] / front[:, 2:] * focal, np.zeros(2), focal)
-        length = np.where(gap < NEAR_RIM, np.clip(behind - front[:, 2] + INWARD, SKIRT, LONGEST), length)
-        _, beside = cKDTree(front).query(front, min(3 * NEIGHBOURS, len(front)))
-        length = length[beside.reshape(len(front), -1)].mean(axis=1)
+    behind, gap = depth_behind(closing, front[:, :2] / front[:, 2:] * focal, np.zeros(2), focal)
+    length = np.where(gap < NEAR_RIM, np.clip(behind - front[:, 2] + INWARD, SKIRT, LONGEST), SKIRT)
+    _, beside = cKDTree(front).query(front, min(3 * NEIGHBOURS, len(front)))
+    length = length[beside.reshape(len(front), -1)].mean(axis=1)
     back = front / front[:, 2:] * (front[:, 2:] + length[:, None])
     # Into the closing surface, so that no edge stands out behind the head's outline.
     toward = sheet.vertices[:, :2].mean(axis=0) - back[:, :2]
@@ -192,16 +192,16 @@ def hair_back(
     Hair is as thick as a lens: nothing at its rim, `HAIR_DEPTH` from about half of it inward. Also returns
     which of the sheet's vertices each of its own comes from. `pixels` are where its colours come from.
     """
-    millimetres = np.median(sheet.vertices[:, 2]) / focal
-    inward = ndimage.distance_transform_edt(hair) - 0.5
-    reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
-    thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
     row, column = pixel_under(sheet.pixels, hair.shape)
     free = ~ndimage.binary_erosion(skull, iterations=8)[row, column]
     beside = np.isin(sheet.label, (HAIR, HEADWEAR)) & free
     faces = sheet.faces[beside[sheet.faces].all(axis=1)][:, ::-1]
     if not len(faces):
         return None
+    millimetres = np.median(sheet.vertices[:, 2]) / focal
+    inward = ndimage.distance_transform_edt(hair) - 0.5
+    reach = np.clip(inward * millimetres / HAIR_DEPTH, 0.0, 1.0)
+    thickness = 2 * HAIR_DEPTH * np.sqrt(reach * (2 - reach)) * 0.5
     used, faces = np.unique(faces, return_inverse=True)
     vertices = sheet.vertices[used]
     back = vertices[:, 2] + np.where(sheet.rim[used], THINNEST, thickness[row[used], column[used]])

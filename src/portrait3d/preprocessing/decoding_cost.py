@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -29,6 +29,19 @@ TILE_WIDTH, TILE_LENGTH, ROWS_PER_STRIP, SAMPLES, BITS = 322, 323, 278, 277, 258
 """Tags of TIFF."""
 
 
+@runtime_checkable
+class BinaryFile(Protocol):
+    """What is asked of a file that is open for reading in binary mode."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, all of them by default."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a position and return it."""
+        ...
+
+
 def check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
     """Raise `InvalidImageError` for a picture without pixels or with too many."""
     if width < 1 or height < 1:
@@ -50,7 +63,7 @@ def check_file_size(size: int, name: str) -> None:
         )
 
 
-def check_cost(image: Image.Image, file: BinaryIO, name: str) -> None:
+def check_cost(image: Image.Image, file: BinaryFile, name: str) -> None:
     """Raise `InvalidImageError` for an opened picture whose decoding would take too much memory or time."""
     megapixels = image.width * image.height / 1e6
     needed = bytes_needed(image, file_size(file))
@@ -83,7 +96,7 @@ def bytes_needed(image: Image.Image, file_bytes: int) -> int:
     return pixels * 4
 
 
-def jpeg_scans(file: BinaryIO) -> int:
+def jpeg_scans(file: BinaryFile) -> int:
     """How many scans the first picture in a JPEG file has."""
     file.seek(0)
     content = file.read()
@@ -96,7 +109,7 @@ def jpeg_scans(file: BinaryIO) -> int:
     return scans
 
 
-def file_size(file: BinaryIO) -> int:
+def file_size(file: BinaryFile) -> int:
     """Bytes of a file that can be sought; it is left at its beginning."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

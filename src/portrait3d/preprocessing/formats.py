@@ -4,9 +4,11 @@ import ctypes
 import logging
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, cast
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from portrait3d.preprocessing.decoding_cost import BinaryFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Pillow's decoders that are used; the others are rare in photos, and some start outside programs."""
@@ -51,7 +53,7 @@ REDUCED, SENSOR, FLOATING = 1, (32803, 34892), 3
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def open_image(file: BinaryIO) -> Image.Image:
+def open_image(file: BinaryFile) -> Image.Image:
     """Open a picture file, without decoding its pixels.
 
     Raises `ValueError` with the reason for a kind of picture that is not read, and whatever Pillow stumbles
@@ -65,7 +67,7 @@ def open_image(file: BinaryIO) -> Image.Image:
     if _is_heif(head):
         return _open_heif(file)
     try:
-        return Image.open(file, formats=FORMATS)
+        return Image.open(cast(IO[bytes], file), formats=FORMATS)
     except UnidentifiedImageError:
         if head.startswith(TIFF_STARTS):
             raise ValueError(f"it is damaged, or {_tiff_kind(_tiff_tags(file, head))}") from None
@@ -134,7 +136,7 @@ def _is_heif(head: bytes) -> bool:
     return bool(brands & HEIF_BRANDS) and not brands & AVIF_BRANDS
 
 
-def _open_heif(file: BinaryIO) -> Image.Image:
+def _open_heif(file: BinaryFile) -> Image.Image:
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -142,14 +144,14 @@ def _open_heif(file: BinaryIO) -> Image.Image:
     return HeifImageFile(file)
 
 
-def _tiff_tags(file: BinaryIO, head: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+def _tiff_tags(file: BinaryFile, head: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
     """The tags of a TIFF's first picture; of a damaged file, those that can be read."""
     header = head[: 16 if head[2] == 43 or head[3] == 43 else 8]
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(header)
         file.seek(tags.next)
-        tags.load(file)
+        tags.load(cast(IO[bytes], file))
     except Exception:  # damaged; Pillow's parser raises whatever it stumbles over
         pass
     finally:
@@ -157,7 +159,7 @@ def _tiff_tags(file: BinaryIO, head: bytes) -> TiffImagePlugin.ImageFileDirector
     return tags
 
 
-def _tiff_refusal(file: BinaryIO, head: bytes) -> str | None:
+def _tiff_refusal(file: BinaryFile, head: bytes) -> str | None:
     """Why a TIFF is not read: raw photos carry the format's name, and floating-point pixels have no range."""
     if not head.startswith(TIFF_STARTS):
         return None

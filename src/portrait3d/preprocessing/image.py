@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,6 +17,7 @@ from portrait3d.errors import InvalidImageError
 from portrait3d.preprocessing.decoding_cost import (
     MAX_BYTES,
     MAX_PIXELS,
+    BinaryFile,
     check_cost,
     check_file_size,
     check_size,
@@ -31,7 +32,9 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 STRIP_PIXELS = 2**22
 """So many pixels are converted at once: what that takes beside picture and result stays small."""
 
-PhotoSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+PhotoSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image | np.ndarray
+)
 """A file's path or content, a file opened in binary mode, a Pillow image, or a uint8 RGB array [H, W, 3]."""
 
 
@@ -75,7 +78,7 @@ def decode_photo(photo: PhotoSource, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 @contextmanager
-def _opened(photo: Any) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(photo: Any) -> Iterator[tuple[BinaryFile, str]]:
     """A photo's file, which can be sought and is at its beginning, and what messages call it."""
     if isinstance(photo, (bytes, bytearray, memoryview)):
         check_file_size(len(photo), "the bytes")
@@ -113,7 +116,7 @@ def _check_file(path: Path) -> None:
     check_file_size(path.stat().st_size, str(path))
 
 
-def _seekable(file: BinaryIO, name: str) -> BinaryIO:
+def _seekable(file: Any, name: str) -> BinaryFile:
     """A file that can be sought: itself, or what can be read of a pipe or a download."""
     try:
         if file.seekable():

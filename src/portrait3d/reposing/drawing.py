@@ -157,8 +157,10 @@ class Canvas:
         height, width = self.window.shape
         screen = self._screen(points)
         x, y = (np.ascontiguousarray(line)[faces] for line in screen.T)
-        low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
-        high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
+        low, high = np.zeros(2, int), np.ones(2, int)  # a surface without triangles reaches nothing
+        if len(faces):
+            low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
+            high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
         (left, top), (right, bottom) = low.tolist(), high.tolist()
         corners = torch.from_numpy(np.concatenate([screen - low, points[:, 2:]], axis=1)).float()
         triangles = torch.from_numpy(faces)

@@ -148,11 +148,14 @@ def fringe_surface(
 
     It lies on the head's surface, the belt as deep as the nearest part of the head. `own` are the pixels that
     need none of it, `depth` is that of the head (mm, infinite beside it); `shown` are vertices that the photo
-    shows, `binding` is theirs: the fringe follows the nearest.
+    shows, `binding` is theirs: the fringe follows the nearest. Empty where the photo shows nothing.
     """
     labels = grid.labels
     head = np.isin(labels, HEAD)
-    _, source = nearest(np.isfinite(depth) & head)
+    known = np.isfinite(depth) & head
+    if not known.any() or not len(shown):
+        return Surface.empty()
+    _, source = nearest(known)
     belt = ndimage.binary_dilation(head, iterations=FRINGE)
     belt &= ~ndimage.binary_erosion(own, iterations=OVERLAP, border_value=1)
     known = depth[source]

@@ -29,6 +29,19 @@ class Surface:
     binding: Binding
     """How the vertices follow the head model's expressions."""
 
+    @classmethod
+    def empty(cls) -> "Surface":
+        """A surface of nothing."""
+        no_vertices = np.zeros(0, np.int64)
+        return cls(
+            vertices=np.zeros((0, 3)),
+            follow=np.zeros(0),
+            faces=np.zeros((0, 3), np.int64),
+            uv=np.zeros((0, 2)),
+            hidden=np.zeros(0, bool),
+            binding=Binding.to_vertices(no_vertices),
+        )
+
     def moved(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Float[np.ndarray, "N 3"]:
         """The vertices after an expression, which displaces the head model's vertices (mm), and a turn."""
         if displacement is None:
