@@ -68,6 +68,9 @@ def test_usage_errors_exit_with_2(tmp_path: Path, photo: Path) -> None:
     assert portrait3d("reconstruct").returncode == 2
     assert portrait3d("repose", photo, "--yaw", "10", "-o", tmp_path / "out.xyz").returncode == 2
     assert portrait3d("repose", photo, "-o", tmp_path / "out.png").returncode == 2
+    for angle in ("nan", "181"):
+        done = portrait3d("repose", photo, "--yaw", angle, "-o", tmp_path / "out.png")
+        assert (done.returncode, "yaw must be" in done.stderr) == (2, True)
     assert portrait3d("reconstruct", photo, "-o", tmp_path, "--face", "first").returncode == 2
     assert not list(tmp_path.iterdir())
 

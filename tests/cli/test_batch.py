@@ -12,6 +12,7 @@ from PIL import Image
 from portrait3d import NoFaceError
 from portrait3d.cli import batch
 from portrait3d.cli.batch import Options, Result, folders, photos_among, reconstruct_photos
+from portrait3d.cli.portraits import no_pictures
 
 
 class Recorder:
@@ -63,6 +64,26 @@ def test_a_directory_stands_for_its_pictures(photos: list[Path], tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="empty"):
         photos_among([tmp_path / "empty"])
+
+
+def test_a_directory_counts_what_cant_be_read_and_names_what_it_leaves_out(
+    tmp_path: Path, worker: Recorder
+) -> None:
+    directory = tmp_path / "photos"
+    (directory / "older").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(directory / "a.png")
+    for name in ("bad.heic", "bad.dng", "bad.jpg", "notes.txt"):
+        (directory / name).write_bytes(b"something")
+    Image.new("RGB", (4, 4)).save(directory / "without-ending", "JPEG")
+    found, left_out = photos_among([directory])
+    assert [path.name for path in found] == ["a.png", "bad.dng", "bad.heic", "bad.jpg", "without-ending"]
+    assert [path.name for path in left_out] == ["notes.txt", "older"]
+    list(reconstruct_photos(found, tmp_path / "out", Options(), left_out=left_out))
+    counted = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (counted["done"], counted["failed"]) == (2, 3)
+    assert counted["left_out"] == [str(path) for path in left_out]
+    assert no_pictures(left_out) == ", 2 left out as no pictures (notes.txt, older)"
+    assert no_pictures([]) == ""
 
 
 def test_photos_of_one_name_get_directories_of_their_own() -> None:

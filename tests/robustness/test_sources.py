@@ -158,7 +158,7 @@ def test_damaged_exif_costs_nothing_but_itself(pixels: np.ndarray, caplog: pytes
 
 def test_libtiff_and_pillow_print_nothing(tmp_path: Path, pixels: np.ndarray) -> None:
     content = bytearray(encoded(pixels, "TIFF", compression="tiff_lzw"))
-    content[60:90] = bytes(30)
+    content[60:90] = b"\xff" * 30
     (tmp_path / "torn.tiff").write_bytes(content)
     (tmp_path / "samples.tiff").write_bytes(tiff(8, samples=1, tags={277: 30_000}))
     code = """

@@ -59,6 +59,15 @@ class Drawing:
     depth: Float[Tensor, "h w"]
     """mm; infinite beside the surface."""
 
+    @classmethod
+    def nothing(cls, window: Window) -> "Drawing":
+        """What is drawn of a surface without triangles."""
+        return cls(
+            colour=torch.zeros(3, *window.shape),
+            alpha=torch.zeros(1, *window.shape),
+            depth=torch.full(window.shape, torch.inf),
+        )
+
     @property
     def shown(self) -> Float[Tensor, "1 h w"]:
         """1 on the surface."""
@@ -96,6 +105,8 @@ class Canvas:
         of hidden triangles. With a texture, only triangles that face the camera are drawn; with the surface's
         `sizes` in the photo, what the turn stretches too much becomes transparent.
         """
+        if not len(surface.faces):
+            return Drawing.nothing(self.window)
         moved = surface.moved(turn, displacement)
         attributes = surface.uv
         if sizes is not None:
@@ -123,6 +134,8 @@ class Canvas:
         self, surface: Painted, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None = None
     ) -> Drawing:
         """Draw triangles in the colours of their vertices."""
+        if not len(surface.faces):
+            return Drawing.nothing(self.window)
         moved = turn.apply(surface.displaced(displacement))
         seen, colour, margin = self._rasterize(moved, surface.faces, surface.colours)
         shown = (seen.face_index >= 0).float()
@@ -157,10 +170,8 @@ class Canvas:
         height, width = self.window.shape
         screen = self._screen(points)
         x, y = (np.ascontiguousarray(line)[faces] for line in screen.T)
-        low, high = np.zeros(2, int), np.ones(2, int)  # a surface without triangles reaches nothing
-        if len(faces):
-            low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
-            high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
+        low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
+        high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
         (left, top), (right, bottom) = low.tolist(), high.tolist()
         corners = torch.from_numpy(np.concatenate([screen - low, points[:, 2:]], axis=1)).float()
         triangles = torch.from_numpy(faces)
