@@ -122,7 +122,7 @@ def run_guided(count: int, seed: int, out: Path) -> dict[str, Any]:
         corpus.mkdir()
         command = [sys.executable, Path(__file__).with_name("fuzzing") / "guided.py"]
         arguments = [str(count), str(seed), out, report, corpus]
-        done = subprocess.run(map(str, [*command, *arguments]), capture_output=True, text=True)
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
         known = json.loads(report.read_text()) if report.exists() else {}
     faults = known.get("faults", [])
     if done.returncode:

@@ -16,6 +16,8 @@ from portrait3d import PoorFitWarning, Portrait, Portrait3D, pipeline
 from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES
 
+POSES = ((35.0, None, None), (-35.0, 10.0, None), (None, None, 20.0), (None, -25.0, None))
+"""Yaw, pitch and roll, degrees."""
 FACE, HAIR, EARS, MOUTH, NECK, BODY, HAT = 1, 2, (3, 4), 5, 6, 7, 8
 
 
@@ -145,10 +147,10 @@ def assert_all_goes_well(model: Portrait3D, portrait: Portrait, folder: Path) ->
     assert len(head.faces) > 100
     assert head.faces.max() < len(head.vertices)
     assert np.array_equal(model.repose(portrait), pixels)
-    for pose in ({"yaw": 35.0}, {"yaw": -35.0, "pitch": 10.0}, {"roll": 20.0}, {"pitch": -25.0}):
-        turned = model.repose(portrait, **pose)
+    for yaw, pitch, roll in POSES:
+        turned = model.repose(portrait, yaw, pitch, roll)
         assert (turned.dtype, turned.shape) == (pixels.dtype, pixels.shape)
-        assert not np.array_equal(turned, pixels), f"{pose} changed nothing"
+        assert not np.array_equal(turned, pixels), f"{(yaw, pitch, roll)} changed nothing"
     assert model.repose(portrait, expression={"jawOpen": 0.6, "eyeBlinkLeft": 1.0}).shape == pixels.shape
     for name in ("head.glb", "head.obj", "head.ply"):
         assert_opens(head.export(folder / name))

@@ -84,8 +84,8 @@ def _blank(data: bytearray, others: Sequence[bytes], rng: np.random.Generator) -
 
 
 def _splice(data: bytearray, others: Sequence[bytes], rng: np.random.Generator) -> bytearray:
-    other = others[rng.integers(len(others))]
-    return data[: _place(data, rng)] + other[rng.integers(len(other)) :]
+    other = others[int(rng.integers(len(others)))]
+    return data[: _place(data, rng)] + other[int(rng.integers(len(other))) :]
 
 
 WAYS = (_cut, _flip_bits, _flip_bits, _set_bytes, _set_number, _set_number, _remove, _repeat, _blank, _splice)

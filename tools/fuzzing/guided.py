@@ -4,10 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-import atheris  # pyright: ignore[reportMissingImports]
+import atheris  # pyright: ignore
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-with atheris.instrument_imports(include=["PIL", "portrait3d", "pillow_heif"]):
+with atheris.instrument_imports(include=["PIL", "portrait3d", "pillow_heif"]):  # pyright: ignore
     from PIL import Image
 
     from fuzzing.judging import Judge
