@@ -16,6 +16,8 @@ from portrait3d import PoorFitWarning, Portrait, Portrait3D, pipeline
 from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES
 
+pytestmark = pytest.mark.slow
+
 POSES = ((35.0, None, None), (-35.0, 10.0, None), (None, None, 20.0), (None, -25.0, None))
 """Yaw, pitch and roll, degrees."""
 FACE, HAIR, EARS, MOUTH, NECK, BODY, HAT = 1, 2, (3, 4), 5, 6, 7, 8
