@@ -112,7 +112,7 @@ def animate(
     tracker = FaceTracker(model)
     watched = shown(frames, info.expected_frames, "Watching the driver", quiet=json)
     driven = tracker.track(watched, str(driver))
-    motion = drive(driven, info.rate, portrait, absolute=absolute)
+    motion = drive(driven, float(info.rate), portrait, absolute=absolute)
     count = len(motion.poses)
     drawn = draw_frames(model, portrait, motion.poses, motion.expressions, size)
     with write_video(out, info.rate, info) as video:
@@ -124,7 +124,7 @@ def animate(
         "driver": driver,
         "file": out,
         "frames": count,
-        "fps": round(info.rate, 3),
+        "fps": round(float(info.rate), 3),
         "sound": info.audio is not None and out.suffix.lower() != ".gif",
         "neutral_frame": motion.reference,
         "bridged_frames": driven.missing,
