@@ -130,7 +130,7 @@ class Portrait3D:
             head_parsing=parsing,
             depth=depth,
             head=replace(head, camera_from_head=camera_from_model),
-            quality=FitSigns.of(fit, head_crop, parsing).quality,
+            quality=FitSigns.of(fit, head_crop, parsing, self.head_model).quality,
         )
         _warn_if_poor(portrait)
         return portrait
@@ -266,7 +266,7 @@ def _warn_if_poor(portrait: Portrait) -> None:
         x, y = portrait.landmarks.mean(axis=0)
         warnings.warn(
             f"The face at ({x:.0f}, {y:.0f}) in {portrait.photo.name} may be fitted badly: quality "
-            f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut or blurred faces, extreme poses).",
+            f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut, blurred, small or far turned).",
             PoorFitWarning,
             stacklevel=5,
         )

@@ -57,8 +57,9 @@ class Portrait:
     head: HeadMesh = field(repr=False)
     """Face, hair, ears and the rest as one mesh in the photo's camera frame, mm."""
     quality: float = 1.0
-    """How far the fit of the face can be trusted, in [0, 1]: 1 % over the expected error of the landmarks in
-    percent of face size. Below 0.5, `portrait3d.models.fit_quality.LEAST_QUALITY`, `reconstruct` warns."""
+    """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
+    fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
+    warns."""
 
     @property
     def pose(self) -> HeadAngles:
