@@ -34,6 +34,7 @@ def write_avatar(folder: Path, name: str, style: str) -> None:
     hair = (middle[:, 2] > HAIR_DEPTH) & (middle[:, 1] < HAIR_END)
     if style == "bald":
         hair[:] = False
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | int, int]]
     parts = [(vertices, faces, np.where(hair, 2, FACE), 0)]
     for side, label in ((-1, LEFT_EAR), (1, RIGHT_EAR)):
         parts.append((*ellipsoid((side * 74, 10, 5), (10, 25, 15)), label, 0))
