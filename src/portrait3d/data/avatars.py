@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import welded_normals
+from portrait3d.geometry.mesh import HeadMesh, HeadPart, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES
 from portrait3d.rendering.fragments import Fragments
@@ -49,6 +49,8 @@ EYEBALL, LASH = 9, 10
 """Classes of an avatar's triangles beyond those of the parsing."""
 PARSED_AS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1], np.uint8)
 """An avatar's classes -> the parsing's: eyeballs and lashes are face."""
+PARTS = np.array([3, 0, 1, 2, 2, 3, 3, 3, 1], np.uint8)
+"""The parsing's classes -> `HeadPart`; headwear goes with hair."""
 TEXTURES = ("head", "rest", "hair")
 """What the textures 0, 1 and 2 show; only hair that is a mesh of its own has the last."""
 PLAIN = 0.5
@@ -101,6 +103,15 @@ class Avatar:
             index, shift = self.morphs[name]
             vertices[index] += np.float32(weight) * shift
         return replace(self, vertices=vertices)
+
+    def kept(self, faces: Bool[np.ndarray, " F"]) -> "Avatar":
+        """A part of the avatar: the chosen triangles."""
+        return replace(
+            self,
+            faces=self.faces[faces],
+            face_class=self.face_class[faces],
+            face_material=self.face_material[faces],
+        )
 
     def mirrored(self) -> "Avatar":
         """The head with left and right exchanged, classes of the ears too."""
@@ -202,6 +213,33 @@ def draw_avatar(
         far=far.depth[0].numpy(),
         near_classes=_by_face(head_labels, near),
         far_classes=_by_face(head_labels, far),
+    )
+
+
+def avatar_mesh(avatar: Avatar, camera_from_avatar: Pose) -> HeadMesh:
+    """An avatar in the form of a reconstruction, in a camera's frame; its textures become one."""
+    part = PARTS[avatar.labels]
+    kinds = len(avatar.textures) * len(HeadPart)
+    kind = avatar.face_material.astype(np.int64) * len(HeadPart) + part
+    # Vertices that triangles of two textures or parts share are doubled.
+    corner, faces = np.unique(avatar.faces * kinds + kind[:, None], return_inverse=True)
+    vertex, kind = np.divmod(corner, kinds)
+    material, part = np.divmod(kind, len(HeadPart))
+    height, widths = max(map(len, avatar.textures)), [texture.shape[1] for texture in avatar.textures]
+    left = np.concatenate([[0], np.cumsum(widths)])
+    texture = np.zeros((height, left[-1], 3), np.uint8)
+    for start, picture in zip(left, avatar.textures, strict=False):
+        texture[: len(picture), start : start + picture.shape[1]] = picture
+    size = np.array([picture.shape[1::-1] for picture in avatar.textures])
+    offset = np.stack([left[:-1], np.zeros(len(widths))], axis=1)
+    at = avatar.uv[vertex] * size[material] + offset[material]
+    return HeadMesh(
+        vertices=camera_from_avatar.apply(torch.from_numpy(avatar.vertices[vertex])).numpy(),
+        faces=faces.reshape(-1, 3).astype(np.int64),
+        part=part.astype(np.uint8),
+        uv=(at / [left[-1], height]).astype(np.float32),
+        texture=texture,
+        camera_from_head=camera_from_avatar,
     )
 
 
