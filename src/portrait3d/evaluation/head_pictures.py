@@ -2,7 +2,7 @@
 the photo."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, avatar_mesh, draw_avatar
-from portrait3d.evaluation.head_truth import HAIR, HEADWEAR, AvatarPhoto, studio_light
+from portrait3d.evaluation.head_truth import BODY, HAIR, HEADWEAR, NECK, AvatarPhoto, studio_light
 from portrait3d.evaluation.surfaces import Similarity, turned
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
@@ -23,7 +23,12 @@ TURNS = (-60.0, -30.0, 30.0, 60.0, 90.0, 180.0)
 """From the photo's yaw to those of the pictures that are compared, degrees."""
 SIZE = 256
 """Pixels of their side."""
+NECK_SIDE = 100.0
+"""What is neither head nor hair and lies farther aside (mm) is a shoulder, even above the chin."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+DeepFeatures = Callable[[Tensor], Features]
+"""RGB in [0, 1], [B, 3, H, W], to features."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +77,9 @@ class HeadPair:
         avatar = photo.avatar
         hair = np.isin(avatar.labels, (HAIR, HEADWEAR))
         end = np.where(hair, photo.hair_end, photo.chin)
-        true = avatar.kept(avatar.vertices[avatar.faces, 1].max(axis=1) <= end)
+        corners = avatar.vertices[avatar.faces]
+        shoulder = np.isin(avatar.labels, (NECK, BODY)) & (np.abs(corners[..., 0]).max(axis=1) > NECK_SIDE)
+        true = avatar.kept((corners[..., 1].max(axis=1) <= end) & ~shoulder)
         end = np.where(found.part[found.faces[:, 0]] == HeadPart.HAIR, photo.hair_end, photo.chin)
         height = avatar_from_found.apply(found.vertices)[:, 1]
         kept = replace(found, faces=found.faces[height[found.faces].max(axis=1) <= end])
@@ -123,7 +130,7 @@ class HeadPair:
         return Pose(rotation.float(), (place / motion.scale).float()), camera
 
 
-def compare_pictures(pair: HeadPair, features: torch.nn.Module) -> PictureErrors:
+def compare_pictures(pair: HeadPair, features: DeepFeatures) -> PictureErrors:
     """Compare outlines, colours and deep features from the sides."""
     overlap, colour, deep = {}, [], []
     for turn in TURNS:
@@ -142,7 +149,7 @@ def compare_pictures(pair: HeadPair, features: torch.nn.Module) -> PictureErrors
 
 
 @torch.no_grad()
-def feature_distance(features: torch.nn.Module, pictures: Sequence[HeadPicture]) -> float:
+def feature_distance(features: DeepFeatures, pictures: Sequence[HeadPicture]) -> float:
     """Distance of the deep features of two pictures."""
     one, other = (from_pixels(picture.colours) for picture in pictures)
     found: list[Features] = [features(one), features(other)]

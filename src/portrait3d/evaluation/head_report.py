@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from portrait3d.data.avatars import Avatar
 from portrait3d.errors import NoFaceError
-from portrait3d.evaluation.head_pictures import HeadPair, PictureErrors, compare_pictures
+from portrait3d.evaluation.head_pictures import DeepFeatures, HeadPair, PictureErrors, compare_pictures
 from portrait3d.evaluation.head_truth import HeadErrors, measure_head, photograph, true_surface
 from portrait3d.pipeline import Portrait3D
 
@@ -50,7 +49,7 @@ class Failure:
 
 
 def measure_heads(
-    model: Portrait3D, avatars: Sequence[Avatar], yaws: Sequence[float], features: nn.Module
+    model: Portrait3D, avatars: Sequence[Avatar], yaws: Sequence[float], features: DeepFeatures
 ) -> Iterator[MeasuredHead | Failure]:
     """Photograph avatars from several sides, reconstruct the photos and compare."""
     for avatar in avatars:

@@ -23,7 +23,7 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.models.parsing_net import HEAD_CLASSES
 from portrait3d.rendering.rasterizer import rasterize
 
-FACE, HAIR, LEFT_EAR, RIGHT_EAR, NECK, HEADWEAR = 1, 2, 3, 4, 6, 8
+FACE, HAIR, LEFT_EAR, RIGHT_EAR, NECK, BODY, HEADWEAR = 1, 2, 3, 4, 6, 7, 8
 SIZE, FOCAL = 512, 1200.0
 """Of the photos, pixels."""
 PRINCIPAL_ROW = 210.0
@@ -39,7 +39,7 @@ FACE_SIDE, FACE_TOP, FACE_DEPTH = 65.0, -40.0, -25.0
 """The face proper in the avatar's frame (mm): |x| and z at most, y at least so much. Bald scalps are face by
 class, but not what a head is aligned by."""
 SCALP_DEPTH = 20.0
-"""Skin of the class face that lies deeper than this (mm) is the back of a head without hair."""
+"""Skin of the class face that lies deeper than this (mm) is behind the ears: scalp and nape without hair."""
 ROUNDS, KEPT = 3, 0.9
 """Of the alignment; the share of the pixels, nearest first, that decide it."""
 LEAST_PIXELS = 200
@@ -89,7 +89,7 @@ class HeadErrors:
     hair_predicted: float
     """From the reconstruction's hair to the true head."""
     unseen: float
-    """From true hair and bald scalp that the photo doesn't show to the reconstruction, down to where it shows
+    """From true hair and bare scalp that the photo doesn't show to the reconstruction, down to where it shows
     hair: what hides behind the body is anybody's guess."""
     ears: float
     """From true ears that aren't covered to the reconstruction."""
