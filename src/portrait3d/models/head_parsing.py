@@ -24,8 +24,9 @@ from portrait3d.preprocessing.threads import side_by_side
 HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)
 """Of every class, whether it turns with the head."""
-GROWTH = 1.5
-"""Side of the square that is parsed over that of the head crop, where hair leaves the head crop."""
+GROWTH = 1.625
+"""Side of the square that is parsed over that of the head crop, where hair leaves the head crop: a
+little more than the wide crop, at a whole number of pixels."""
 MATTE_SHARE = 0.4
 """How far labels follow the matte's edges rather than the networks'."""
 USUAL_FACE, SMALLEST_FACE = 0.33, (0.15, 0.285)

@@ -200,10 +200,10 @@ def place(
     camera: Camera,
     rng: np.random.Generator,
 ) -> Pose:
-    """The pose at which the landmarks' box has the head crop's scale, give or take a little."""
+    """The pose at which the landmarks' box has the scale of the crops' cameras, give or take a little."""
     marks = head.landmarks(head.vertices(coefficients))[0]
     center = torch.tensor(HEAD_CENTRE, dtype=torch.float32)
-    wanted = camera.height / (FACE_MARGIN * HEAD_ZOOM) * float(np.exp(rng.normal(0, 0.05)))
+    wanted = float(camera.focal) * FACE_SIZE / (FACE_FOCAL * FACE_MARGIN) * float(np.exp(rng.normal(0, 0.05)))
     shift = torch.from_numpy(rng.normal(0, 0.012, 2)).float() * camera.height
     depth = torch.tensor(900.0)
     for _ in range(3):
