@@ -138,35 +138,35 @@ def _convolution(given: int, wanted: int) -> nn.Sequential:
 @torch.no_grad()
 def predict_two_sided(
     net: TwoSidedDepthNet,
-    head_rgb: Float[Tensor, "3 H W"],
+    head_rgb: Float[Tensor, "1 3 H W"],
     head: HeadDepths,
-    labels: UInt8[Tensor, "H W"],
+    labels: UInt8[Tensor, "1 H W"],
     camera: Camera,
 ) -> TwoSidedDepth:
-    """Front and back of the head in a wide crop.
+    """Front and back of the head in one wide crop.
 
     Args:
         net: The network.
         head_rgb: The wide crop, RGB in [0, 1].
-        head: What `render_head_depths` draws in the wide crop's camera, a batch of one.
+        head: What `render_head_depths` draws in the wide crop's camera.
         labels: The nine parsing classes in the wide crop.
         camera: The wide crop's.
     """
     found = net(
-        head_rgb[None],
-        labels[None, None],
+        head_rgb,
+        labels[:, None],
         carried_on(head.near)[:, None],
         carried_on(head.far)[:, None],
         head.mask[:, None],
         head.center,
     )
     back_hair = found.hair_logit[0, 0].sigmoid()
-    covered = torch.isin(labels, labels.new_tensor(COVERING_LABELS)) & (back_hair > 0.5)
+    covered = torch.isin(labels[0], labels.new_tensor(COVERING_LABELS)) & (back_hair > 0.5)
     return TwoSidedDepth(
         front=found.front[0, 0],
         back=found.back[0, 0],
         back_hair=back_hair,
-        valid=head_region(labels[None])[0, 0] | covered,
+        valid=head_region(labels)[0, 0] | covered,
         front_scale=found.front_scale[0, 0],
         back_scale=found.back_scale[0, 0],
         camera=camera,
