@@ -56,7 +56,7 @@ DRAWN_LINEAGE = (
 )
 AVATARS_NOTICE = f"""
 The artist-made heads are "Casual" outfits of VALID, the Validated Avatar Library for Inclusion and
-Diversity (Do, Zelenty, Gonzalez-Franco and McMahan, 2023). {len(HELD_OUT)} of them were held out for validation.
+Diversity (Do, Zelenty, Gonzalez-Franco and McMahan, 2023). {len(HELD_OUT)} of them were held out.
 
 > MIT License
 >
