@@ -135,7 +135,9 @@ def draw_sides(person: Person, pose: Pose, camera: Camera) -> HeadSides:
         front = np.minimum(front, near)
         farther = np.isfinite(far) & (far > back)
         back[farther], is_hair[farther] = far[farther], label[farther] == HAIR
-    return HeadSides(front, np.where(np.isfinite(back), back, np.inf), is_hair)
+    # Frayed ends may hide one side of a ray and not the other.
+    known = np.isfinite(front) & np.isfinite(back)
+    return HeadSides(np.where(known, front, np.inf), np.where(known, back, np.inf), is_hair & known)
 
 
 def _layer_side(
