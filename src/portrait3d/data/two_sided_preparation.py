@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from portrait3d.preprocessing.alignment import HEAD_ZOOM, WIDE_ZOOM, Crop, crop_
 logger = logging.getLogger(__name__)
 
 FACE, HAIR = 1, 2
+Depths = TypeVar("Depths", np.ndarray, torch.Tensor)
 SHARD = 24
 """Views in a file."""
 LEAST_FACE = 40
@@ -71,12 +73,10 @@ def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView 
     vertices = readers.head_model.vertices(fit.coefficients.batched)
     head = render_head_depths(readers.head_model, vertices, fit.crop_from_model.batched, crop.camera())
     exact = crop.extract_labels(scene.labels)
-    truth = {
-        "front": extract_values(crop, scene.front, np.inf),
-        "back": extract_values(crop, scene.back, np.inf),
-    }
-    scale = depth_scale(head, truth["front"], exact)
-    if scale is None:
+    front, back = (extract_values(crop, depth, np.inf) for depth in (scene.front, scene.back))
+    zoom = float(scene.camera.focal / crop.photo_camera(*scene.labels.shape).focal)
+    into_fit = fit_frame(head, front, exact, zoom)
+    if into_fit is None:
         return None
     if parsed:
         labels = crop.extract_labels(parse_head(readers.parsing, scene.picture, head_crop).labels)
@@ -96,11 +96,11 @@ def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView 
         labels=labels,
         near=relative(head.near[0].numpy()),
         far=relative(head.far[0].numpy()),
-        front=relative(truth["front"] * scale),
-        back=relative(truth["back"] * scale),
+        front=relative(into_fit(front)),
+        back=relative(into_fit(back)),
         back_hair=np.where(within, np.where(is_hair, IS_HAIR, NOT_HAIR), UNKNOWN).astype(np.uint8),
         center=center,
-        unseen_hair=_moved(scene, crop, scale),
+        unseen_hair=_moved(scene, crop, into_fit),
     )
 
 
@@ -113,20 +113,43 @@ def extract_values(
     return np.where(found >= 0, values.reshape(-1)[found.clip(0)], outside)
 
 
-def depth_scale(
-    head: HeadDepths, front: Float[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"]
-) -> float | None:
-    """Factor that brings true depths to the fit's: their median ratio over the visible face.
+@dataclass(frozen=True, slots=True)
+class FitFrame:
+    """Brings true depths to those of the fitted head, whose face lies as far away as the true one."""
 
-    A picture doesn't tell size and distance apart: the truth times any factor looks the same. None where the
-    fit misses the face.
+    true_face: float
+    """Depth of the true face, mm."""
+    fitted_face: float
+    """Depth of the fitted face, mm."""
+    scale: float
+    """Millimetres of the fit for a millimetre of the truth, along and across the ray."""
+
+    def __call__(self, depth: Depths) -> Depths:
+        """Depths of the fit's frame for true ones, mm."""
+        return (depth - self.true_face) * self.scale + self.fitted_face
+
+
+def fit_frame(
+    head: HeadDepths, front: Float[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"], zoom: float
+) -> FitFrame | None:
+    """The frame of a fit, from the face that is seen; None where the fit misses it.
+
+    A picture tells neither size nor focal length, and the fit has its own: what is as wide in the picture is
+    made as deep, so that heads keep their proportions.
+
+    Args:
+        head: The fitted head.
+        front: True first surface, mm.
+        labels: Exact classes.
+        zoom: Focal length of the camera that took the picture over that of the camera which the fit assumes.
     """
     near = head.near[0].numpy()
     face = (labels == FACE) & np.isfinite(near) & np.isfinite(front)
     if face.sum() < LEAST_FACE:
         return None
-    scale = float(np.median(near[face] / front[face]))
-    return scale if np.abs(front[face] * scale - near[face]).mean() < WORST_FIT else None
+    true, fitted = float(np.median(front[face])), float(np.median(near[face]))
+    frame = FitFrame(true, fitted, zoom * fitted / true)
+    return frame if np.abs(frame(front[face]) - near[face]).mean() < WORST_FIT else None
 
 
 def as_far_as_parsed(
@@ -144,14 +167,14 @@ def as_far_as_parsed(
     return kept
 
 
-def _moved(scene: Scene, crop: Crop, scale: float) -> Float[np.ndarray, "P 3"]:
-    # Unseen hair in the crop's camera, in the fit's scale; NaN fills up what the head lacks.
+def _moved(scene: Scene, crop: Crop, into_fit: "FitFrame") -> Float[np.ndarray, "P 3"]:
+    # Unseen hair in the crop's camera, in the fit's frame; NaN fills up what the head lacks.
     if scene.unseen_hair is None:
         return np.zeros((0, 3), np.float32)
     points = torch.from_numpy(scene.unseen_hair[:POINTS])
     pixels = crop.crop_from_photo(scene.camera.project(points))
     result = np.full((POINTS, 3), np.nan, np.float32)
-    result[: len(points)] = crop.camera().unproject(pixels, points[:, 2] * scale).numpy()
+    result[: len(points)] = crop.camera().unproject(pixels, into_fit(points[:, 2])).numpy()
     return result
 
 

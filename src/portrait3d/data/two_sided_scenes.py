@@ -26,7 +26,7 @@ SIDE = 448
 """Pixels along a side of the pictures."""
 ZOOM = (2.4, 3.4)
 """Side of the picture over that of the face crop: long hair is mostly in the picture, but not always."""
-AVATAR_FACE = 128.0
+AVATAR_FACE = 138.0
 """sqrt(width * height) of the box of an avatar's landmarks from the front, mm, about."""
 AVATAR_FROM_MODEL = (0.0, 19.3, -45.2)
 """What brings the head model's eyes to an avatar's, mm."""
