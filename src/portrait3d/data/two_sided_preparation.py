@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from portrait3d.data.avatars import HELD_OUT, read_avatars
+from portrait3d.data.hairstyles import read_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.two_sided_scenes import AvatarScenes, Scene, SyntheticScenes
 from portrait3d.data.two_sided_views import IS_HAIR, NOT_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews
@@ -182,8 +183,10 @@ def prepare_two_sided(
     out: Path,
     *,
     avatars: Path | None,
+    hairstyles: Path | None = None,
     avatar_views: int = 2400,
     synthetic_views: int = 1800,
+    hairstyle_views: int = 900,
     seed: int = 0,
 ) -> None:
     """Draw and read everything the training needs, validation first, in turns from both sources.
@@ -191,13 +194,17 @@ def prepare_two_sided(
     Args:
         out: Gets `train/` and `val/` with files of `TwoSidedViews`; files that are there are kept.
         avatars: The directory of artist-made heads, all but `HELD_OUT` for training; None leaves them out.
-        avatar_views: How many views of them to draw.
+        hairstyles: A file of hairstyles that `tools/bind_hairstyles.py` writes; None leaves them out.
+        avatar_views: How many views of avatars to draw.
         synthetic_views: How many synthetic heads to draw.
+        hairstyle_views: How many synthetic heads that wear hairstyles to draw.
         seed: Of everything that is drawn.
     """
     sources = [prepare_synthetic(out, synthetic_views, seed)]
     if avatars is not None:
         sources.insert(0, prepare_avatars(out, avatars, avatar_views, seed))
+    if hairstyles is not None:
+        sources.append(prepare_hairstyles(out, hairstyles, hairstyle_views, seed))
     for paths in zip_longest(*sources):
         for path in filter(None, paths):
             logger.info("%s is ready.", path.name)
@@ -210,6 +217,12 @@ def prepare_synthetic(out: Path, count: int, seed: int = 0) -> Iterator[Path]:
     yield from _write(out / "val" / "synthetic", readers, checked.scene, CHECKED_SYNTHETIC, checking=True)
     learned = SyntheticScenes(10 * seed + 1, STYLES_TRAIN)
     yield from _write(out / "train" / "synthetic", readers, learned.scene, count)
+
+
+def prepare_hairstyles(out: Path, path: Path, count: int, seed: int = 0) -> Iterator[Path]:
+    """Files of synthetic heads that wear hairstyles modelled by hand over cropped hair."""
+    learned = SyntheticScenes(10 * seed + 3, {"buzz": STYLES_TRAIN["buzz"]}, read_hairstyles(path))
+    yield from _write(out / "train" / "hairstyles", Readers.bundled(), learned.scene, count)
 
 
 def prepare_avatars(out: Path, directory: Path, count: int, seed: int = 0) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, draw_avatar
+from portrait3d.data.hairstyles import Hairstyle
 from portrait3d.data.synthetic import HairStyle, SyntheticHeads
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.drawing import develop, draw_sides, draw_view, soften_edges
@@ -26,6 +27,8 @@ SIDE = 448
 """Pixels along a side of the pictures."""
 ZOOM = (2.4, 3.4)
 """Side of the picture over that of the face crop: long hair is mostly in the picture, but not always."""
+VOLUME = (0.9, 1.25)
+"""Stretch of hairstyles that were modelled by hand."""
 AVATAR_FACE = 138.0
 """sqrt(width * height) of the box of an avatar's landmarks from the front, mm, about."""
 AVATAR_FROM_MODEL = (0.0, 19.3, -45.2)
@@ -81,10 +84,16 @@ def picture_camera(zoom: float) -> Camera:
 
 
 class SyntheticScenes:
-    """An endless list of the package's own synthetic heads; scene i depends on i and the seed alone."""
+    """An endless list of the package's own synthetic heads; scene i depends on i and the seed alone.
 
-    def __init__(self, seed: int, styles: Mapping[str, HairStyle]) -> None:
-        self.seed = seed
+    Args:
+        seed: Of everything that is drawn.
+        styles: Procedural hair, by name.
+        worn: Hairstyles modelled by hand that are worn over it, one after the other; none by default.
+    """
+
+    def __init__(self, seed: int, styles: Mapping[str, HairStyle], worn: Sequence[Hairstyle] = ()) -> None:
+        self.seed, self.worn = seed, list(worn)
         self.heads = SyntheticHeads(seed, styles)
 
     @torch.no_grad()
@@ -94,16 +103,18 @@ class SyntheticScenes:
         styles = self.heads.styles
         style = list(styles)[index % len(styles)]
         rotation, camera = draw_rotation(rng), draw_camera(rng)
+        hairstyle = self.worn[index % len(self.worn)] if self.worn else None
+        worn = None if hairstyle is None else partial(hairstyle.worn, volume=rng.uniform(*VOLUME))
         person, coefficients = self.heads.dress(
-            draw_coefficients(self.heads.head, rng), styles[style], rotation, rng
+            draw_coefficients(self.heads.head, rng), styles[style], rotation, rng, worn
         )
         pose = place(self.heads.head, coefficients, rotation, camera, rng)
         drawn = draw_view(person, pose, camera, draw_background(rng, SIDE), rng)
         sides = draw_sides(person, pose, camera.resized(SIDE // 2, SIDE // 2))
         landmarks = self.heads.head.landmarks(self.heads.head.vertices(coefficients))[0]
         return Scene(
-            name=f"{style} {index}",
-            style=style,
+            name=f"{hairstyle.name if hairstyle else style} {index}",
+            style=hairstyle.name if hairstyle else style,
             picture=as_bytes(drawn.image.numpy()),
             labels=drawn.labels.numpy(),
             front=_doubled(sides.front),

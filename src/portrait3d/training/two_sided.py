@@ -41,10 +41,12 @@ class TwoSidedLossWeights:
 class SceneShares:
     """How often each source is drawn; one that is missing is left out."""
 
-    avatars: float = 0.6
+    avatars: float = 0.55
     """Artist-made heads."""
-    synthetic: float = 0.4
+    synthetic: float = 0.25
     """The package's own heads with procedural hair."""
+    hairstyles: float = 0.2
+    """The same heads with hairstyles modelled by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +62,11 @@ class TwoSidedTrainingConfig:
     """Learn from the artist-made heads in `avatars` too; without them from synthetic heads alone."""
     prepared: Path | None = None
     """Views that were prepared before; by default they are made in `prepared` beside the run."""
+    hairstyles: Path | None = None
+    """Hairstyles modelled by hand, a file that `tools/bind_hairstyles.py` writes; None leaves them out."""
     avatar_views: int = 2400
     synthetic_views: int = 1800
+    hairstyle_views: int = 900
     widths: tuple[int, ...] = (24, 48, 96, 128)
     start: Path | None = None
     """Weights to start from, a safetensors file."""
@@ -115,8 +120,10 @@ def _prepared(config: TwoSidedTrainingConfig) -> Path:
         prepare_two_sided(
             prepared,
             avatars=avatars,
+            hairstyles=config.hairstyles,
             avatar_views=config.avatar_views,
             synthetic_views=config.synthetic_views,
+            hairstyle_views=config.hairstyle_views,
             seed=config.loop.seed,
         )
     return prepared
