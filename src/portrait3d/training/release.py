@@ -47,7 +47,8 @@ LINEAGE = (
 )
 DRAWN_LICENCE = (
     "Apache-2.0 as far as this project goes. Everything learned from is drawn: synthetic heads of this "
-    "project and, where named, artist-made heads under the MIT licence, whose notice is below."
+    "project, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is below, as far as "
+    "they are named."
 )
 DRAWN_LINEAGE = (
     "Pictures and truth are drawn. What the network is given besides comes from the package's own face "
@@ -168,9 +169,11 @@ class Origin:
 def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     """Where the weights of a training come from."""
     if stage == "two_sided":
-        heads = "synthetic heads" + (" and artist-made heads (avatars)" if settings["avatars"] else "")
+        heads = ["synthetic heads with procedural hair"]
+        heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
+        heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
         notice = AVATARS_NOTICE if settings["avatars"] else ""
-        return Origin(DRAWN_LICENCE, f"pictures of {heads}, drawn.", DRAWN_LINEAGE, notice)
+        return Origin(DRAWN_LICENCE, f"drawn pictures of {', '.join(heads)}.", DRAWN_LINEAGE, notice)
     research = settings.get("research", False)
     folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
     licence = RESEARCH_LICENCE if research else OPEN_LICENCE
@@ -192,5 +195,5 @@ def lineage(stage: str, settings: Mapping[str, Any]) -> str:
 
 def notable_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings of a training that name files, without the places where these lay."""
-    names = ("start", "encoder_weights", "recognition")
+    names = ("start", "encoder_weights", "recognition", "hairstyles")
     return {name: Path(settings[name]).name for name in names if settings.get(name)}
