@@ -60,6 +60,21 @@ def test_the_back_never_lies_before_the_front_or_the_skulls_back() -> None:
         assert found.front.std() > 50, "the answers vary enough to break the order"
 
 
+def test_a_back_that_is_held_behind_the_front_still_learns() -> None:
+    torch.manual_seed(0)
+    net = TwoSidedDepthNet((8, 12, 16, 16)).eval()
+    torch.nn.init.zeros_(net.head.weight)
+    # The front far away, the back near: every pixel is held at the front.
+    net.head.load_state_dict({"bias": torch.tensor([9.0] * 4 + [-9.0] * 4 + [0.0] * 12)}, strict=False)
+    image, labels, near, far, head, center = inputs()
+    found = net(image, labels, near, far, torch.zeros_like(head), center)
+    assert torch.equal(found.back, found.front)
+    found.back.sum().backward()
+    front, back = net.head.bias.grad.split(4)[:2]  # pyright: ignore[reportOptionalMemberAccess]
+    assert (back > 0).all()
+    assert (front == 0).all()
+
+
 def test_answers_have_the_crops_size_and_errors_are_above_zero(net: TwoSidedDepthNet) -> None:
     image, labels, near, far, head, center = (
         value[..., :32] if value.ndim > 1 else value for value in inputs(2)

@@ -100,7 +100,7 @@ def test_a_few_heads_are_learned(views: TwoSidedViews) -> None:
         optimizer.step()
         history.append({name: float(value.detach()) for name, value in terms.items()})
     for name in ("front", "back"):
-        assert history[-1][name] < 0.35 * history[0][name], name
+        assert history[-1][name] < 0.5 * history[0][name], name
     assert history[-1]["hair"] < 0.6 * history[0]["hair"]
 
 

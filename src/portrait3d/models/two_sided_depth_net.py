@@ -66,9 +66,9 @@ class TwoSidedDepth:
 class TwoSidedDepthNet(nn.Module):
     """A U-Net with additive skips; squares of four pixels enter and leave it as channels of one.
 
-    It adds to what the fitted head knows: the front to its first surface, carried on beyond its outline, the
-    back, never less than nothing, to the farther one of the front and the head's last surface (the layer
-    order of Eq. 9, seen from behind).
+    It adds to what the fitted head knows: to its first surface for the front, to its last one for the back,
+    both carried on beyond its outline. The back lies behind the head's own and behind the front (the layer
+    order of Eq. 9, seen from behind), whatever the network says.
 
     Args:
         widths: Channels at 1/2, 1/4, 1/8 and 1/16 of the crop's resolution.
@@ -113,8 +113,9 @@ class TwoSidedDepthNet(nn.Module):
         told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
         offset, depth, hair_logit, *scales = self._answer(told).chunk(OUTPUTS, dim=1)
         front = near + UNIT * offset
-        base = torch.where(head, torch.maximum(far, front), front)
-        back = base + UNIT * F.softplus(depth)
+        back = far + UNIT * torch.where(head, F.softplus(depth), depth)
+        # What lies before the front is moved onto it, but learns where it should be as if it were not.
+        back = torch.where(back < front, front.detach() + (back - back.detach()), back)
         front_scale, back_scale = (LEAST_SCALE + UNIT * F.softplus(scale - 2) for scale in scales)
         return Surfaces(front, back, hair_logit, front_scale, back_scale)
 
