@@ -8,7 +8,9 @@ import pytest
 from portrait3d.data.hairstyles import Hairstyle, read_hairstyles, save_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.data.synthetic.scalp import map_scalp
+from portrait3d.data.two_sided_preparation import prepare_hairstyles
 from portrait3d.data.two_sided_scenes import SyntheticScenes
+from portrait3d.data.two_sided_views import load_two_sided
 from portrait3d.models.head_model import HeadModel
 
 THICK = 40.0
@@ -61,6 +63,18 @@ def test_hairstyles_survive_the_disk(cap: Hairstyle, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"hair\.npz is missing"):
         read_hairstyles(tmp_path / "hair.npz")
+
+
+def test_heads_that_wear_hair_are_prepared_once(cap: Hairstyle, tmp_path: Path) -> None:
+    save_hairstyles([cap], tmp_path / "hair.npz")
+    (path,) = prepare_hairstyles(tmp_path, tmp_path / "hair.npz", 2)
+    assert path == tmp_path / "train" / "hairstyles-00000.npz"
+    views = load_two_sided(tmp_path / "train")["hairstyles"]
+    assert set(views.style) == {"cap"}
+    assert 1 <= len(views) <= 2
+    written = path.stat().st_mtime_ns
+    assert list(prepare_hairstyles(tmp_path, tmp_path / "hair.npz", 2)) == [path]
+    assert path.stat().st_mtime_ns == written
 
 
 def test_worn_hair_is_seen_from_both_sides(cap: Hairstyle) -> None:
