@@ -90,7 +90,7 @@ class HeadDepths:
     near: Float[Tensor, "B H W"]
     """mm, inf where there is no head."""
     far: Float[Tensor, "B H W"]
-    """mm, inf where there is no head."""
+    """mm, inf where there is no head, and where the neck's cut end shows one surface alone."""
     center: Float[Tensor, " B"]
     """Depth of the head's centre, mm."""
 
@@ -118,7 +118,8 @@ def render_head_depths(
         for farthest in (False, True)
     )
     centre = vertices.new_tensor(HEAD_CENTRE).expand(len(vertices), 1, 3)
-    return HeadDepths(near, far, camera_from_model.apply(centre)[:, 0, 2])
+    closed = torch.where(far > near, far, torch.inf)
+    return HeadDepths(near, closed, camera_from_model.apply(centre)[:, 0, 2])
 
 
 def carried_on(depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
