@@ -1,28 +1,86 @@
-"""A synthetic portrait with exact depth: the mean head with a cap of hair, seen from the front."""
+"""Synthetic portraits with exact depth: the mean head with simple hairstyles, from the front or turned."""
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.pose import rotation_from_euler
-from portrait3d.geometry.skin import FittedHead
-from portrait3d.geometry.stitching import stitch
+from portrait3d.head.assembly import assemble_head
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.frame import see_hair
+from portrait3d.head.hair_view import HairView
+from portrait3d.head.placement import place_head, texels
+from portrait3d.head.scene import Scene
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.parsing_net import HEAD_CLASSES
-from portrait3d.models.placed_head import place_head, texels
+from portrait3d.models.two_sided_depth_net import TwoSidedDepth
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
 
+Style = Literal["cap", "bald", "fringe", "half-covered ears", "long"]
+STYLES: tuple[Style, ...] = ("cap", "bald", "fringe", "half-covered ears", "long")
 SIZE = 256
 CROP = Crop((128.0, 128.0), 256.0, 0.0, SIZE, zoom=2.0)
 CAMERA = CROP.camera()
+THICKNESS = 12.0
+"""How far hair stands off the head, mm."""
+COLOURS = np.array(
+    [
+        *((40, 90, 160), (220, 170, 150), (60, 40, 20), (230, 120, 110), (230, 120, 110), (150, 40, 40)),
+        *((200, 150, 130), (30, 30, 90), (90, 160, 60)),
+    ],
+    np.uint8,
+)
+"""Of every class."""
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """What the networks would say of a synthetic head in the head crop."""
+
+    head: FittedHead
+    labels: UInt8[np.ndarray, "S S"]
+    depth: DepthMap
+    two_sided: TwoSidedDepth
+
+    @property
+    def picture(self) -> UInt8[np.ndarray, "2S 2S 3"]:
+        """Every class in its own plain colour."""
+        return np.kron(COLOURS[self.labels], np.ones((2, 2, 1), np.uint8))
+
+    @property
+    def matte(self) -> Float[torch.Tensor, "2S 2S"]:
+        """1 on the head, with a soft outline."""
+        shown = np.kron(np.isin(self.labels, HEAD), np.ones((2, 2)))
+        return torch.from_numpy(ndimage.gaussian_filter(shown, 1.0)).float()
+
+    @property
+    def view(self) -> HairView:
+        """Its hair as the head crop's camera sees it."""
+        return see_hair(self.head, self.labels, self.depth, self.two_sided, CROP)
+
+    def scene(self, picture: UInt8[np.ndarray, "2S 2S 3"] | None = None) -> Scene:
+        """Its picture, or another one, with its classes."""
+        return Scene.of(self.picture if picture is None else picture, self.labels, self.matte)
+
+    def mesh(
+        self, angle: float = 0.0, picture: np.ndarray | None = None, *, delight: bool = False
+    ) -> HeadMesh:
+        """Its layers as one mesh."""
+        pair = texels(self.head.layout, 2 * SIZE)
+        scene = self.scene(picture)
+        return assemble_head(self.head, self.view, scene, pair, 2 * SIZE, angle, delight=delight)
 
 
 def fitted_head(model: HeadModel, yaw: float = 0.0) -> FittedHead:
@@ -35,14 +93,21 @@ def fitted_head(model: HeadModel, yaw: float = 0.0) -> FittedHead:
     return place_head(model, model.mean, pose, CAMERA, even)
 
 
-def stitched(head: FittedHead, angle: float = 0.0) -> HeadMesh:
-    """That head with its cap of hair as a mesh."""
-    depth, parsing, picture = capped_head(head)
-    return stitch(head, texels(head.layout, len(picture)), depth, parsing, picture, angle)
+def sitter(model: HeadModel, style: Style = "cap", yaw: float = 0.0) -> Sitter:
+    """The mean head with a hairstyle, its depth exact in front and behind."""
+    head = fitted_head(model, yaw)
+    labels, hair = classes(head, style)
+    skin = np.isfinite(head.depth)
+    distance, source = ndimage.distance_transform_edt(~skin, return_indices=True)
+    lift = THICKNESS * hair if style != "fringe" else 8.0 * hair
+    depth = head.depth[source[0], source[1]] + 1.5 * np.minimum(distance, 20) - lift
+    valid = np.isin(labels, HEAD)
+    front = DepthMap(torch.from_numpy(depth).float(), torch.from_numpy(valid), CAMERA)
+    return Sitter(head, labels, front, far_side(model, head, front, style))
 
 
-def capped_head(head: FittedHead) -> tuple[DepthMap, np.ndarray, np.ndarray]:
-    """Hair like a cap of 12 mm on that head: depth, parsing probabilities and a picture in plain colours."""
+def classes(head: FittedHead, style: Style) -> tuple[UInt8[np.ndarray, "S S"], np.ndarray]:
+    """Classes of the crop's pixels, and where hair is."""
     skin = np.isfinite(head.depth)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     centre = head.pixels(head.to_camera(np.array([[0.0, -8.0, 40.0]])))[0]
@@ -50,36 +115,58 @@ def capped_head(head: FittedHead) -> tuple[DepthMap, np.ndarray, np.ndarray]:
     corners = head.faces[index]
     height = np.where(skin, head.model_vertices[corners][..., 1].mean(axis=-1), 200.0)
     ear = skin & (head.ears_mask[corners].max(axis=-1) > 0.5)
-    grown = ndimage.binary_dilation(skin & (height < -55), iterations=7) & (y < centre[1] - 25)
+    brow = {"cap": -55, "fringe": -38, "half-covered ears": -55, "long": -55, "bald": -999}[style]
+    hair = ndimage.binary_dilation(skin & (height < brow), iterations=7) & (y < centre[1] - 12)
+    if style == "half-covered ears":
+        hair |= ndimage.binary_dilation(ear, iterations=3) & (y < np.median(np.nonzero(ear)[0]))
+    if style == "long":
+        aside = np.abs(x - centre[0])
+        hair |= (aside > 38) & (aside < 62) & (y > centre[1] - 30) & (y < centre[1] + 95)
     labels = np.zeros((SIZE, SIZE), np.uint8)
-    labels[skin] = 6
-    labels[skin & (height < 86) & (y < centre[1] + 60)] = 1
-    labels[ear & (x < centre[0])] = 3
-    labels[ear & (x > centre[0])] = 4
-    labels[grown] = 2
-    _, source = ndimage.distance_transform_edt(~skin, return_indices=True)
-    beyond = ndimage.distance_transform_edt(~skin) * 1.5
-    depth = head.depth[source[0], source[1]] + beyond - 12.0 * (labels == 2)
-    valid = (labels != 0) & (labels != 6)
-    soft = np.stack([ndimage.gaussian_filter((labels == k).astype(float), 0.7) for k in range(9)])
-    colours = np.zeros((9, 3), np.uint8)
-    colours[[0, 1, 2, 3, 4, 6]] = (
-        *((40, 90, 160), (220, 170, 150), (60, 40, 20), (230, 120, 110), (230, 120, 110), (200, 150, 130)),
+    labels[skin] = ParsingClass.NECK
+    labels[skin & (height < 86) & (y < centre[1] + 60)] = ParsingClass.FACE
+    labels[ear & (x < centre[0])] = ParsingClass.LEFT_EAR
+    labels[ear & (x > centre[0])] = ParsingClass.RIGHT_EAR
+    labels[hair] = ParsingClass.HAIR
+    return labels, hair
+
+
+def far_side(model: HeadModel, head: FittedHead, front: DepthMap, style: Style) -> TwoSidedDepth:
+    """The far surface of a hairstyle: as thick as in front, down to the nape, or hanging behind the neck."""
+    wide = CROP.wide_crop()
+    camera = wide.camera()
+    depths = render_head_depths(model, model.mean[None], head.camera_from_model.batched, camera)
+    seen = np.isfinite(depths.far[0].numpy()) & depths.mask[0].numpy()
+    far, near = (np.where(seen, depth[0].numpy(), 0.0) for depth in (depths.far, depths.near))
+    row, column = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    far, near = far[row, column], near[row, column]
+    y, x = np.mgrid[: wide.size, : wide.size] + 0.5
+    centre = wide.size / 2
+    rays = np.stack(
+        [(x - centre) / float(camera.focal), (y - centre) / float(camera.focal), np.ones_like(x)], -1
     )
-    picture = np.kron(colours[labels], np.ones((2, 2, 1), np.uint8))
-    depth_map = DepthMap(torch.from_numpy(depth).float(), torch.from_numpy(valid), CAMERA)
-    return depth_map, soft / soft.sum(axis=0), picture
+    inner = head.to_model((rays * far[..., None]).reshape(-1, 3)).reshape(*far.shape, 3)
+    lowest = 140.0 if style == "long" else 40.0
+    hairy = (inner[..., 1] < lowest) & (inner[..., 2] > 25) if style != "bald" else np.zeros_like(seen)
+    if style == "long":
+        far = np.where(
+            inner[..., 1] > 30, np.maximum(far, head.to_camera(np.array([[0, 0, 110.0]]))[0, 2]), far
+        )
+    maps = [near - THICKNESS, far + THICKNESS * hairy, hairy]
+    first, last, is_hair = (torch.from_numpy(np.ascontiguousarray(m)).float() for m in maps)
+    scale = torch.ones_like(first)
+    return TwoSidedDepth(first, last, is_hair, torch.from_numpy(seen), scale, scale, camera)
 
 
-def synthetic_portrait(height: int = 320, width: int = 340) -> Portrait:
+def synthetic_portrait(height: int = 320, width: int = 340, style: Style = "cap") -> Portrait:
     """That head in front of a noisy wall."""
     model = HeadModel.load()
-    head = fitted_head(model)
-    depth, parsing, picture = capped_head(head)
+    known = sitter(model, style)
     crop = Crop((170.0, 150.0), 300.0, 0.0, SIZE, zoom=2.0)
     pixels = np.random.default_rng(0).integers(90, 110, (height, width, 3), dtype=np.uint8)
-    probabilities = torch.from_numpy(parsing).float()
-    planes = torch.from_numpy(picture[::2, ::2].copy()).permute(2, 0, 1).float()
+    soft = np.stack([ndimage.gaussian_filter((known.labels == k).astype(float), 0.7) for k in range(9)])
+    probabilities = torch.from_numpy(soft / soft.sum(axis=0)).float()
+    planes = torch.from_numpy(COLOURS[known.labels]).permute(2, 0, 1).float()
     restored = crop.restore(planes, height, width).round().byte().permute(1, 2, 0).numpy()
     restored_parsing = crop.restore(probabilities, height, width)
     shown = restored_parsing[1:].sum(0).numpy() > 0.5
@@ -90,15 +177,16 @@ def synthetic_portrait(height: int = 320, width: int = 340) -> Portrait:
         camera=crop.photo_camera(height, width),
         head_crop=crop,
         coefficients=FaceCoefficients.from_vector(torch.zeros(80 + 64 + 80 + 9)),
-        camera_from_model=head.camera_from_model,
-        face=Mesh(torch.from_numpy(head.vertices).float(), model.faces),
+        camera_from_model=known.head.camera_from_model,
+        face=Mesh(torch.from_numpy(known.head.vertices).float(), model.faces),
         landmarks=np.zeros((68, 2), np.float32),
         head_parsing=HeadParsing(
             restored_parsing.argmax(0).numpy().astype(np.uint8),
-            parsing.argmax(axis=0).astype(np.uint8),
+            known.labels,
             probabilities,
-            restored_parsing[list(HEAD_CLASSES)].sum(0).numpy(),
+            restored_parsing[[int(k) for k in HEAD]].sum(0).numpy(),
         ),
-        depth=depth,
-        head=stitched(head),
+        depth=known.depth,
+        two_sided=known.two_sided,
+        head_model=model,
     )

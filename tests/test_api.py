@@ -20,6 +20,7 @@ def test_the_public_names_are_these() -> None:
         "PoorFitWarning",
         "Portrait",
         "Portrait3D",
+        "WeightsError",
         "__version__",
     ]
     assert set(portrait3d.__all__) <= set(dir(portrait3d))

@@ -68,8 +68,48 @@ def test_usage_errors_exit_with_2(tmp_path: Path, photo: Path) -> None:
     assert portrait3d("reconstruct").returncode == 2
     assert portrait3d("repose", photo, "--yaw", "10", "-o", tmp_path / "out.xyz").returncode == 2
     assert portrait3d("repose", photo, "-o", tmp_path / "out.png").returncode == 2
+    for angle in ("nan", "181"):
+        done = portrait3d("repose", photo, "--yaw", angle, "-o", tmp_path / "out.png")
+        assert (done.returncode, "yaw must be" in done.stderr) == (2, True)
     assert portrait3d("reconstruct", photo, "-o", tmp_path, "--face", "first").returncode == 2
     assert not list(tmp_path.iterdir())
+
+
+def assert_is_a_failure_as_json(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert all(word in error for word in words), error
+    assert error in done.stderr
+
+
+@pytest.mark.slow
+def test_json_is_printed_for_every_failure(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    out = ("-o", tmp_path / "out")
+    for code, arguments, word in (
+        (1, ("reconstruct", tmp_path / "empty", *out), "holds no picture"),
+        (1, ("reconstruct", "x.jpg", "-o", tmp_path / "file"), "is a file"),
+        (1, ("evaluate", "portraits", "--data", tmp_path / "none", "-o", tmp_path / "x.png"), "no directory"),
+        (1, ("train", "face", "--data", tmp_path / "none", "--out", tmp_path / "run"), "no directory"),
+        (1, ("animate", "x.jpg", tmp_path / "none.mp4", "-o", tmp_path / "x.mp4"), "does not exist"),
+        (2, ("reconstruct", "x.jpg", *out, "--face", "first"), "first"),
+        (2, ("reconstruct", "x.jpg", *out, "--jobs", "0"), "--jobs"),
+        (2, ("reconstruct",), "Missing"),
+        (2, ("reconstruct", "x.jpg", *out, "--frobnicate"), "--frobnicate"),
+        (2, ("nonsense",), "nonsense"),
+        (2, ("--nonsense",), "--nonsense"),
+    ):
+        assert_is_a_failure_as_json(portrait3d(*arguments, "--json"), code, word)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can write")
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, photo: Path) -> None:
+    done = portrait3d("reconstruct", photo, "-o", "/proc/portrait3d", "--json")
+    assert done.returncode == 1
+    (entry,) = json.loads(done.stdout)["portraits"]
+    assert entry["error"].startswith("/proc/portrait3d")
 
 
 @pytest.mark.slow

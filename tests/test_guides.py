@@ -70,7 +70,8 @@ def test_a_guide_names_only_commands_that_exist(guide: Path) -> None:
 
     commands = names(get_command(app))
     text = guide.read_text(encoding="utf-8")
-    for first, second in re.findall(r"(?:`|^)portrait3d ([a-z]+)(?: ([a-z]+)\b)?", text, re.MULTILINE):
+    command = r"(?:`|^)portrait3d ([a-z]+)(?: ([a-z]+(?:-[a-z]+)*)\b)?"
+    for first, second in re.findall(command, text, re.MULTILINE):
         assert first in commands, first
         if second and names(commands[first]):
             assert second in names(commands[first]), f"{first} {second}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 
 from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
 from portrait3d.geometry import HeadPart
@@ -144,12 +145,23 @@ def test_a_covered_face_has_a_low_quality_and_is_warned_about(
         face_net=model.face_net,
         parsing_net=model.parsing_net,
         depth_net=model.depth_net,
+        two_sided_net=model.two_sided_net,
         refinement_net=model.refinement_net,
         detector=TwoFaces(portrait.detection),
     )
     with pytest.warns(PoorFitWarning, match="quality 0"):
         poor = one.reconstruct(covered)
     assert 0 < poor.quality < LEAST_QUALITY
+
+
+def test_a_face_of_few_pixels_has_a_low_quality(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    size = np.ptp(portrait.landmarks, axis=0).prod() ** 0.5
+    side = round(len(astronaut) * 30 / size)
+    small = Image.fromarray(astronaut).resize((side, side), Image.Resampling.LANCZOS)
+    with pytest.warns(PoorFitWarning, match="small"):
+        assert model.reconstruct(small).quality < LEAST_QUALITY
 
 
 def test_a_head_without_light_has_the_same_shape_and_other_skin(
@@ -211,6 +223,7 @@ def test_everybody_in_a_photo_gets_a_head_as_if_alone(
         face_net=model.face_net,
         parsing_net=model.parsing_net,
         depth_net=model.depth_net,
+        two_sided_net=model.two_sided_net,
         refinement_net=model.refinement_net,
         detector=TwoFaces(portrait.detection),
     )

@@ -20,7 +20,7 @@ from portrait3d.data.photos import PhotoFolder
 from portrait3d.evaluation.parsing_report import ParsingReport, evaluate_parsing
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
-from portrait3d.models.pretrained import bundled, load_network, save_network
+from portrait3d.pretrained import bundled, load_network, save_network
 from portrait3d.training.release import LINEAGE, OPEN_LICENCE, RESEARCH_LICENCE, release_network
 
 MOUTH = 2.0

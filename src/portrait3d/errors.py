@@ -1,4 +1,4 @@
-"""The errors that a photo or a video can cause."""
+"""The errors that a photo, a video or weights can cause."""
 
 
 class InvalidImageError(ValueError):
@@ -13,5 +13,17 @@ class InvalidVideoError(ValueError):
     """A file can't be read as a video."""
 
 
-class PoorFitWarning(UserWarning):
+class WeightsError(ValueError):
+    """Stored weights can't be used; the message names the file and the entry or tensor, and says why."""
+
+
+class PortraitWarning(UserWarning):
+    """A result that should be looked at before it is used."""
+
+
+class PoorFitWarning(PortraitWarning):
     """A face was fitted badly, by the signs that `Portrait.quality` sums up."""
+
+
+class UnseenPoseWarning(PortraitWarning):
+    """A head was turned so far that it shows nothing of what the photo shows."""

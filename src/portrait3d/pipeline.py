@@ -1,6 +1,6 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned."""
 
-import math
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,34 +12,35 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from portrait3d.errors import PoorFitWarning
-from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
-from portrait3d.geometry.stitching import stitch
-from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d import arguments
+from portrait3d.errors import PoorFitWarning, UnseenPoseWarning
+from portrait3d.geometry import DepthMap, HeadMesh, Mesh
 from portrait3d.models.depth_net import DepthNet, predict_depth
-from portrait3d.models.face_depth import render_face_depth
+from portrait3d.models.face_depth import render_face_depth, render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
-from portrait3d.models.placed_head import place_head, texels
-from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.models.two_sided_depth_net import TwoSidedDepth, TwoSidedDepthNet, predict_two_sided
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
+from portrait3d.pretrained import bundled, load_network
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
 from portrait3d.reposing.reposer import CoarseTurn
 
-NETWORKS = {"face": FaceNet, "parsing": ParsingExperts, "depth": DepthNet, "refinement": RefinementNet}
+NETWORKS = {
+    "face": FaceNet,
+    "parsing": ParsingExperts,
+    "depth": DepthNet,
+    "two_sided": TwoSidedDepthNet,
+    "refinement": RefinementNet,
+}
 """The learned stages; each one's weights lie in a directory of its name."""
-TEXTURE_SIZE = 1024
-"""Largest side of the head's texture, in pixels; a smaller photo gives a smaller one."""
-MATTE_SCALE = 2
-"""How many times finer than the head crop loose hair is drawn: mattes tell little more."""
 
 
 class Portrait3D:
@@ -56,29 +57,37 @@ class Portrait3D:
         face_net: FaceNet,
         parsing_net: ParsingExperts,
         depth_net: DepthNet,
+        two_sided_net: TwoSidedDepthNet,
         refinement_net: RefinementNet,
         detector: Detector | None = None,
     ) -> None:
-        self.head_model = head_model
-        self.face_net = face_net.eval()
-        self.parsing_net = parsing_net.eval()
-        self.depth_net = depth_net.eval()
-        self.refinement_net = refinement_net.eval()
-        self.detector = detector or FaceDetector()
+        self.head_model = arguments.instance(head_model, HeadModel, "head_model")
+        self.face_net = arguments.instance(face_net, FaceNet, "face_net").eval()
+        self.parsing_net = arguments.instance(parsing_net, ParsingExperts, "parsing_net").eval()
+        self.depth_net = arguments.instance(depth_net, DepthNet, "depth_net").eval()
+        self.two_sided_net = arguments.instance(two_sided_net, TwoSidedDepthNet, "two_sided_net").eval()
+        self.refinement_net = arguments.instance(refinement_net, RefinementNet, "refinement_net").eval()
+        detector = FaceDetector() if detector is None else detector
+        self.detector = arguments.instance(detector, Detector, "detector")
         self._last_reposer: Reposer | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and other processes get: everything but the portrait that was turned last."""
+        return self.__dict__ | {"_last_reposer": None}
+
     @classmethod
-    def from_pretrained(cls, directory: str | Path | None = None) -> "Portrait3D":
+    def from_pretrained(cls, directory: str | os.PathLike[str] | None = None) -> "Portrait3D":
         """Load the bundled weights, or those of a directory with a folder for each of `NETWORKS`.
 
         A stage that the directory lacks is taken from the bundled weights. Raises `FileNotFoundError` if the
         directory holds none of them, `WeightsError` if weights don't fit.
         """
-        if directory is not None and not any((Path(directory) / name).is_dir() for name in NETWORKS):
+        root = None if directory is None else Path(arguments.path(directory, "directory"))
+        if root is not None and not any((root / name).is_dir() for name in NETWORKS):
             raise FileNotFoundError(f"{directory} holds none of {', '.join(NETWORKS)}.")
 
         def place(name: str) -> Path:
-            own = None if directory is None else Path(directory) / name
+            own = None if root is None else root / name
             return own if own is not None and own.is_dir() else bundled(name)
 
         nets = {f"{name}_net": _load(kind, place(name)) for name, kind in NETWORKS.items()}
@@ -88,24 +97,33 @@ class Portrait3D:
         """Recover the head of one person in a photo.
 
         Args:
-            photo: A path, a Pillow image or a uint8 RGB array [H, W, 3].
-            face: Which face, counted from the largest.
+            photo: A path, bytes, a file opened in binary mode, a Pillow image or a uint8 RGB array
+                [H, W, 3], which is copied.
+            face: Which face, counted from the largest, from 0 on.
 
         Warns `PoorFitWarning` if the portrait's quality is below `LEAST_QUALITY`.
 
         Raises:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
+            TypeError, ValueError: `face` is no whole number, or below 0.
         """
-        decoded = decode_photo(photo)
-        detections = self.detector.detect(decoded.pixels, decoded.name)
+        arguments.whole_number(face, "face")
+        decoded, detections = self.find_faces(photo)
         return self.reconstruct_face(decoded, choose_face(detections, face, decoded.name))
 
     def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
-        """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does."""
-        decoded = decode_photo(photo)
-        detections = self.detector.detect(decoded.pixels, decoded.name)
+        """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does.
+
+        To see each head as it comes, give what `find_faces` finds to `reconstruct_face`.
+        """
+        decoded, detections = self.find_faces(photo)
         return [self.reconstruct_face(decoded, detection) for detection in detections]
+
+    def find_faces(self, photo: PhotoSource) -> tuple[Photo, list[Detection]]:
+        """The decoded photo and its faces, at least one, the largest first; errors as of `reconstruct`."""
+        decoded = decode_photo(photo)
+        return decoded, self.detector.detect(decoded.pixels, decoded.name)
 
     @torch.inference_mode()
     def reconstruct_face(self, photo: Photo, detection: Detection) -> Portrait:
@@ -114,7 +132,7 @@ class Portrait3D:
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
         depth = self.lift_head(photo, fit, head_crop, parsing)
-        head = self.stitch_head(photo, fit, head_crop, parsing, depth)
+        two_sided = self.lift_both_sides(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
         camera = head_crop.photo_camera(*photo.pixels.shape[:2])
         camera_from_model = head_crop.roll @ fit.crop_from_model
@@ -129,8 +147,9 @@ class Portrait3D:
             landmarks=fit.landmarks.numpy(),
             head_parsing=parsing,
             depth=depth,
-            head=replace(head, camera_from_head=camera_from_model),
-            quality=FitSigns.of(fit, head_crop, parsing).quality,
+            two_sided=two_sided,
+            head_model=self.head_model,
+            quality=FitSigns.of(fit, head_crop, parsing, self.head_model).quality,
         )
         _warn_if_poor(portrait)
         return portrait
@@ -149,16 +168,19 @@ class Portrait3D:
         yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. `expression` holds
         weights by ARKit's names (left and right are the person's), which are added to the photo's own
         expression. The result has the photo's size; pixels that the head neither leaves nor newly covers are
-        the photo's own. Raises `ValueError` for numbers that are not finite and for unknown expressions.
+        the photo's own.
+
+        Angles lie within `arguments.ANGLES` (±180°, pitch ±90°), weights within `arguments.WEIGHTS` (-1 to
+        2). Beyond ±90° of yaw nothing of the photo's face is seen: warns `UnseenPoseWarning`. Raises
+        `TypeError` for what is no number, `ValueError` for numbers out of range and for unknown expressions.
         """
-        now = portrait.pose
+        arguments.instance(portrait, Portrait, "portrait")
         asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
-        for name, angle in asked.items():
-            if angle is not None and not math.isfinite(angle):
-                raise ValueError(f"{name} must be a finite number of degrees, got {angle}.")
-        angles = {name: getattr(now, name) if angle is None else angle for name, angle in asked.items()}
-        change = expression_vector(expression or {}, self.head_model.expression_names)
-        return self.draw_pose(self.reposer(portrait), HeadAngles(**angles), change)
+        angles = {name: arguments.angle(value, name) for name, value in asked.items() if value is not None}
+        weights = {} if expression is None else expression
+        change = expression_vector(weights, self.head_model.expression_names)
+        _warn_if_unseen(angles.get("yaw", 0.0), portrait)
+        return self.draw_pose(self.reposer(portrait), replace(portrait.pose, **angles), change)
 
     @torch.inference_mode()
     def draw_pose(
@@ -191,61 +213,25 @@ class Portrait3D:
         return DepthMap(depth.depth[0], depth.valid[0], camera)
 
     @torch.inference_mode()
-    def stitch_head(
-        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing, depth: DepthMap
-    ) -> HeadMesh:
-        """One mesh of the face and of everything else that was lifted, in the photo's camera frame, mm."""
-        return self._stitch(photo, fit.coefficients, fit.crop_from_model, head_crop, parsing, depth)
+    def lift_both_sides(
+        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing
+    ) -> TwoSidedDepth:
+        """First and last surface of head and hair in the wide crop's camera."""
+        wide = head_crop.wide_crop()
+        vertices = self.head_model.vertices(fit.coefficients.batched)
+        fitted = render_head_depths(self.head_model, vertices, fit.crop_from_model.batched, wide.camera())
+        labels = torch.from_numpy(wide.extract_labels(parsing.labels))[None]
+        picture = wide.extract(photo.pixels)[None]
+        return predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
 
-    @torch.inference_mode()
     def head_without_light(self, portrait: Portrait) -> HeadMesh:
         """A portrait's head with the fitted light's shading taken out of the skin's colours.
 
         For scenes with a light of their own: `export("head.glb", lit=True)`. Highlights and cast shadows
         stay.
         """
-        head = self._stitch(
-            portrait.photo,
-            portrait.coefficients,
-            portrait.crop_from_model,
-            portrait.head_crop,
-            portrait.head_parsing,
-            portrait.depth,
-            delight=True,
-        )
-        return replace(head, camera_from_head=portrait.camera_from_model)
-
-    def _stitch(
-        self,
-        photo: Photo,
-        coefficients: FaceCoefficients,
-        crop_from_model: Pose,
-        head_crop: Crop,
-        parsing: HeadParsing,
-        depth: DepthMap,
-        *,
-        delight: bool = False,
-    ) -> HeadMesh:
-        vertices = self.head_model.vertices(coefficients.batched)[0]
-        placed = place_head(
-            self.head_model,
-            vertices,
-            crop_from_model,
-            head_crop.camera(),
-            coefficients.lighting,
-            parsing.head_labels,
-        )
-        picture = _picture(photo, head_crop)
-        return stitch(
-            placed,
-            texels(placed.layout, len(picture)),
-            depth,
-            parsing.head_probabilities.numpy(),
-            picture,
-            head_crop.angle,
-            matte=_matte(parsing, head_crop.resized(MATTE_SCALE * head_crop.size)),
-            delight=delight,
-        )
+        arguments.instance(portrait, Portrait, "portrait")
+        return portrait.build_head(delight=True)
 
     def reposer(self, portrait: Portrait) -> Reposer:
         """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
@@ -266,20 +252,18 @@ def _warn_if_poor(portrait: Portrait) -> None:
         x, y = portrait.landmarks.mean(axis=0)
         warnings.warn(
             f"The face at ({x:.0f}, {y:.0f}) in {portrait.photo.name} may be fitted badly: quality "
-            f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut or blurred faces, extreme poses).",
+            f"{portrait.quality:.2f}, below {LEAST_QUALITY} (covered, cut, blurred, small or far turned).",
             PoorFitWarning,
             stacklevel=5,
         )
 
 
-def _picture(photo: Photo, head_crop: Crop) -> UInt8[np.ndarray, "S S 3"]:
-    """The head crop at the texture's resolution."""
-    size = min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
-    picture = head_crop.resized(size).extract(photo.pixels)
-    return (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def _matte(parsing: HeadParsing, crop: Crop) -> Float[np.ndarray, "M M"]:
-    """What the matte says of a crop's pixels."""
-    grey = np.round(parsing.matte * 255).astype(np.uint8)[..., None]
-    return crop.extract(np.broadcast_to(grey, (*grey.shape[:2], 3)))[0].numpy()
+def _warn_if_unseen(yaw: float, portrait: Portrait) -> None:
+    """Warn the caller of `repose` about a yaw (degrees) at which nothing of the photo's face is seen."""
+    if abs(yaw) > arguments.SEEN_YAW:
+        warnings.warn(
+            f"At a yaw of {yaw:.0f} degrees the head shows nothing of the face in {portrait.photo.name}: "
+            "what is drawn is a guess.",
+            UnseenPoseWarning,
+            stacklevel=4,
+        )

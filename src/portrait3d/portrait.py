@@ -1,14 +1,21 @@
 """Everything known about the person in one photo."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
 from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
+from portrait3d.head.assembly import assemble_head
+from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
+from portrait3d.head.placement import place_head, texels
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
+from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
@@ -32,7 +39,7 @@ class HeadAngles:
         return cls(yaw, pitch, roll)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Portrait:
     """One reconstructed person; made by `Portrait3D.reconstruct`, turned by `Portrait3D.repose`."""
 
@@ -54,11 +61,45 @@ class Portrait:
     head_parsing: HeadParsing = field(repr=False)
     depth: DepthMap = field(repr=False)
     """Depth of the head in the head crop's camera, mm."""
-    head: HeadMesh = field(repr=False)
-    """Face, hair, ears and the rest as one mesh in the photo's camera frame, mm."""
+    two_sided: TwoSidedDepth = field(repr=False)
+    """First and last surface of head and hair, in the wide crop's camera, mm."""
+    head_model: HeadModel = field(repr=False)
+    """The model that the face was fitted with."""
     quality: float = 1.0
-    """How far the fit of the face can be trusted, in [0, 1]: 1 % over the expected error of the landmarks in
-    percent of face size. Below 0.5, `portrait3d.models.fit_quality.LEAST_QUALITY`, `reconstruct` warns."""
+    """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
+    fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
+    warns."""
+
+    @cached_property
+    def head(self) -> HeadMesh:
+        """Face, hair, ears and the rest as one mesh in the photo's camera frame, mm; made on first use."""
+        return self.build_head()
+
+    @torch.inference_mode()
+    def build_head(self, *, delight: bool = False) -> HeadMesh:
+        """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
+        frame = whole_head(self.head_crop, self.head_parsing.head_labels)
+        labels = frame.extract_labels(self.head_parsing.labels)
+        vertices = self.head_model.vertices(self.coefficients.batched)[0]
+        model = place_head(
+            self.head_model,
+            vertices,
+            self.crop_from_model,
+            frame.camera(),
+            self.coefficients.lighting,
+            labels,
+        )
+        size = texture_size(self.head_crop)
+        head = assemble_head(
+            model,
+            see_hair(model, labels, self.depth, self.two_sided, frame),
+            see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
+            texels(model.layout, size),
+            size,
+            frame.angle,
+            delight=delight,
+        )
+        return replace(head, camera_from_head=self.camera_from_model)
 
     @property
     def pose(self) -> HeadAngles:

@@ -52,7 +52,7 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path
     path = tmp_path / "bomb.png"
     Image.new("1", (8000, 6000)).save(path)
     assert path.stat().st_size < 10_000
-    with pytest.raises(InvalidImageError, match=r"bomb\.png is too large: 8000 x 6000 pixels"):
+    with pytest.raises(InvalidImageError, match=r"bomb\.png has 8000 x 6000 = 48 million .* 40 million"):
         open_photo(path, "bomb.png")
 
 

@@ -15,7 +15,7 @@ from portrait3d.data.synthetic import SyntheticHeads
 from portrait3d.data.synthetic_views import head_view, prepare_synthetic
 from portrait3d.data.turning import HeadView
 from portrait3d.models.head_parsing import ParsingExperts
-from portrait3d.models.pretrained import bundled
+from portrait3d.pretrained import bundled
 
 SIDE = 256
 

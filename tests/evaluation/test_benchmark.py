@@ -45,7 +45,13 @@ def test_every_network_is_timed_for_one_crop_and_left_as_it_was(tmp_path: Path) 
     Image.fromarray(data.astronaut()[:256, 80:336]).save(path)
     model = Portrait3D.from_pretrained()
     times = measure_networks(model, path, 1)
-    assert [time.stage.split()[0] for time in times] == ["face", "parsing", "depth", "refinement"]
+    assert [time.stage.split()[0] for time in times] == [
+        "face",
+        "parsing",
+        "depth",
+        "two_sided",
+        "refinement",
+    ]
     assert all(0 < time.fastest <= time.median < 30 for time in times)
     assert times[0].runs == 2  # two passes
     assert not model.face_net._forward_hooks

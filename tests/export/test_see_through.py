@@ -10,7 +10,7 @@ from PIL import Image
 
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.geometry.mesh import HeadMesh, LooseHair
+from portrait3d.geometry.mesh import HairSheet, HeadMesh
 from portrait3d.models.expressions import expression_displacement
 
 
@@ -22,14 +22,14 @@ def hairy_head(model_head: HeadMesh) -> HeadMesh:
     picture[..., 0], picture[..., 3] = 90, np.arange(8) * 30
     faces = model_head.faces[:200]
     used, corners = np.unique(faces, return_inverse=True)
-    hair = LooseHair(
+    hair = HairSheet(
         model_head.vertices[used],
         corners.reshape(-1, 3).astype(np.int64),
         np.full((len(used), 2), 0.5, np.float32),
         picture,
         model_head.binding.chosen(used),
     )
-    return replace(model_head, loose_hair=hair)
+    return replace(model_head, hair_sheet=hair)
 
 
 def part(glb: Glb, name: str) -> dict:
@@ -37,11 +37,11 @@ def part(glb: Glb, name: str) -> dict:
     return next(mesh for mesh in glb.document["meshes"] if mesh["name"] == name)["primitives"][0]
 
 
-def test_loose_hair_alone_is_blended(hairy_head: HeadMesh) -> None:
+def test_hair_sheet_alone_is_blended(hairy_head: HeadMesh) -> None:
     for lit in (False, True):
         glb = Glb.read(encode_glb(hairy_head, lit=lit))
         modes = {mesh["name"]: mesh["primitives"][0]["material"] for mesh in glb.document["meshes"]}
-        assert modes.pop("LooseHair") == 1
+        assert modes.pop("HairSheet") == 1
         assert set(modes.values()) == {0}
         opaque, blended = glb.document["materials"]
         assert "alphaMode" not in opaque
@@ -54,31 +54,31 @@ def test_loose_hair_alone_is_blended(hairy_head: HeadMesh) -> None:
 def test_the_heads_texture_stays_as_it_is_and_the_hairs_has_alpha(hairy_head: HeadMesh) -> None:
     glb = Glb.read(encode_glb(hairy_head))
     head, hair = (Image.open(io.BytesIO(glb.view(image["bufferView"]))) for image in glb.document["images"])
-    assert hairy_head.loose_hair is not None
+    assert hairy_head.hair_sheet is not None
     assert np.array_equal(np.array(head), hairy_head.texture)
-    assert np.array_equal(np.array(hair), hairy_head.loose_hair.texture)
+    assert np.array_equal(np.array(hair), hairy_head.hair_sheet.texture)
 
 
-def test_loose_hair_lies_on_the_head_and_moves_with_it(hairy_head: HeadMesh) -> None:
+def test_hair_sheet_lies_on_the_head_and_moves_with_it(hairy_head: HeadMesh) -> None:
     glb = Glb.read(encode_glb(hairy_head))
     moved = Glb.read(encode_glb(hairy_head.displaced(expression_displacement({"jawOpen": 1.0}))))
-    own, later = part(glb, "LooseHair"), part(moved, "LooseHair")
+    own, later = part(glb, "HairSheet"), part(moved, "HairSheet")
     rest, after = (glb.array(own["attributes"]["POSITION"]), moved.array(later["attributes"]["POSITION"]))
     surface = glb.array(part(glb, "Head")["attributes"]["POSITION"])
     assert np.abs(rest[:, None] - surface[None, :3000]).max(axis=2).min(axis=1).min() < 1e-6
-    names = next(m for m in glb.document["meshes"] if m["name"] == "LooseHair")["extras"]["targetNames"]
+    names = next(m for m in glb.document["meshes"] if m["name"] == "HairSheet")["extras"]["targetNames"]
     open_jaw = glb.array(own["targets"][names.index("jawOpen")]["POSITION"])
     assert np.abs(open_jaw).max() > 1e-4
     assert np.allclose(rest + open_jaw, after, atol=2e-5)
 
 
-def test_obj_and_ply_leave_loose_hair_out(hairy_head: HeadMesh, tmp_path: Path) -> None:
+def test_obj_and_ply_leave_hair_sheet_out(hairy_head: HeadMesh, tmp_path: Path) -> None:
     for kind in ("obj", "ply"):
-        plain = replace(hairy_head, loose_hair=None).export(tmp_path / f"plain.{kind}").read_bytes()
+        plain = replace(hairy_head, hair_sheet=None).export(tmp_path / f"plain.{kind}").read_bytes()
         with_hair = hairy_head.export(tmp_path / f"hairy.{kind}").read_bytes()
         assert with_hair.replace(b"hairy", b"plain") == plain
 
 
 def test_alpha_in_an_opaque_material_is_reported(hairy_head: HeadMesh) -> None:
     content = encode_glb(hairy_head).replace(b'"alphaMode":"BLEND"', b'"alphaMode":"MASK" ')
-    assert glb_problems(content) == ["LooseHair: an RGBA texture in a material of mode MASK"]
+    assert glb_problems(content) == ["HairSheet: an RGBA texture in a material of mode MASK"]

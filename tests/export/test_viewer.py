@@ -22,3 +22,10 @@ def test_the_page_holds_the_head_and_needs_no_network(head: HeadMesh) -> None:
 def test_a_title_cannot_break_out_of_the_page(head: HeadMesh) -> None:
     page = viewer_html(encode_glb(head), "</title><script>alert(1)</script>")
     assert "<script>alert" not in page
+
+
+def test_a_title_is_text_and_no_place_for_the_head(head: HeadMesh) -> None:
+    glb = encode_glb(head)
+    page = viewer_html(glb, "{{glb}} caf\udce9")
+    assert "<title>{{glb}} caf\\udce9</title>" in page
+    assert page.encode().count(base64.b64encode(glb)) == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from portrait3d.geometry import Binding, HeadMesh, Pose, vertex_normals
-from portrait3d.geometry.mesh import LooseHair
+from portrait3d.geometry.mesh import HairSheet
 
 SQUARE = torch.tensor([[0.0, 0.0, 9.0], [1.0, 0.0, 9.0], [1.0, 1.0, 9.0], [0.0, 1.0, 9.0]])
 FACES = torch.tensor([[0, 3, 1], [1, 3, 2]])
@@ -64,16 +64,16 @@ def test_a_displacement_turns_with_the_head_and_keeps_its_length() -> None:
     assert np.allclose(moved[:2], [[0, 1, 0], [-2, 0, 0]])
 
 
-def test_loose_hair_moves_with_the_whole_head() -> None:
+def test_hair_sheet_moves_with_the_whole_head() -> None:
     bound = bound_head()
     assert bound.binding is not None
-    fins = LooseHair(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
-    hairy = replace(bound, loose_hair=fins)
+    fins = HairSheet(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
+    hairy = replace(bound, hair_sheet=fins)
     displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0]])
     moved = hairy.displaced(displacement)
-    assert moved.loose_hair is not None
-    assert np.array_equal(moved.loose_hair.vertices, moved.vertices + 1)
-    assert moved.front_only().loose_hair is None
+    assert moved.hair_sheet is not None
+    assert np.array_equal(moved.hair_sheet.vertices, moved.vertices + 1)
+    assert moved.front_only().hair_sheet is None
 
 
 def test_a_head_without_binding_has_no_expressions() -> None:

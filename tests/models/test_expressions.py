@@ -53,5 +53,5 @@ def test_an_unknown_expression_is_refused_with_near_names() -> None:
 
 
 def test_a_weight_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="jawOpen must be a finite number, got nan"):
+    with pytest.raises(ValueError, match=r"expression\['jawOpen'\] must be a finite number, got nan"):
         expression_displacement({"jawOpen": float("nan")})

@@ -12,11 +12,19 @@ from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_fit import FaceFit, fit_face, landmark_distance, mean_rotation, read_faces
 from portrait3d.models.face_net import FaceNet
-from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns, uncovered_share
+from portrait3d.models.fit_quality import (
+    LEAST_QUALITY,
+    FitSigns,
+    far_half_of_mouth,
+    head_silhouette,
+    lost_share,
+    ragged_share,
+    uncovered_share,
+)
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.pretrained import bundled, load_network
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.pretrained import bundled, load_network
 
 CROP = Crop((224.0, 112.0), 190.0, 0.0, 224)
 """Where the face lies in scikit-image's portrait."""
@@ -99,9 +107,19 @@ def test_landmark_distance_is_a_percentage_of_the_face() -> None:
 def test_every_sign_lowers_the_quality() -> None:
     clear = FitSigns(0.5, 0.5, 0.02, 5.0)
     assert LEAST_QUALITY < clear.quality <= 1
-    for worse in ({"moved": 8.0}, {"asymmetry": 8.0}, {"uncovered": 0.6}, {"turn": 70.0}):
+    for worse in (
+        {"moved": 8.0},
+        {"asymmetry": 8.0},
+        {"uncovered": 0.6},
+        {"turn": 70.0},
+        {"lost": 0.15},
+        {"ragged": 0.05},
+        {"far_mouth": -0.1},
+        {"pixel": 100 / 30},
+    ):
         assert replace(clear, **worse).quality < clear.quality
-    assert replace(clear, turn=12.0).quality == clear.quality
+    usual = replace(clear, turn=12.0, lost=0.03, ragged=0.01, far_mouth=0.6, pixel=100 / 120)
+    assert usual.quality == clear.quality
     assert 0 < FitSigns(50.0, 50.0, 1.0, 80.0).quality < 0.1
 
 
@@ -111,18 +129,75 @@ def test_quality_is_one_percent_over_the_expected_error() -> None:
     assert FitSigns(0.0, 0.0, 0.0, 0.0).quality == 1.0
 
 
-def test_a_fit_knows_how_far_it_looks_aside() -> None:
+def test_small_torn_and_folded_heads_are_poor_however_well_the_landmarks_fit() -> None:
+    clear = FitSigns(0.5, 0.5, 0.02, 5.0)
+    for poor in ({"pixel": 100 / 30}, {"lost": 0.2}, {"ragged": 0.06}, {"far_mouth": -0.05}):
+        assert replace(clear, **poor).quality < LEAST_QUALITY
+
+
+def test_the_mouth_folds_over_in_a_profile(head: HeadModel) -> None:
+    zero = torch.zeros(1)
+    landmarks = head.landmarks(head.mean[None])
+    halves = []
+    for yaw in (0.0, 25.0, 45.0, 75.0):
+        turn = rotation_from_euler(torch.tensor([math.radians(yaw)]), zero, zero)
+        seen = (landmarks @ turn.mT)[0, :, :2].double().numpy()
+        halves.append(far_half_of_mouth(seen))
+        assert far_half_of_mouth(10 * seen + 7) == pytest.approx(halves[-1])
+    assert halves[0] == pytest.approx(1, abs=0.02)
+    assert np.diff(halves).max() < 0
+    assert halves[-1] < 0
+
+
+def test_what_parsing_takes_out_of_the_head_is_lost(
+    net: FaceNet, head: HeadModel, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    fit = fit_face(net, head, astronaut, CROP)
+    covered = head_silhouette(fit, fit.crop.head_crop(), head)
+    rows, columns = np.nonzero(covered)
+    # The bald head without its neck: an oval about the crop's middle.
+    assert covered[128, 128]
+    assert 0.6 < covered.sum() / (np.ptp(rows) * np.ptp(columns)) < 0.95
+    labels = np.where(covered, 1, 0).astype(np.uint8)
+    assert lost_share(covered, labels) == 0
+    upper = labels.copy()
+    upper[: int(np.median(rows))] = 7
+    assert lost_share(covered, upper) == pytest.approx(0.5, abs=0.02)
+    assert lost_share(covered, np.zeros_like(labels)) == 1
+    assert lost_share(np.zeros_like(covered), labels) == 1
+
+
+def test_rags_about_a_head_are_counted() -> None:
+    y, x = np.mgrid[:256, :256]
+    head = np.hypot(x - 128, y - 128) < 60
+    landmarks = square(98.0, 158.0).double().numpy()
+    landmarks[33] = (128.0, 140.0)
+    assert ragged_share(head, landmarks) < 0.005
+    torn = head | ((np.abs(x - 128) < 100) & (np.abs(y - 90) < 5))
+    added = (torn & ~head).sum() / torn[:140].sum()
+    assert ragged_share(torn, landmarks) == pytest.approx(added, rel=0.15)
+    # What hangs below the nose, such as locks, is nothing torn.
+    assert ragged_share(torn[::-1], landmarks) < 0.005
+    # Nor is a head that the picture cuts.
+    assert ragged_share(np.ones_like(head), landmarks) == 0
+    assert ragged_share(np.zeros_like(head), landmarks) == 1
+
+
+def test_a_fit_knows_how_far_it_looks_aside(head: HeadModel) -> None:
     zero = torch.zeros(())
     rotation = rotation_from_euler(torch.tensor(0.6), zero, torch.tensor(0.4))
     landmarks, parsing = square(40.0, 216.0), torch.zeros(9, 256, 256)
     parsing[1] = 1
     vector = FaceCoefficients.from_vector(torch.zeros(233))
     crop = Crop((128.0, 128.0), 256.0, 0.0, 256, 2.0)
-    fit = FaceFit(crop, vector, Pose(rotation, torch.zeros(3)), landmarks, 2.0, 3.0)
+    fit = FaceFit(crop, vector, Pose(rotation, torch.tensor([0.0, 0.0, 1000.0])), landmarks, 2.0, 3.0)
     labels = np.ones((256, 256), np.uint8)
-    signs = FitSigns.of(fit, crop, HeadParsing(labels, labels, parsing, (labels > 0).astype(np.float32)))
+    found = HeadParsing(labels, labels, parsing, (labels > 0).astype(np.float32))
+    signs = FitSigns.of(fit, crop, found, head)
     assert (signs.moved, signs.asymmetry, signs.uncovered) == (2.0, 3.0, 0.0)
     assert signs.turn == pytest.approx(math.degrees(0.6), abs=0.01)
+    assert signs.lost == 0
+    assert signs.pixel == pytest.approx(100 / 176)
 
 
 def square(low: float, high: float) -> torch.Tensor:

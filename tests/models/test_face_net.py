@@ -5,7 +5,7 @@ import torch
 
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.face_net import FaceNet, rotation_from_columns
-from portrait3d.models.pretrained import load_network, save_network
+from portrait3d.pretrained import load_network, save_network
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_stored_network_comes_back(net: FaceNet, tmp_path) -> None:
 
 
 def test_a_working_size_that_the_encoder_cannot_take_is_refused() -> None:
-    with pytest.raises(ValueError, match="working_size must be a multiple of 32 from 64 on, got 100"):
+    with pytest.raises(ValueError, match="working_size must be a multiple of 32 from 64 to 512, got 100"):
         FaceNet(working_size=100)
 
 

@@ -18,9 +18,9 @@ from portrait3d.models.head_parsing import (
 )
 from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
-from portrait3d.models.pretrained import save_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
+from portrait3d.pretrained import save_network
 
 
 def one_hot(labels: np.ndarray) -> torch.Tensor:
@@ -174,6 +174,16 @@ def test_a_mirrored_photo_gives_the_mirrored_parsing(framings: tuple[str, ...]) 
     assert (exchanged == found.labels).mean() > 0.995
     np.testing.assert_allclose(turned.matte[:, ::-1], found.matte, atol=0.02)
     assert set(np.unique(found.labels)) == {0, 1, 3, 4}
+
+
+def test_hair_is_labelled_to_the_end_of_the_wide_crop() -> None:
+    pixels = np.zeros((420, 300, 3), np.uint8)
+    pixels[100:200, 100:200, 0] = 255
+    pixels[200:, 100:200, 1] = 255
+    crop = Crop((150.0, 150.0), 160.0, 0.0, 256, zoom=2.0)
+    experts = ParsingExperts([PaintedNet(0.25, (8,) * 5, framing="plain")]).eval()
+    labels = crop.wide_crop().extract_labels(parse_head(experts, pixels, crop).labels)
+    assert (labels[-36:, 42:86] == 2).all()
 
 
 def test_hair_is_followed_beyond_the_head_crop() -> None:

@@ -10,7 +10,7 @@ from portrait3d.models.parsing_net import (
     PARSING_CLASSES,
     ParsingNet,
 )
-from portrait3d.models.pretrained import load_network, save_network
+from portrait3d.pretrained import load_network, save_network
 
 SWAPPED = list(MIRRORED_CLASSES)
 

@@ -136,7 +136,10 @@ def test_a_mirrored_photo_gives_mirrored_crops(astronaut: np.ndarray) -> None:
 def test_cameras_of_all_crops_and_of_the_photo_agree() -> None:
     face = Crop((300.0, 200.0), 150.0, 0.2, 224)
     head = face.head_crop()
+    wide = head.wide_crop()
     assert (head.side, head.size, head.centre, head.angle) == (300.0, 256, face.centre, face.angle)
+    assert (wide.side, wide.size, wide.centre, wide.angle) == (480.0, 128, face.centre, face.angle)
+    assert wide == face.wide_crop()
     points = torch.randn(9, 3) * 80 + torch.tensor([0.0, 0.0, 1500.0])
     in_face = face.camera().project(points)
     in_head = head.camera().project(points)
@@ -144,7 +147,7 @@ def test_cameras_of_all_crops_and_of_the_photo_agree() -> None:
     assert torch.allclose(face.photo_from_crop(in_face), head.photo_from_crop(in_head), atol=1e-3)
     cosine, sine = math.cos(face.angle), math.sin(face.angle)
     turned = points @ torch.tensor([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]).T
-    for crop in (face, head, face.resized(100)):
+    for crop in (face, head, wide, face.resized(100)):
         in_photo = crop.photo_camera(480, 640).project(turned)
         assert torch.allclose(in_photo, face.photo_from_crop(in_face), atol=1e-3)
         torch.testing.assert_close(crop.roll.apply(points), turned)

@@ -1,6 +1,7 @@
 """Work side by side."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -27,5 +28,43 @@ def test_torchs_threads_are_shared_out_meanwhile_and_come_back_after_errors() ->
         with pytest.raises(ZeroDivisionError):
             side_by_side(lambda number: 1 / number, [1, 0])
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_that_take_no_part_keep_their_number() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(1) as earlier:
+            earlier.submit(torch.get_num_threads).result()
+            begun = threading.Barrier(2, timeout=30)
+
+            def work(_: int) -> tuple[int, int, int]:
+                begun.wait()
+                with ThreadPoolExecutor(1) as later:
+                    return (
+                        torch.get_num_threads(),
+                        earlier.submit(torch.get_num_threads).result(),
+                        later.submit(torch.get_num_threads).result(),
+                    )
+
+            assert side_by_side(work, [0, 1]) == [(1, 2, 2)] * 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_calls_at_the_same_time_leave_torchs_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+
+        def work(_: int) -> list[list[int]]:
+            return side_by_side(lambda _: side_by_side(lambda _: torch.get_num_threads(), "ab"), "ab")
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(work, range(40))) == [[[1, 1]] * 2] * 40
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)

@@ -19,10 +19,12 @@ def _soup(seed: int, count: int = 60, size: float = 24.0) -> tuple[torch.Tensor,
     return torch.cat([xy, depth], -1), faces
 
 
-def _naive(screen: np.ndarray, faces: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _naive(
+    screen: np.ndarray, faces: np.ndarray, height: int, width: int, farthest: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Every pixel against every triangle, in float64, without rules for edges."""
     index = np.full((height, width), -1)
-    nearest = np.full((height, width), np.inf)
+    shown = np.full((height, width), -np.inf if farthest else np.inf)
     for f, corners in enumerate(screen[faces]):
         if (corners[:, 2] <= 0).any():
             continue
@@ -38,9 +40,9 @@ def _naive(screen: np.ndarray, faces: np.ndarray, height: int, width: int) -> tu
                 wc = 1 - wa - wb
                 if min(wa, wb, wc) >= 0:
                     depth = 1 / (wa / az + wb / bz + wc / cz)
-                    if depth < nearest[row, column]:
-                        nearest[row, column], index[row, column] = depth, f
-    return index, nearest
+                    if depth > shown[row, column] if farthest else depth < shown[row, column]:
+                        shown[row, column], index[row, column] = depth, f
+    return index, shown
 
 
 def _sphere(rings: int, segments: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,11 +58,12 @@ def _sphere(rings: int, segments: int) -> tuple[torch.Tensor, torch.Tensor]:
     return points, faces
 
 
-def test_a_naive_loop_over_pixels_sees_the_same_faces() -> None:
+@pytest.mark.parametrize("farthest", [False, True])
+def test_a_naive_loop_over_pixels_sees_the_same_faces(farthest: bool) -> None:
     screen, faces = _soup(3, count=30)
-    fragments = rasterize(screen, faces, 20, 24)
+    fragments = rasterize(screen, faces, 20, 24, farthest=farthest)
     for b in range(2):
-        index, depth = _naive(screen[b].double().numpy(), faces.numpy(), 20, 24)
+        index, depth = _naive(screen[b].double().numpy(), faces.numpy(), 20, 24, farthest)
         seen = fragments.face_index[b].numpy()
         # Snapping to 1/256 pixel may hand a pixel right at an edge to the neighbour.
         assert (seen == index).mean() > 0.985
@@ -68,13 +71,16 @@ def test_a_naive_loop_over_pixels_sees_the_same_faces() -> None:
         np.testing.assert_allclose(fragments.depth[b].numpy()[same], depth[same], rtol=2e-4)
 
 
+@pytest.mark.parametrize("farthest", [False, True])
 @pytest.mark.parametrize("cull_backfaces", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_compiled_and_torch_versions_see_identical_faces(seed: int, cull_backfaces: bool) -> None:
+def test_compiled_and_torch_versions_see_identical_faces(
+    seed: int, cull_backfaces: bool, farthest: bool
+) -> None:
     screen, faces = _soup(seed, count=[4, 30, 60, 200, 500, 60][seed])
     screen[..., :2] = screen[..., :2].round() if seed == 5 else screen[..., :2]  # corners on exact positions
     a, b = (
-        rasterize(screen, faces, 24, 31, cull_backfaces=cull_backfaces, backend=backend)
+        rasterize(screen, faces, 24, 31, cull_backfaces=cull_backfaces, farthest=farthest, backend=backend)
         for backend in ("compiled", "torch")
     )
     assert torch.equal(a.face_index, b.face_index)

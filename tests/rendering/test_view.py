@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import Binding, HeadMesh, LooseHair
+from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh
 from portrait3d.geometry.pose import Pose
 from portrait3d.rendering.view import frame_head, render_view
 
@@ -90,15 +90,15 @@ def test_clay_ignores_the_texture(head: HeadMesh) -> None:
     assert np.ptp(left) < 25
 
 
-def test_loose_hair_is_seen_through_and_only_with_the_photos_colours(head: HeadMesh) -> None:
+def test_hair_sheet_is_seen_through_and_only_with_the_photos_colours(head: HeadMesh) -> None:
     corners = np.array([[20, -50, -10], [90, -50, -10], [90, 50, -10], [20, 50, -10]], np.float32)
     green = np.full((4, 4, 4), (0, 255, 0, 102), np.uint8)
     follows = Binding.to_vertices(np.zeros(4, np.int64), 0.0)
     for depth, shown in ((1000, True), (1030, False)):
-        fins = LooseHair(
+        fins = HairSheet(
             corners + np.array([0, 0, depth], np.float32), head.faces[:2], head.uv[:4], green, follows
         )
-        hairy = replace(head, loose_hair=fins)
+        hairy = replace(head, hair_sheet=fins)
         view = render_view(hairy, Pose.identity(), camera(160))
         assert view[80, 60].tolist() == [255, 0, 0]
         assert view[80, 150].tolist() == [153, 255, 153]  # over the white ground

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portrait3d.models.depth_net import DepthNet
-from portrait3d.models.pretrained import load_network
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
+from portrait3d.pretrained import load_network
 from portrait3d.training.release import lineage, notable_settings, release_network
 
 
@@ -61,6 +62,23 @@ def test_the_card_says_what_matters_and_keeps_paths_to_itself(run: Path, tmp_pat
         assert words in card
     assert "secret" not in card
     assert "secret" not in (tmp_path / "depth" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("avatars", [True, False])
+def test_the_avatars_notice_goes_with_weights_that_learned_from_them(
+    avatars: bool, run: Path, tmp_path: Path
+) -> None:
+    widths = [8, 8, 8, 8]
+    save_file(TwoSidedDepthNet(widths).state_dict(), run / "best.safetensors")
+    record = json.loads((run / "config.json").read_text())
+    record["settings"] = {"widths": widths, "avatars": avatars, "hairstyles": "/secret/hair.npz"}
+    (run / "config.json").write_text(json.dumps(record))
+    card = (release_network("two_sided", run, tmp_path / "two_sided") / "README.md").read_text()
+    assert ("Copyright (c) 2022 Tiffany Do" in card) == avatars
+    assert "MakeHuman" in card
+    assert "train two-sided" in card
+    assert "secret" not in card
+    assert "Non-commercial" not in card
 
 
 def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: Path) -> None:

@@ -13,9 +13,6 @@ from PIL import Image
 from films import film, with_tone
 from portrait3d.video.reading import inspect_video, open_video
 
-# imageio-ffmpeg leaves the pipes of the videos that it reads to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory, face: np.ndarray) -> Path:

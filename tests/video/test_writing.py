@@ -11,9 +11,6 @@ from portrait3d.errors import InvalidVideoError
 from portrait3d.video.reading import inspect_video, open_video
 from portrait3d.video.writing import write_video
 
-# imageio-ffmpeg leaves the pipes of the videos that it reads to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 def grey(*levels: int, height: int = 32, width: int = 48) -> list[np.ndarray]:
     return [np.full((height, width, 3), level, np.uint8) for level in levels]
@@ -75,6 +72,28 @@ def test_a_film_without_frames_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frame"), write_video(tmp_path / "film.mp4", 10):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_can_not_be_finished_is_an_error_that_names_it(tmp_path: Path) -> None:
+    driver = with_tone(film(tmp_path / "driver.mp4", grey(1, 2)), tmp_path / "tone.mp4")
+    info = inspect_video(driver)
+    driver.unlink()
+
+    def soundless() -> None:
+        with write_video(tmp_path / "out.mp4", 10, info) as video:
+            for frame in grey(*range(0, 200, 2), height=320, width=480):
+                video.add(frame)
+
+    with pytest.raises(OSError, match=r"out\.mp4 can't be written: .*No such file"):
+        soundless()
+    assert [path.name for path in tmp_path.iterdir()] == ["driver.mp4"]
+
+
+def test_names_are_no_patterns(tmp_path: Path) -> None:
+    for name in ("100%d.gif", "-y.gif", "a:b.mp4"):
+        info, frames = open_video(film(tmp_path / "50%02d" / name, grey(10, 130, 250)))
+        assert info.width == 48
+        assert len(list(frames)) == 3
 
 
 def test_frames_have_one_size(tmp_path: Path) -> None:

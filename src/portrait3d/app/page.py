@@ -24,6 +24,7 @@ from portrait3d.app.session import (
     turned_preview,
 )
 from portrait3d.errors import InvalidImageError, NoFaceError
+from portrait3d.names import as_text
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles
 
@@ -170,8 +171,9 @@ class Page:
         if file is None:
             return self._closed("")
         path = Path(file["path"])
+        name = as_text(file["orig_name"] or path.name)
         try:
-            return self._opened(open_session(self.model, open_photo(path, file["orig_name"] or path.name)))
+            return self._opened(open_session(self.model, open_photo(path, name)))
         except NoFaceError as error:
             return self._closed(str(error))
         except InvalidImageError as error:
@@ -202,7 +204,7 @@ class Page:
         try:
             session = self.sessions.get(key)
         except ExpiredError as error:
-            return self._closed(str(error))
+            return {self.message: figures.message(str(error))}
         return self._drawn(key, session, session.resting) | self._slider_values(session)
 
     def turntable(self, key: str, progress: Any = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
@@ -210,7 +212,7 @@ class Page:
         try:
             session = self.sessions.get(key)
         except ExpiredError as error:
-            return self._closed(str(error))
+            return {self.message: figures.message(str(error))}
         path = self.folder / f"{key}.mp4"
         film_file(session, path, lambda done, total: progress((done, total), unit="frames"))
         return {self.film: gr.Video(str(path), visible=True), self.message: ""}

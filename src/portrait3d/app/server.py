@@ -1,15 +1,14 @@
 """Serving the page to this computer alone, from a temporary folder that goes when the server does."""
 
-import json
 import os
-import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from portrait3d.app.folder import ended_by_signals, upload_folder
+from portrait3d.app.guard import Guard, read_json
 from portrait3d.app.session import (
     EXPRESSIONS,
     MAX_FILE_BYTES,
@@ -38,7 +37,7 @@ SETTINGS = {
 
 
 def serve(model: Portrait3D, port: int, announce: Callable[[str], Any]) -> None:
-    """Serve the page until the program is interrupted or terminated.
+    """Serve the page until the program is interrupted or terminated, which ends the process at once.
 
     Args:
         model: The networks.
@@ -50,14 +49,21 @@ def serve(model: Portrait3D, port: int, announce: Callable[[str], Any]) -> None:
     """
     import uvicorn
 
-    with open_port(port) as listener, temporary_folder() as folder:
-        server = uvicorn.Server(uvicorn.Config(web_app(model, folder), log_level="warning"))
+    with open_port(port) as listener, upload_folder() as folder, ended_by_signals(folder):
+        config = uvicorn.Config(web_app(model, folder), log_level="warning", proxy_headers=False)
+        server = uvicorn.Server(config)
+        # Left to uvicorn, signals would wait for whatever is going on.
+        server.capture_signals = nullcontext  # pyright: ignore[reportAttributeAccessIssue]
         announce(f"http://{HOST}:{listener.getsockname()[1]}/")
         server.run(sockets=[listener])
 
 
 def web_app(model: Portrait3D, folder: Path) -> Any:
-    """The page and the files of its open photos as an ASGI application; uploads go to `folder`."""
+    """The page and the files of its open photos as an ASGI application; uploads go to `folder`.
+
+    Gradio moves and opens no file outside the folder: `Guard` refuses requests that name one.
+    """
+    folder = folder.resolve()
     os.environ |= SETTINGS | {"GRADIO_TEMP_DIR": str(folder)}
     import gradio as gr
     from fastapi import FastAPI
@@ -68,6 +74,7 @@ def web_app(model: Portrait3D, folder: Path) -> Any:
 
     sessions = Sessions()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, folder=folder, max_upload=MAX_FILE_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)
     add_files(app, sessions)
     page = Page(model, sessions, write_examples(folder), folder)
@@ -120,7 +127,7 @@ def add_files(app: Any, sessions: Sessions) -> None:
 
 def strengths(text: str) -> dict[str, float]:
     """Strengths by the names of `EXPRESSIONS` from JSON; raises `ValueError` for anything else."""
-    values = json.loads(text)
+    values = read_json(text)
     if not isinstance(values, dict) or not all(
         name in EXPRESSIONS and isinstance(value, int | float) and 0 <= value <= 1
         for name, value in values.items()
@@ -140,20 +147,3 @@ def open_port(port: int) -> Iterator[socket.socket]:
             raise OSError(f"Port {port} can't be used ({error.strerror}); 0 takes any free one.") from error
         listener.listen()
         yield listener
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder that is removed in the end, also when the program is interrupted or terminated."""
-
-    def stop(*_: object) -> None:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        with tempfile.TemporaryDirectory(prefix="portrait3d-app-") as folder:
-            yield Path(folder)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)

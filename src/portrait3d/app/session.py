@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from portrait3d.errors import InvalidImageError
 from portrait3d.export.meshes import encode_glb
@@ -19,7 +18,7 @@ from portrait3d.export.viewer import viewer_html
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.detection import choose_face
-from portrait3d.preprocessing.image import FORMATS, Photo, decode_photo
+from portrait3d.preprocessing.image import Photo, decode_photo
 from portrait3d.reposing.reposer import reduced
 from portrait3d.video.animation import draw_frames
 from portrait3d.video.turntable import turntable_poses
@@ -117,17 +116,7 @@ def open_photo(path: str | Path, name: str) -> Photo:
             f"{name} is too large: {size / 2**20:.1f} MB, at most {MAX_FILE_BYTES // 2**20} MB are taken."
         )
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        width = height = 0  # decode_photo says what is wrong
-    if width * height > MAX_PIXELS:
-        raise InvalidImageError(
-            f"{name} is too large: {width} x {height} pixels, "
-            f"at most {MAX_PIXELS // 1_000_000} million are taken."
-        )
-    try:
-        return replace(decode_photo(path), name=name)
+        return replace(decode_photo(path, MAX_PIXELS), name=name)
     except InvalidImageError as error:
         raise InvalidImageError(str(error).replace(str(path), name)) from error
 

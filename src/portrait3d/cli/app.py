@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portrait3d.cli.console import Models, output
+from portrait3d.cli.console import Models, say
 from portrait3d.cli.portraits import load_model
 
 
@@ -25,6 +25,6 @@ def open_page(
     from portrait3d.app.server import serve
 
     def announce(address: str) -> None:
-        output.print(f"The page is at {address} (Ctrl-C ends it).", highlight=False)
+        say(f"The page is at {address} (Ctrl-C ends it).")
 
     serve(load_model(models, quiet=False), port, announce)

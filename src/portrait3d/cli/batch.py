@@ -5,32 +5,33 @@ import hashlib
 import io
 import json
 import os
-import signal
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portrait3d.cli.console import as_json, describe, show_warning
+from portrait3d.cli.console import describe, json_text, show_warning
+from portrait3d.cli.workers import DiedError, work_in_processes
+from portrait3d.names import as_text, in_one_line
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-"""What counts as a photo in a directory."""
 OVERVIEW_YAWS = (-20.0, 20.0)
 """Absolute angles of the turned photos in overview.png, degrees."""
 RECORD = "result.json"
 """File in a photo's directory, written last: what it was made from, and what came out."""
-DONE, KEPT, FAILED = "done", "kept", "failed"
-"""What became of a photo: reconstructed now, reconstructed by an earlier start, or not at all."""
+SUMMARIES = ("summary.csv", "summary.json")
+"""Files beside the photos' directories that tell about all of them."""
+LONGEST = 200
+"""Bytes of a directory's name; most file systems take 255."""
+DONE, KEPT, FAILED, LEFT = "done", "kept", "failed", "left"
+"""What became of a face: reconstructed now, reconstructed by an earlier start, not at all, or left for the
+next start because this one was stopped."""
 COLUMNS: tuple[str, ...] = (
     "photo",
     "status",
@@ -68,6 +69,8 @@ class Result:
     """Where its files are; for a photo that failed, where they would be."""
     status: str
     face: int = 0
+    faces: int = 1
+    """How many faces of the photo are reconstructed, this one among them."""
     portrait: dict[str, Any] | None = None
     """A summary of the portrait for programs: pose, quality, files ..."""
     seconds: float = 0.0
@@ -81,91 +84,145 @@ class Result:
         return {name: "" if flat.get(name) is None else flat[name] for name in COLUMNS}
 
 
-def photos_among(arguments: Sequence[Path]) -> list[Path]:
-    """The photos that were named: a directory stands for the pictures in it, in the order of their names."""
+def photos_among(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The photos that were named, and what was left out of directories.
+
+    A directory stands for everything in it that looks like a picture, whether it can be read or not, in the
+    order of the names. Other files and directories in it are left out.
+    """
+    from portrait3d.preprocessing.formats import looks_like_picture
+
     photos: list[Path] = []
+    left_out: list[Path] = []
     for argument in arguments:
         if not argument.is_dir():
             photos.append(argument)
             continue
-        found = sorted(path for path in argument.iterdir() if path.suffix.lower() in ENDINGS)
+        inside = sorted(argument.iterdir())
+        found = [path for path in inside if looks_like_picture(path)]
         if not found:
-            raise FileNotFoundError(f"{argument} holds no picture ({', '.join(ENDINGS)}).")
+            raise FileNotFoundError(f"{argument} holds no picture.")
         photos += found
-    return photos
+        left_out += [path for path in inside if path not in set(found)]
+    return photos, left_out
 
 
 def folders(photos: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Pair every photo with its directory: `out/name`, or `out/name-2` if another photo has that name."""
+    """Pair every photo with its directory: `out/name`, or `out/name-2` if another photo has that name.
+
+    Names of directories are what every file system takes, whatever the photos' are: UTF-8 in one line.
+    """
     pairs: list[tuple[Path, Path]] = []
-    taken: set[Path] = set()
+    taken = {out / name for name in SUMMARIES}
     for photo in photos:
-        name, number = photo.stem, 1
+        stem = _directory_name(photo)
+        name, number = stem, 1
         while out / name in taken:
             number += 1
-            name = f"{photo.stem}-{number}"
+            name = f"{stem}-{number}"
         taken.add(out / name)
         pairs.append((photo, out / name))
     return pairs
 
 
+def _directory_name(photo: Path) -> str:
+    stem = photo.stem if photo.stem.strip(".") else photo.name  # `...jpg` has the stem `..`
+    name = in_one_line(stem).replace("\\", "_")
+    return name.encode()[:LONGEST].decode(errors="ignore")
+
+
 def reconstruct_photos(
-    photos: Sequence[Path], out: Path, options: Options, *, jobs: int = 1
-) -> Iterator[list[Result]]:
-    """Reconstruct photos into directories of their own below `out`; yields what came of each, as it comes.
+    photos: Sequence[Path],
+    out: Path,
+    options: Options,
+    *,
+    jobs: int = 1,
+    left_out: Sequence[Path] = (),
+) -> Generator[Result, None, None]:
+    """Reconstruct photos into directories of their own below `out`; yields what came of each face at once.
 
     A photo that was reconstructed before with the same options, and has not changed since, is kept. A photo
     that fails is reported and tried again by the next start. `out/summary.csv` and `out/summary.json` tell
-    about all of them, also after an interruption.
+    about all of them, also after an interruption: what it left undone is there as `LEFT`, and `summary.json`
+    names what was `left_out`.
     """
     pairs = folders(photos, out)
-    results: dict[Path, list[Result]] = {}
+    results: list[Result] = []
     try:
         waiting = []
-        for photo, directory in pairs:
-            kept = _kept(photo, directory, options)
-            if kept is None:
-                waiting.append((photo, directory))
-                continue
-            results[directory] = kept
-            yield kept
-        for directory, done in _work(waiting, options, jobs):
-            results[directory] = done
-            yield done
+        for pair in pairs:
+            kept = _kept(*pair, options)
+            results += kept
+            yield from kept
+            if not kept:
+                waiting.append(pair)
+        for result in _work(waiting, options, jobs):
+            results.append(result)
+            yield result
     finally:
-        _write_summary(out, [result for _, directory in pairs for result in results.get(directory, [])])
+        _write_summary(out, with_left(pairs, results), left_out)
+
+
+def with_left(pairs: Sequence[tuple[Path, Path]], results: Sequence[Result]) -> list[Result]:
+    """What came of every photo, in the order of `pairs`, with a `LEFT` for each that is unfinished."""
+    found: dict[Path, list[Result]] = {directory: [] for _, directory in pairs}
+    for result in results:  # one of several faces has a directory inside the photo's
+        found[result.directory if result.directory in found else result.directory.parent].append(result)
+    known: list[Result] = []
+    for photo, directory in pairs:
+        faces = found[directory]
+        known += faces
+        if len(faces) < min((result.faces for result in faces), default=1):
+            known.append(Result(photo, directory, LEFT, len(faces)))
+    return known
 
 
 def reconstruct_one(
     model: "Portrait3D", photo: Path, directory: Path, options: Options, *, record: bool = False
-) -> list[Result]:
-    """Reconstruct one photo and write its files; every error becomes a result."""
+) -> Generator[Result, None, None]:
+    """Reconstruct one photo; yields each face when its files are written. Every error becomes a result."""
+    from portrait3d.preprocessing.detection import choose_face
+
+    blank = Result(photo, directory, FAILED, options.face or 0)
+    try:
+        decoded, detections = model.find_faces(photo)
+        if options.face is None:
+            chosen = list(enumerate(detections))
+        else:
+            chosen = [(options.face, choose_face(detections, options.face, decoded.name))]
+    except Exception as error:  # one bad photo must not stop the rest; describe tells errors from bugs
+        yield replace(blank, error=describe(error))
+        return
+    results: list[Result] = []
+    for face, detection in chosen:
+        place = directory / f"face-{face}" if options.face is None else directory
+        result = replace(blank, directory=place, face=face, faces=len(chosen))
+        started = time.perf_counter()
+        try:
+            known = _save(model, model.reconstruct_face(decoded, detection), place, options)
+            result = replace(result, status=DONE, portrait=known)
+        except Exception as error:
+            result = replace(result, error=describe(error))
+        results.append(replace(result, seconds=round(time.perf_counter() - started, 2)))
+        yield results[-1]
+    if record and all(result.status == DONE for result in results):
+        try:
+            _write_record(photo, directory, options, results)
+        except OSError as error:
+            yield replace(blank, error=describe(error))
+
+
+def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Options) -> dict[str, Any]:
+    """Write the files of one face; returns its summary with their paths."""
     from portrait3d.export import save_reconstruction
 
-    started = time.perf_counter()
-    results: list[Result] = []
-    try:
-        if options.face is None:
-            portraits = list(enumerate(model.reconstruct_all(photo)))
-        else:
-            portraits = [(options.face, model.reconstruct(photo, options.face))]
-        for number, portrait in portraits:
-            place = directory if options.face is not None else directory / f"face-{number}"
-            turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
-            if options.delight:
-                portrait = replace(portrait, head=model.head_without_light(portrait))
-            if options.front_only:
-                portrait = replace(portrait, head=portrait.head.front_only())
-            files = save_reconstruction(portrait, place, turned, lit=options.delight)
-            seconds, started = time.perf_counter() - started, time.perf_counter()
-            known = {**summary(portrait), "files": files}
-            results.append(Result(photo, place, DONE, number, known, round(seconds, 2)))
-        if record:
-            _write_record(photo, directory, options, results)
-    except Exception as error:  # one bad photo must not stop the rest; describe tells errors from bugs
-        seconds = round(time.perf_counter() - started, 2)
-        return [Result(photo, directory, FAILED, options.face or 0, None, seconds, describe(error))]
-    return results
+    turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
+    if options.delight:
+        portrait = replace(portrait, head=model.head_without_light(portrait))
+    if options.front_only:
+        portrait = replace(portrait, head=portrait.head.front_only())
+    files = save_reconstruction(portrait, place, turned, lit=options.delight)
+    return {**summary(portrait), "files": files}
 
 
 def summary(portrait: "Portrait") -> dict[str, Any]:
@@ -180,40 +237,24 @@ def summary(portrait: "Portrait") -> dict[str, Any]:
     }
 
 
-def _work(pairs: list[tuple[Path, Path]], options: Options, jobs: int) -> Iterator[tuple[Path, list[Result]]]:
-    """Reconstruct photos in this process or in several; yields each one's directory and results."""
+def _work(pairs: list[tuple[Path, Path]], options: Options, jobs: int) -> Iterator[Result]:
+    """Reconstruct photos in this process or in several; yields the results as they come."""
     jobs = min(jobs, len(pairs))
     if jobs == 0:
         return
     if jobs == 1:
         _start(options, None)
-        for photo, directory in pairs:
-            yield directory, _work_on(photo, directory, options)
+        for pair in pairs:
+            yield from _work_on(*pair, options)
         return
-    with _pool(options, jobs) as pool:
-        futures = {pool.submit(_work_on, *pair, options): pair for pair in pairs}
-        for future in as_completed(futures):
-            photo, directory = futures[future]
-            try:
-                yield directory, future.result()
-            except BrokenProcessPool:
-                # Which photos were in work at that moment is not known: all that are left count as failed.
-                reason = f"{photo}: a process died, perhaps for lack of memory; try fewer --jobs."
-                yield directory, [Result(photo, directory, FAILED, options.face or 0, error=reason)]
-
-
-@contextmanager
-def _pool(options: Options, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that share the machine's cores; unfinished work is dropped when the caller stops early."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    # A forked process would inherit torch's and numba's threads in whatever state they are.
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(options, threads)
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    tasks = [(*pair, options) for pair in pairs]
+    for number, result in work_in_processes(tasks, jobs, partial(_start, options, threads), _work_on):
+        if isinstance(result, DiedError):
+            photo, directory = pairs[number]
+            reason = in_one_line(f"{photo}: {result}, perhaps for lack of memory; try fewer --jobs.")
+            result = Result(photo, directory, FAILED, options.face or 0, error=reason)
+        yield result
 
 
 _model: "Portrait3D | None" = None
@@ -223,8 +264,7 @@ _model: "Portrait3D | None" = None
 def _start(options: Options, threads: int | None) -> None:
     """Load the networks into this process."""
     global _model
-    if threads is not None:  # a process of the pool: its parent decides when to stop
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threads is not None:  # in a process of its own
         warnings.showwarning = show_warning
     import torch
 
@@ -235,28 +275,29 @@ def _start(options: Options, threads: int | None) -> None:
     _model = Portrait3D.from_pretrained(options.models)
 
 
-def _work_on(photo: Path, directory: Path, options: Options) -> list[Result]:
+def _work_on(photo: Path, directory: Path, options: Options) -> Iterator[Result]:
     assert _model is not None
     return reconstruct_one(_model, photo, directory, options, record=True)
 
 
-def _kept(photo: Path, directory: Path, options: Options) -> list[Result] | None:
-    """The results of an earlier start, if they are all there and would come out the same now."""
+def _kept(photo: Path, directory: Path, options: Options) -> list[Result]:
+    """The results of an earlier start, if they are all there and would come out the same now; or none."""
     try:
         known = json.loads((directory / RECORD).read_bytes())
         if known["made_from"] != _made_from(photo, options):
-            return None
-        results = [_kept_result(photo, directory, entry) for entry in known["results"]]
+            return []
+        entries = known["results"]
+        results = [_kept_result(photo, directory, entry, len(entries)) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return []
     files = [file for result in results for file in (result.portrait or {})["files"]]
-    return results if results and all(file.is_file() for file in files) else None
+    return results if all(file.is_file() for file in files) else []
 
 
-def _kept_result(photo: Path, directory: Path, entry: dict[str, Any]) -> Result:
+def _kept_result(photo: Path, directory: Path, entry: dict[str, Any], faces: int) -> Result:
     portrait = entry["portrait"]
     portrait = {**portrait, "files": [directory / file for file in portrait["files"]]}
-    return Result(photo, directory / entry["place"], KEPT, entry["face"], portrait)
+    return Result(photo, directory / entry["place"], KEPT, entry["face"], faces, portrait)
 
 
 def _write_record(photo: Path, directory: Path, options: Options, results: list[Result]) -> None:
@@ -273,9 +314,7 @@ def _write_record(photo: Path, directory: Path, options: Options, results: list[
         }
         for result in results
     ]
-    text = json.dumps(
-        {"made_from": _made_from(photo, options), "results": entries}, default=as_json, indent=1
-    )
+    text = json.dumps({"made_from": _made_from(photo, options), "results": entries}, indent=1)
     write_together({directory / RECORD: text.encode()})
 
 
@@ -289,7 +328,7 @@ def _made_from(photo: Path, options: Options) -> dict[str, Any]:
     return {"sha256": digest, "version": __version__, **chosen}
 
 
-def _write_summary(out: Path, results: Sequence[Result]) -> None:
+def _write_summary(out: Path, results: Sequence[Result], left_out: Sequence[Path]) -> None:
     from portrait3d.export.files import write_together
 
     if not results:
@@ -299,6 +338,8 @@ def _write_summary(out: Path, results: Sequence[Result]) -> None:
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    counts = {status: sum(result.status == status for result in results) for status in (DONE, KEPT, FAILED)}
-    text = json.dumps({**counts, "portraits": rows}, default=as_json, indent=1)
-    write_together({out / "summary.csv": table.getvalue().encode(), out / "summary.json": text.encode()})
+    statuses = (DONE, KEPT, FAILED, LEFT)
+    counts = {status: sum(result.status == status for result in results) for status in statuses}
+    text = json_text({**counts, "left_out": left_out, "portraits": rows}, indent=1)
+    contents = as_text(table.getvalue()), text
+    write_together({out / name: content.encode() for name, content in zip(SUMMARIES, contents, strict=True)})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from portrait3d.cli.console import Json, Models, escape, output, working
+from portrait3d.cli.console import Json, Models, say, working
 from portrait3d.cli.evaluation import require_directory, show_tables
 
 TABLES = {
@@ -78,5 +78,5 @@ def depth(
         if sheet is not None and measured:
             path = write_depth_sheet(model, measured, sheet, cache)
             if not json:
-                output.print(escape(str(path)), highlight=False, soft_wrap=True)
+                say(path)
     show_tables(TABLES, tables, json=json)

@@ -15,12 +15,11 @@ from portrait3d.cli.console import (
     Json,
     Models,
     describe,
-    escape,
     messages,
-    output,
     print_json,
     print_table,
     report_failure,
+    say,
     working,
 )
 
@@ -77,7 +76,7 @@ def face(
     require_directory(data)
     from portrait3d.evaluation.face_report import evaluate_face
     from portrait3d.models.face_net import FaceNet
-    from portrait3d.models.pretrained import load_network
+    from portrait3d.pretrained import load_network
 
     net = load_network(FaceNet, weights(models, "face"))
     with working("Finding faces", quiet=json):
@@ -134,7 +133,7 @@ def portraits(
         path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
         files.append(save_image(sheet, path))
         if not json:
-            output.print(escape(str(path)), highlight=False, soft_wrap=True)
+            say(path)
     if json:
         print_json({"photos": len(photos), "sheets": files, "failures": failures})
     if failures:
@@ -179,8 +178,9 @@ def photo_paths(data: Path, research: bool) -> Iterator[Path]:
                 shown.add(photo.person)
                 yield data / photo.folder / "images" / f"{photo.name}.jpg"
         return
-    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-    yield from sorted(path for path in data.iterdir() if path.suffix.lower() in endings)
+    from portrait3d.preprocessing.formats import looks_like_picture
+
+    yield from sorted(filter(looks_like_picture, data.iterdir()))
 
 
 def require_directory(data: Path) -> None:
@@ -191,7 +191,7 @@ def require_directory(data: Path) -> None:
 
 def weights(models: Path | None, name: str) -> Path:
     """Directory of a network's weights: the user's own, or the bundled ones."""
-    from portrait3d.models.pretrained import bundled
+    from portrait3d.pretrained import bundled
 
     return bundled(name) if models is None else models / name
 

@@ -1,39 +1,92 @@
-"""`evaluate heads`: reconstructed heads from all around, and what is open in them."""
+"""`evaluate heads`: heads from all around and what is open in them, or how far they are from true ones."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.progress import track
 
 from portrait3d.cli.console import (
     FAILURE,
     Json,
     Models,
-    escape,
-    output,
+    complain,
+    messages,
     print_json,
     print_table,
+    say,
 )
-from portrait3d.cli.evaluation import Limit, Research, photos_to_show, reconstructed
+from portrait3d.cli.evaluation import (
+    Limit,
+    Research,
+    finite,
+    photos_to_show,
+    reconstructed,
+    require_directory,
+    show,
+)
+
+HEADS_TITLE = (
+    "Heads from photos of artist-made ones: distances in the faces' frame, mm; silhouettes, IoU at 90° and "
+    "180° from the photo; colours, 0 to 255; deep features; seconds"
+)
 
 
 def heads(
     data: Annotated[
-        Path, typer.Option(help="Folder of photos, or root of labelled photos (their validation split).")
-    ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write, .png or .jpg.")],
+        Path | None,
+        typer.Option(help="Folder of photos, or root of labelled photos (their validation split)."),
+    ] = None,
+    avatars: Annotated[
+        Path | None, typer.Option(help="Directory of artist-made heads: photograph and measure them instead.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The contact sheet to write, .png or .jpg; of avatars one for each head (NAME-HEAD).",
+        ),
+    ] = None,
     models: Models = None,
     limit: Limit = 5,
     research: Research = False,
+    yaw: Annotated[
+        list[float] | None,
+        typer.Option(help="Yaw of the avatars' photos, degrees; repeat it. Default: 0, 25, -40."),
+    ] = None,
+    head: Annotated[
+        list[str] | None, typer.Option(help="An avatar to use instead of those held out; repeat it.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Use all avatars, those that training saw as well.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Heads from eight directions and from above, with their colours and as plain shape.
+    """Heads from eight directions and from above, or distances to artist-made heads; --data or --avatars.
 
-    gaps are pixels of background with head all around, inside pixels show the surface's inner side; the GLB's
-    size is in MB. Photos that fail are reported, and the exit code is then 1.
+    With --data: gaps are pixels of background with head all around, inside pixels show the surface's inner
+    side; the GLB's size is in MB. With --avatars: distances of hair that the photo shows, of hair that is
+    predicted, of hair and bald scalp that the photo doesn't show, of ears and face to the other surface, the
+    faces aligned by a similarity, whose scale is "size"; silhouettes, colours and deep features of both heads
+    turned away from the photo. Photos that fail are reported, and the exit code is then 1.
     """
-    photos = photos_to_show(data, limit, research)
+    if (data is None) == (avatars is None):
+        raise typer.BadParameter("Give either --data or --avatars.")
+    if avatars is not None:
+        failed = measure(avatars, None if every else head or [], yaw or [], models, out, json=json)
+    elif data is not None and out is not None:
+        failed = show_directions(photos_to_show(data, limit, research), models, out, json=json)
+    else:
+        raise typer.BadParameter("Give --output, the contact sheet to write.")
+    if failed:
+        raise typer.Exit(FAILURE)
+
+
+def show_directions(photos: list[Path], models: Path | None, out: Path, *, json: bool) -> bool:
+    """Heads of photos from all around, and what is open in them; whether any photo failed."""
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.directions import directions_sheet, view_directions
     from portrait3d.export.images import save_image
@@ -63,6 +116,61 @@ def heads(
         print_table(
             "Heads from all around", [*rows[0]], [[str(value) for value in row.values()] for row in rows]
         )
-        output.print(escape(str(out)), highlight=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(FAILURE)
+        say(out)
+    return bool(failures)
+
+
+def measure(
+    avatars: Path,
+    names: list[str] | None,
+    yaws: list[float],
+    models: Path | None,
+    out: Path | None,
+    *,
+    json: bool,
+) -> bool:
+    """Photograph artist-made heads and compare what is reconstructed; whether any photo failed.
+
+    `names` are the heads, all of them for None and those held out for none.
+    """
+    require_directory(avatars)
+    from portrait3d.cli.portraits import load_model
+    from portrait3d.data.avatars import HELD_OUT, read_avatars
+    from portrait3d.evaluation.head_report import YAWS, Failure, by_style, measure_heads
+    from portrait3d.export.avatar_rows import avatar_rows
+    from portrait3d.export.images import save_image
+    from portrait3d.losses.perceptual import EfficientNetFeatures
+
+    chosen = read_avatars(avatars, None if names is None else names or HELD_OUT)
+    yaws = yaws or list(YAWS)
+    model, features = load_model(models, quiet=json), EfficientNetFeatures()
+    rows: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    sheets: dict[str, list[np.ndarray]] = {}
+    measured = measure_heads(model, chosen, yaws, features)
+    if messages.is_terminal and not json:
+        measured = track(measured, "Heads", len(chosen) * len(yaws), console=messages)
+    for one in measured:
+        if isinstance(one, Failure):
+            failures.append(asdict(one))
+            complain(f"{one.head} {one.yaw:+.0f}°: {one.error}")
+            continue
+        rows.append(one.row)
+        if out is not None:
+            sheets.setdefault(one.row["head"], []).append(avatar_rows(one.pair))
+    files = [
+        save_image(np.concatenate(sheet), out.with_stem(f"{out.stem}-{name}"))
+        for name, sheet in sheets.items()
+        if out is not None
+    ]
+    styles = by_style(rows)
+    if json:
+        tables = {"heads": rows, "styles": styles}
+        finished = {name: [{k: finite(v) for k, v in row.items()} for row in t] for name, t in tables.items()}
+        print_json({**finished, "failures": failures, "sheets": files})
+    elif rows:
+        worded = [{name.replace("_", " "): value for name, value in row.items()} for row in styles]
+        show(HEADS_TITLE, worded, json=False)
+        for path in files:
+            say(path)
+    return bool(failures)

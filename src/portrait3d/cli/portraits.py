@@ -1,37 +1,36 @@
 """`demo`, `reconstruct` and `repose`: a photo in, a head and turned photos out."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from jaxtyping import UInt8
-from rich.progress import track
+from rich.progress import Progress
 
+from portrait3d import arguments
 from portrait3d.cli.batch import (
+    DONE,
     FAILED,
     KEPT,
+    LEFT,
     OVERVIEW_YAWS,
     Options,
     Result,
+    folders,
     photos_among,
     reconstruct_one,
     reconstruct_photos,
     summary,
+    with_left,
 )
-from portrait3d.cli.console import (
-    FAILURE,
-    Json,
-    Models,
-    escape,
-    messages,
-    output,
-    print_json,
-    working,
-)
+from portrait3d.cli.console import FAILURE, Json, Models, complain, messages, print_json, say, working
 from portrait3d.cli.expressions import Expressions, expression_weights
+from portrait3d.cli.stopping import Stopped
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
@@ -42,6 +41,23 @@ SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
 SWEEP_CELL = 512
 """Longest side of a picture in a sweep, in pixels."""
+
+
+def angle_option(name: str, meaning: str) -> Any:
+    """The option for an angle of a pose, with its limits."""
+    largest = arguments.ANGLES[name]
+    return typer.Option(
+        help=f"Degrees, at most {largest:.0f} either way; above 0 {meaning}.", callback=checked_angle
+    )
+
+
+def checked_angle(option: typer.CallbackParam, value: float | None) -> float | None:
+    """An angle that was typed; a usage error says what is wrong with it."""
+    try:
+        return None if value is None else arguments.angle(value, option.name or "angle")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face; 0 is the largest.")]
 
@@ -71,10 +87,10 @@ def demo(
     if json:
         print_json({"directory": out, "seconds": round(seconds, 2), **summary(portrait), "files": files})
         return
-    output.print(f"{describe_portrait(portrait)} in {seconds:.1f} s", highlight=False)
+    say(f"{describe_portrait(portrait)} in {seconds:.1f} s")
     for file in files:
-        output.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)
-    output.print(f"Open {escape(str(out / 'viewer.html'))} in a browser to turn the head.", soft_wrap=True)
+        say(f"  {file}")
+    say(f"Open {out / 'viewer.html'} in a browser to turn the head.")
 
 
 def reconstruct(
@@ -105,36 +121,37 @@ def reconstruct(
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()
-    chosen = photos_among(photos)
-    if several:
-        results = []
-        for done in progress(reconstruct_photos(chosen, out, options, jobs=jobs), len(chosen), quiet=json):
-            report(done, quiet=json)
-            results += done
-    else:
-        model = load_model(models, quiet=json)
-        results = reconstruct_one(model, chosen[0], out, options)
-        report(results, quiet=json)
+    chosen, left_out = photos_among(photos)
+    pairs = folders(chosen, out) if several else [(chosen[0], out)]
+    results: list[Result] = []
+    code = 0
+    try:
+        if several:
+            work = reconstruct_photos(chosen, out, options, jobs=jobs, left_out=left_out)
+        else:
+            work = reconstruct_one(load_model(models, quiet=json), *pairs[0], options)
+        with closing(work):
+            for result in progress(work, len(chosen), quiet=json):
+                report(result, quiet=json)
+                results.append(result)
+    except Stopped as stop:
+        complain(str(stop))
+        code = stop.code
+    results = with_left(pairs, results)
     if json:
-        print_json({"portraits": [as_entry(result) for result in results]})
+        print_json({"portraits": [as_entry(result) for result in results], "left_out": left_out})
     elif several:
-        output.print(
-            f"{count(results)} -> {escape(str(out / 'summary.csv'))}", highlight=False, soft_wrap=True
-        )
-    if any(result.error for result in results):
-        raise typer.Exit(FAILURE)
+        say(f"{count(results)}{no_pictures(left_out)} -> {out / 'summary.csv'}")
+    if code or any(result.error for result in results):
+        raise typer.Exit(code or FAILURE)
 
 
 def repose(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo of one person.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="The picture to write: .png, .jpg or .webp.")],
-    yaw: Annotated[
-        float | None, typer.Option(help="Degrees; above 0 the face looks to the picture's right.")
-    ] = None,
-    pitch: Annotated[float | None, typer.Option(help="Degrees; above 0 the face looks up.")] = None,
-    roll: Annotated[
-        float | None, typer.Option(help="Degrees; above 0 the head leans clockwise in the picture.")
-    ] = None,
+    yaw: Annotated[float | None, angle_option("yaw", "the face looks to the picture's right")] = None,
+    pitch: Annotated[float | None, angle_option("pitch", "the face looks up")] = None,
+    roll: Annotated[float | None, angle_option("roll", "the head leans clockwise in the picture")] = None,
     expression: Expressions = None,
     is_sweep: Annotated[bool, typer.Option("--sweep", help="Write a grid of poses instead of one.")] = False,
     face: Face = "0",
@@ -171,9 +188,7 @@ def repose(
         target = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": weights}
         print_json({"photo": photo, **summary(portrait), "target": None if is_sweep else target, "file": out})
     else:
-        output.print(
-            f"{describe_portrait(portrait)}, turned -> {escape(str(out))}", highlight=False, soft_wrap=True
-        )
+        say(f"{describe_portrait(portrait)}, turned -> {out}")
 
 
 def sweep(model: "Portrait3D", portrait: "Portrait") -> UInt8[np.ndarray, "H W 3"]:
@@ -208,36 +223,53 @@ def chosen_face(face: str) -> int | None:
     return int(face)
 
 
-def progress(results: Iterator[list[Result]], photos: int, *, quiet: bool) -> Iterator[list[Result]]:
-    """Show a bar for more than one photo."""
+def progress(results: Iterator[Result], photos: int, *, quiet: bool) -> Iterator[Result]:
+    """Show a bar for more than one photo or face."""
     if quiet or not messages.is_terminal:
-        return results
-    return iter(track(results, description="Reconstructing", console=messages, total=photos))
+        yield from results
+        return
+    with Progress(console=messages) as bar:
+        task, total = bar.add_task("Reconstructing", total=photos), photos
+        known: set[Path] = set()
+        for result in results:
+            if result.photo not in known:
+                known.add(result.photo)
+                total += result.faces - 1
+            yield result
+            bar.update(task, advance=1, total=total)
 
 
-def report(results: list[Result], *, quiet: bool) -> None:
-    """Say what came of a photo: failures to stderr, the rest to stdout unless `quiet`."""
-    for result in results:
-        if result.error:
-            messages.print(f"[red]error:[/] {escape(result.error)}", soft_wrap=True, highlight=False)
-        elif not quiet and result.portrait:
-            what = "kept" if result.status == KEPT else describe_summary(result.portrait)
-            text = f"{escape(str(result.photo))}: {what} -> {escape(str(result.directory))}"
-            output.print(text, highlight=False, soft_wrap=True)
+def report(result: Result, *, quiet: bool) -> None:
+    """Say what came of a face: failures to stderr, the rest to stdout unless `quiet`."""
+    if result.error:
+        complain(result.error)
+    elif not quiet and result.portrait:
+        what = "kept" if result.status == KEPT else describe_summary(result.portrait)
+        which = f", face {result.face} ({result.faces} in all)" if result.faces > 1 else ""
+        say(f"{result.photo}{which}: {what} -> {result.directory}")
 
 
 def count(results: list[Result]) -> str:
-    """How many heads there are, and how many photos failed."""
-    failed = sum(result.status == FAILED for result in results)
-    kept = sum(result.status == KEPT for result in results)
-    heads = len(results) - failed
-    return f"{heads} heads ({kept} of them from an earlier start), {failed} failed"
+    """How many heads there are, and what became of the other photos."""
+    counts = Counter(result.status for result in results)
+    heads = f"{counts[DONE] + counts[KEPT]} heads ({counts[KEPT]} of them from an earlier start)"
+    left = f", {counts[LEFT]} left for the next start" if counts[LEFT] else ""
+    return f"{heads}, {counts[FAILED]} failed{left}"
+
+
+def no_pictures(left_out: list[Path]) -> str:
+    """How much of the directories was left out, with the first names."""
+    if not left_out:
+        return ""
+    names = ", ".join(path.name for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return f", {len(left_out)} left out as no pictures ({names})"
 
 
 def as_entry(result: Result) -> dict[str, Any]:
     """A result as --json prints it."""
-    if result.error:
-        return {"photo": result.photo, "status": result.status, "error": result.error}
+    if result.portrait is None:
+        error = {"error": result.error} if result.error else {}
+        return {"photo": result.photo, "status": result.status, **error}
     known = result.portrait or {}
     return {"photo": result.photo, "status": result.status, "directory": result.directory, **known}
 

@@ -11,10 +11,9 @@ from portrait3d.cli.console import (
     Json,
     Models,
     describe,
-    escape,
-    output,
     print_json,
     report_failure,
+    say,
     working,
 )
 
@@ -67,13 +66,12 @@ def pairs(
             continue
         if not json:
             clip = done[-1]
-            output.print(f"{escape(clip.name)}: {clip.frames} frames, {clip.pairs} pairs", highlight=False)
+            say(f"{clip.name}: {clip.frames} frames, {clip.pairs} pairs")
     counts = gather(folder, validation)
     if json:
         clips = [{"clip": clip.name, "frames": clip.frames, "pairs": clip.pairs} for clip in done]
         print_json({"clips": clips, "frames": counts[0], "pairs": counts[1], "failures": failures})
     else:
-        text = f"{escape(str(folder))}: {counts[0]} frames, {counts[1]} pairs in all"
-        output.print(text, highlight=False, soft_wrap=True)
+        say(f"{folder}: {counts[0]} frames, {counts[1]} pairs in all")
     if failures:
         raise typer.Exit(FAILURE)

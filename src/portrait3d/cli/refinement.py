@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from portrait3d.cli.console import Json, Models, escape, output, print_json, working
+from portrait3d.cli.console import Json, Models, print_json, say, working
 from portrait3d.cli.evaluation import Research, require_directory, show_tables
 
 TABLES = {
@@ -61,11 +61,11 @@ def refinement(
             pairs=pairs,
             research=research,
         )
-    show_tables(TABLES, asdict(report), json=json)
     if sheet is not None:
         save_image(repairs_sheet(model, data, research=research), sheet)
-        if not json:
-            output.print(escape(str(sheet)), highlight=False, soft_wrap=True)
+    show_tables(TABLES, asdict(report), json=json)
+    if sheet is not None and not json:
+        say(sheet)
 
 
 def turns(
@@ -104,4 +104,4 @@ def turns(
         print_json({"directory": out, "turns": single, "frames": real})
         return
     text = f"{out} holds {single} turns of photos and {real} turns of frames into real ones."
-    output.print(escape(text), highlight=False, soft_wrap=True)
+    say(text)

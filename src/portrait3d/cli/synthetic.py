@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portrait3d.cli.console import escape, output, working
+from portrait3d.cli.console import say, working
 
 
 def preview(
@@ -27,4 +27,4 @@ def preview(
     with working("Drawing heads"):
         sheet = synthetic_sheet({name: known[name] for name in styles or known}, seed, people)
     save_image(sheet, out)
-    output.print(escape(str(out)), highlight=False, soft_wrap=True)
+    say(out)

@@ -1,4 +1,4 @@
-"""`train face|parsing|depth|refinement`: for people who bring their own data."""
+"""`train face|parsing|depth|refinement|two-sided`: for people who bring their own data."""
 
 import importlib
 import json as json_format
@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from portrait3d.cli.configuration import build_config, merged, parse_settings, read_settings
-from portrait3d.cli.console import escape, messages, output, print_json
+from portrait3d.cli.console import messages, print_json, say
+from portrait3d.names import in_one_line
 
 train = typer.Typer(no_args_is_help=True, help="Train a network on labelled photos.")
 
@@ -22,6 +24,7 @@ STAGES = {
     "parsing": ("ParsingTraining", "train_parsing"),
     "depth": ("DepthTrainingConfig", "train_depth"),
     "refinement": ("RefinementTrainingConfig", "train_refinement"),
+    "two_sided": ("TwoSidedTrainingConfig", "train_two_sided"),
 }
 """The configuration and the function of each stage, in `portrait3d.training.<stage>`."""
 
@@ -87,12 +90,12 @@ def stage_command(stage: str) -> Callable[..., None]:
             report(stage, out, json=json)
 
     command.__name__ = stage
-    command.__doc__ = f"Train the {stage} network."
+    command.__doc__ = f"Train the {stage.replace('_', '-')} network."
     return command
 
 
 for _stage in STAGES:
-    train.command(_stage)(stage_command(_stage))
+    train.command(_stage.replace("_", "-"))(stage_command(_stage))
 
 
 def run_stage(stage: str, settings: dict[str, Any], *, threads: int | None, quiet: bool) -> None:
@@ -130,7 +133,7 @@ class LoopProgress(logging.Handler):
             entry = json_format.loads(text)
             step, spent = entry["step"], entry["minutes"]
         except (ValueError, KeyError, TypeError):
-            self.bar.console.print(escape(text), highlight=False)
+            self.bar.console.print(Text(in_one_line(text)))
             return
         done = max(spent / self.minutes if self.minutes else 0.0, step / self.steps if self.steps else 0.0)
         total = entry.get("losses", {}).get("total")
@@ -138,7 +141,7 @@ class LoopProgress(logging.Handler):
         self.bar.update(self.task, completed=min(done, 1.0), description=description)
         if "evaluation" in entry:
             scores = ", ".join(f"{name} {value:.4g}" for name, value in entry["evaluation"].items())
-            self.bar.console.print(f"step {step}: {escape(scores)}", highlight=False)
+            self.bar.console.print(Text(f"step {step}: {scores}"))
 
 
 @contextmanager
@@ -170,5 +173,5 @@ def report(stage: str, out: Path, *, json: bool) -> None:
         print_json({"directory": out, "models": models, "best": best})
         return
     scores = ", ".join(f"{name} {value:.4g}" for name, value in best["evaluation"].items())
-    output.print(f"best at step {best['step']}: {escape(scores)}", highlight=False, soft_wrap=True)
-    output.print(f"use it with --models {escape(str(models))}", highlight=False, soft_wrap=True)
+    say(f"best at step {best['step']}: {scores}")
+    say(f"use it with --models {models}")

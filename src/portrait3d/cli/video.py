@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from portrait3d.cli.console import Json, Models, escape, messages, output, print_json, working
+from portrait3d.cli.console import Json, Models, messages, print_json, say, working
 from portrait3d.cli.portraits import load_model
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def animate(
     tracker = FaceTracker(model)
     watched = shown(frames, info.expected_frames, "Watching the driver", quiet=json)
     driven = tracker.track(watched, str(driver))
-    motion = drive(driven, info.rate, portrait, absolute=absolute)
+    motion = drive(driven, float(info.rate), portrait, absolute=absolute)
     count = len(motion.poses)
     drawn = draw_frames(model, portrait, motion.poses, motion.expressions, size)
     with write_video(out, info.rate, info) as video:
@@ -124,7 +124,7 @@ def animate(
         "driver": driver,
         "file": out,
         "frames": count,
-        "fps": round(info.rate, 3),
+        "fps": round(float(info.rate), 3),
         "sound": info.audio is not None and out.suffix.lower() != ".gif",
         "neutral_frame": motion.reference,
         "bridged_frames": driven.missing,
@@ -175,11 +175,6 @@ def finish(report: dict[str, Any], notes: list[str], *, quiet: bool) -> None:
         print_json(report)
         return
     rate = report["frames"] / report["seconds"]
-    output.print(
-        f"{report['frames']} frames in {report['seconds']:.1f} s ({rate:.1f} a second) -> "
-        f"{escape(str(report['file']))}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{report['frames']} frames in {report['seconds']:.1f} s ({rate:.1f} a second) -> {report['file']}")
     for note in notes:
-        output.print(note, highlight=False, soft_wrap=True)
+        say(note)

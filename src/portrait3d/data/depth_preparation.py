@@ -14,7 +14,7 @@ from portrait3d.data.synthetic_views import prepare_synthetic
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.mesh_points import MeshPoints
-from portrait3d.models.pretrained import bundled
+from portrait3d.pretrained import bundled
 
 logger = logging.getLogger(__name__)
 

@@ -93,7 +93,6 @@ def pipeline_stages(
     fit = model.fit_face(photo, detection)
     head_crop = fit.crop.head_crop()
     parsing = parse_head(model.parsing_net, pixels, head_crop)
-    depth = model.lift_head(photo, fit, head_crop, parsing)
     portrait = model.reconstruct(path)
     turns = iter(YAWS * 1000)
     return {
@@ -103,8 +102,9 @@ def pipeline_stages(
         "face, two passes": lambda: model.fit_face(photo, detection),
         "parse": lambda: parse_head(model.parsing_net, pixels, head_crop),
         "depth": lambda: model.lift_head(photo, fit, head_crop, parsing),
-        "stitch": lambda: model.stitch_head(photo, fit, head_crop, parsing, depth),
+        "both sides": lambda: model.lift_both_sides(photo, fit, head_crop, parsing),
         "reconstruct, all of the above": lambda: model.reconstruct(path),
+        "head": portrait.build_head,
         "repose, a new portrait": lambda: model.repose(replace(portrait), yaw=next(turns)),
         "repose, another pose": lambda: model.repose(portrait, yaw=next(turns)),
     }

@@ -14,9 +14,9 @@ from torch import Tensor
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.data.turned_frames import fit_photo
 from portrait3d.errors import NoFaceError
-from portrait3d.geometry.sheet import HEAD, NECK
 from portrait3d.models.face_fit import fit_face
 from portrait3d.models.recognition import RecognitionNet
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import crop_from_landmarks
@@ -187,6 +187,6 @@ def moved_region(portrait: Portrait, target: HeadAngles) -> Bool[np.ndarray, "H 
     fragments = rasterize(
         torch.cat([screen, depth], dim=1)[None], torch.from_numpy(portrait.head.faces), height, width
     )
-    region = np.isin(portrait.parsing, (*HEAD, NECK)) | (fragments.face_index[0].numpy() >= 0)
+    region = np.isin(portrait.parsing, (*HEAD, ParsingClass.NECK)) | (fragments.face_index[0].numpy() >= 0)
     reach = MARGIN * portrait.head_crop.side / portrait.head_crop.size
     return ndimage.distance_transform_edt(~region) <= reach

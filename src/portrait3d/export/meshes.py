@@ -1,6 +1,7 @@
 """The head as GLB, OBJ with its material and texture, or PLY with vertex colours."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,16 @@ from PIL import Image
 from portrait3d.export.files import write_together
 from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
-from portrait3d.export.rig import loose_mesh, named_meshes, place
+from portrait3d.export.rig import named_meshes, place, sheet_mesh
 from portrait3d.geometry.mesh import HeadMesh
+from portrait3d.names import in_one_line
 
 
-def export_mesh(head: HeadMesh, path: str | Path, *, lit: bool = False) -> Path:
+def export_mesh(head: HeadMesh, path: str | os.PathLike[str], *, lit: bool = False) -> Path:
     """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
     Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the
-    head's pose is taken out. `lit` is for GLB alone, see `encode_glb`, and so is loose hair: how an OBJ or a
+    head's pose is taken out. `lit` is for GLB alone, see `encode_glb`, and so is hair sheet: how an OBJ or a
     PLY is to be seen through, every program reads differently. Raises `ValueError` for any other ending.
     """
     path = Path(path)
@@ -42,12 +44,12 @@ def encode_glb(head: HeadMesh, *, lit: bool = False) -> bytes:
 
     The texture is inside as PNG. Its colours hold the photo's light, so the material shows them as they are;
     with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
-    Loose hair is a node of its own, whose texture has alpha.
+    The hair sheet is a node of its own, whose texture has alpha.
     """
     meshes, texture = named_meshes(head, turns=lit), encode_image(head.texture)
-    if (hair := head.loose_hair) is None:
+    if (hair := head.hair_sheet) is None:
         return glb_bytes(meshes, texture, lit=lit)
-    meshes.append(loose_mesh(hair, head.camera_from_head))
+    meshes.append(sheet_mesh(hair, head.camera_from_head))
     return glb_bytes(meshes, texture, encode_image(hair.texture), lit=lit)
 
 
@@ -57,7 +59,7 @@ def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import SimpleMaterial
 
-    name = "_".join(path.stem.split())  # readers of OBJ end a name at the first space
+    name = "_".join(in_one_line(path.stem).split())  # readers of OBJ end a name at the first space
     image = Image.open(io.BytesIO(encode_image(head.texture)))
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]
     material = SimpleMaterial(image, white, white, black, name=name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d import arguments
 from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
@@ -17,6 +18,7 @@ from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
 from portrait3d.models.expressions import arkit_basis
 from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.names import as_text
 from portrait3d.portrait import Portrait
 
 
@@ -34,7 +36,8 @@ def save_reconstruction(
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
     With `lit` the GLB's material takes the light of the scene that it comes into.
     """
-    directory = Path(directory)
+    arguments.instance(portrait, Portrait, "portrait")
+    directory = Path(arguments.path(directory, "directory"))
     head = portrait.head
     glb = encode_glb(head, lit=lit)
     files = {directory / "head.glb": glb}
@@ -57,7 +60,7 @@ def describe(portrait: Portrait) -> dict[str, Any]:
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
     coefficients = portrait.coefficients
     return {
-        "photo": {"name": portrait.photo.name, "width": width, "height": height},
+        "photo": {"name": as_text(portrait.photo.name), "width": width, "height": height},
         "camera": {
             "focal_px": float(portrait.camera.focal),
             "principal_px": portrait.camera.principal.tolist(),

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
-from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece, LooseHair, coinciding, welded_normals
+from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, coinciding, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis
@@ -21,13 +21,14 @@ PIECE_NAMES = {
     HeadPiece.TEETH: "Teeth",
     HeadPiece.TONGUE: "Tongue",
     HeadPiece.MOUTH_CAVITY: "MouthCavity",
+    HeadPiece.HAIR: "Hair",
 }
 """Names in files. Left and right in them are the person's own, as in ARKit's names: the eye on the left side
 of the picture is the right one."""
 
 
-LOOSE_HAIR = "LooseHair"
-"""Name of the node that holds the head's loose hair."""
+HAIR_SHEET = "HairSheet"
+"""Name of the node that holds the head's hair sheet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,11 +97,11 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     return meshes
 
 
-def loose_mesh(hair: LooseHair, pose: Pose) -> GltfMesh:
-    """The loose hair of a head in a pose, with the morph targets that move it."""
+def sheet_mesh(hair: HairSheet, pose: Pose) -> GltfMesh:
+    """The hair sheet of a head in a pose, with the morph targets that move it."""
     vertices = _upright(hair.vertices, pose)
     return GltfMesh(
-        name=LOOSE_HAIR,
+        name=HAIR_SHEET,
         origin=np.zeros(3, np.float32),
         vertices=(vertices * METRES).astype(np.float32),
         faces=hair.faces,

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from portrait3d.names import in_one_line
+
 GAP = 8
 """Pixels between pictures and around them."""
 LABEL_HEIGHT = 22
@@ -44,5 +46,5 @@ def contact_sheet(
         sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
         if labels:
             middle = left + width / 2, top + height + LABEL_HEIGHT / 2
-            draw.text(middle, labels[index], INK, font, anchor="mm")
+            draw.text(middle, in_one_line(labels[index]), INK, font, anchor="mm")
     return np.array(sheet)

@@ -2,7 +2,10 @@
 
 import base64
 import html
+import re
 from importlib.resources import files
+
+from portrait3d.names import as_text
 
 
 def viewer_html(glb: bytes, title: str = "portrait3d") -> str:
@@ -13,5 +16,5 @@ def viewer_html(glb: bytes, title: str = "portrait3d") -> str:
     `zoom`, `mode` (0 photo, 1 soft light, 2 shape only) and weights of morph targets by their names.
     """
     template = files("portrait3d.export").joinpath("viewer.html").read_text(encoding="utf-8")
-    page = template.replace("{{title}}", html.escape(title))
-    return page.replace("{{glb}}", base64.b64encode(glb).decode())
+    content = {"title": html.escape(as_text(title)), "glb": base64.b64encode(glb).decode()}
+    return re.sub(r"\{\{(title|glb)\}\}", lambda place: content[place[1]], template)

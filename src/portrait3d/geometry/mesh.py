@@ -1,5 +1,6 @@
-"""Triangle meshes: the face model's, and the stitched head that users export."""
+"""Triangle meshes: the face model's, and the head that users export."""
 
+import os
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from portrait3d import arguments
 from portrait3d.geometry.pose import Pose
 
 
@@ -32,6 +34,7 @@ class HeadPiece(IntEnum):
     TEETH = 3
     TONGUE = 4
     MOUTH_CAVITY = 5
+    HAIR = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LooseHair:
-    """Hair at the rim that is too thin for a surface: see-through triangles with a picture of their own.
+class HairSheet:
+    """The photographed hair at the photo's resolution: see-through triangles with a picture of their own.
 
     They lie in the head's frame and are seen from both sides.
     """
@@ -130,8 +133,8 @@ class HeadMesh:
     """`HeadPiece` of every vertex; if left out, all are the surface's. No triangle joins two pieces."""
     seen: Bool[np.ndarray, " V"] = field(default_factory=lambda: np.zeros(0, bool))
     """Vertices that the photo shows; if left out, all."""
-    loose_hair: LooseHair | None = None
-    """Hair at the rim that only GLBs and pictures show; the mesh is closed without it."""
+    hair_sheet: HairSheet | None = None
+    """The photographed hair, which GLBs and pictures show over the hair's body; whole without it."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -155,28 +158,34 @@ class HeadMesh:
         """The head after the head model's vertices have moved, e.g. by an expression.
 
         `displacement` is in the model's frame, mm; `models.expressions` makes it from weights. What the photo
-        shows is the start: its own expression stays in. Raises `ValueError` for a head without binding.
+        shows is the start: its own expression stays in. Raises `ValueError` for a head without binding and
+        for displacements that are not finite or of too few vertices.
         """
+        arguments.points(displacement, "displacement")
         if self.binding is None:
             raise ValueError("This head has no binding to the head model, so it can't change its expression.")
+        needed = int(self.binding.index.max(initial=-1)) + 1
+        if len(displacement) < needed:
+            raise ValueError(f"displacement must have {needed} rows or more, got {len(displacement)}.")
         rotation = self.camera_from_head.rotation.numpy()
         move = displacement.astype(np.float32) @ rotation.T.astype(np.float32)
-        loose = self.loose_hair
-        if loose is not None:
-            loose = replace(loose, vertices=loose.vertices + loose.binding.apply(move).astype(np.float32))
+        sheet = self.hair_sheet
+        if sheet is not None:
+            sheet = replace(sheet, vertices=sheet.vertices + sheet.binding.apply(move).astype(np.float32))
         moved = self.vertices + self.binding.apply(move)
-        return replace(self, vertices=moved.astype(np.float32), loose_hair=loose)
+        return replace(self, vertices=moved.astype(np.float32), hair_sheet=sheet)
 
     def front_only(self) -> "HeadMesh":
         """The paper's representation: only what the photo shows, without the completed sides and back.
 
         Eyes and mouth stay whole, as expressions uncover more of them.
         """
-        inner = self.piece[self.faces[:, 0]] != HeadPiece.SURFACE
+        inner = ~np.isin(self.piece[self.faces[:, 0]], (HeadPiece.SURFACE, HeadPiece.HAIR))
         return self.kept(np.all(self.seen[self.faces], axis=1) | inner)
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
-        """A part of the head: the chosen triangles and their vertices, without loose hair."""
+        """A part of the head: the chosen triangles and their vertices, without the hair sheet."""
+        arguments.mask(faces, "faces", len(self.faces))
         used, corners = np.unique(self.faces[faces], return_inverse=True)
         binding = self.binding
         return replace(
@@ -188,10 +197,10 @@ class HeadMesh:
             binding=None if binding is None else binding.chosen(used),
             piece=self.piece[used],
             seen=self.seen[used],
-            loose_hair=None,
+            hair_sheet=None,
         )
 
-    def export(self, path: str | Path, *, lit: bool = False) -> Path:
+    def export(self, path: str | os.PathLike[str], *, lit: bool = False) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
@@ -200,7 +209,7 @@ class HeadMesh:
         """
         from portrait3d.export import export_mesh
 
-        return export_mesh(self, path, lit=lit)
+        return export_mesh(self, arguments.path(path, "path"), lit=arguments.truth_value(lit, "lit"))
 
 
 def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:

@@ -8,6 +8,8 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float
 
+from portrait3d import arguments
+
 ARKIT_COUNT = 52
 """The first modes of the head model's expression basis are ARKit's blendshapes; the rest have no name."""
 
@@ -24,24 +26,28 @@ def arkit_basis() -> tuple[tuple[str, ...], Float[np.ndarray, "52 V 3"]]:
         return names, arrays["expression_basis"][:ARKIT_COUNT].astype(np.float32)
 
 
-def check_expressions(weights: Mapping[str, float], names: Sequence[str]) -> None:
-    """Raise `ValueError` for an unknown name, naming near ones, and for a weight that is no number."""
-    for name, weight in weights.items():
+def check_expressions(weights: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Weights of expressions that exist.
+
+    Raises `ValueError` for an unknown name, naming near ones, and for a weight that is not finite or outside
+    `arguments.WEIGHTS`; `TypeError` for what is no mapping of names to numbers.
+    """
+    checked = arguments.weights(weights, "expression")
+    for name in checked:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
             hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}."
             raise ValueError(f"There is no expression {name!r}{hint}")
-        if not np.isfinite(weight):
-            raise ValueError(f"The weight of {name} must be a finite number, got {weight}.")
+    return checked
 
 
 def expression_displacement(weights: Mapping[str, float]) -> Float[np.ndarray, "V 3"]:
     """How far the bundled head model's vertices move under expressions given by ARKit's names.
 
-    Weights are 1 at full strength and may lie outside [0, 1]. Model frame, mm. Raises `ValueError` for
-    unknown names and weights that are not finite.
+    Weights are 1 at full strength and may lie outside [0, 1]. Model frame, mm. Errors as of
+    `check_expressions`.
     """
     names, basis = arkit_basis()
-    check_expressions(weights, names)
-    vector = np.array([weights.get(name, 0.0) for name in names], np.float32)
+    checked = check_expressions(weights, names)
+    vector = np.array([checked.get(name, 0.0) for name in names], np.float32)
     return np.tensordot(vector, basis, axes=1)

@@ -1,4 +1,4 @@
-"""The depths of face and average head as the depth network is given them."""
+"""The depths of the fitted face and head as the depth networks are given them."""
 
 from dataclasses import dataclass
 
@@ -81,6 +81,56 @@ def render_average_head(
             carried = found.cpu().numpy()[row, column]
             depth.copy_(torch.from_numpy(ndimage.gaussian_filter(carried, 0.7)))
     return F.interpolate(drawn[:, None], size, mode="bilinear")[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadDepths:
+    """The first and the last surface of the fitted head along each ray, without hair."""
+
+    near: Float[Tensor, "B H W"]
+    """mm, inf where there is no head."""
+    far: Float[Tensor, "B H W"]
+    """mm, inf where there is no head, and where the neck's cut end shows one surface alone."""
+    center: Float[Tensor, " B"]
+    """Depth of the head's centre, mm."""
+
+    @property
+    def mask(self) -> Bool[Tensor, "B H W"]:
+        """Where there is a head."""
+        return self.near.isfinite()
+
+
+@torch.no_grad()
+def render_head_depths(
+    head_model: HeadModel, vertices: Float[Tensor, "B V 3"], camera_from_model: Pose, camera: Camera
+) -> HeadDepths:
+    """Draw the fitted head, scalp, ears and neck included, from the front and from behind.
+
+    Args:
+        head_model: Whose triangles are drawn.
+        vertices: What `head_model.vertices` gives, model frame, mm.
+        camera_from_model: Pose, batched.
+        camera: Of any crop; its focal length is batched or one for all.
+    """
+    screen = camera.screen(camera_from_model.apply(vertices))
+    near, far = (
+        rasterize(screen, head_model.faces, camera.height, camera.width, farthest=farthest).depth
+        for farthest in (False, True)
+    )
+    centre = vertices.new_tensor(HEAD_CENTRE).expand(len(vertices), 1, 3)
+    closed = torch.where(far > near, far, torch.inf)
+    return HeadDepths(near, closed, camera_from_model.apply(centre)[:, 0, 2])
+
+
+def carried_on(depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
+    """A depth map with the nearest known depth where it is not finite; 0 where nothing is known at all."""
+    result = torch.zeros_like(depth)
+    for filled, given in zip(result, depth, strict=True):
+        known = given.isfinite().cpu().numpy()
+        if known.any():
+            row, column = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+            filled.copy_(given[row, column])
+    return result
 
 
 def face_triangles(head_model: HeadModel) -> Tensor:

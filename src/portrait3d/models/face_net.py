@@ -57,8 +57,8 @@ class FaceNet(nn.Module):
         dropout: float = 0.1,
         encoder: str = "efficientnet-lite0",
     ) -> None:
-        if working_size < 64 or working_size % 32:
-            raise ValueError(f"working_size must be a multiple of 32 from 64 on, got {working_size}.")
+        if not 64 <= working_size <= 512 or working_size % 32:
+            raise ValueError(f"working_size must be a multiple of 32 from 64 to 512, got {working_size}.")
         if encoder not in ENCODERS:
             raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {encoder!r}.")
         super().__init__()

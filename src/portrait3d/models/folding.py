@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -18,5 +19,12 @@ def fold_norms(net: nn.Module) -> None:
         if isinstance(module, nn.Sequential):
             for i, (convolution, norm) in enumerate(pairwise(list(module))):
                 if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    module[i], module[i + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+                    module[i], module[i + 1] = _fused(convolution, norm), nn.Identity()
     net.train(training)
+
+
+def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    if convolution.weight.is_meta:  # only shapes are asked for; arithmetic would load torch's compiler
+        convolution.bias = nn.Parameter(torch.empty_like(norm.bias))
+        return convolution
+    return fuse_conv_bn_eval(convolution, norm)

@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from portrait3d.compilation import compiled
 from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES, PARSING_CLASSES, ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
-from portrait3d.models.pretrained import load_network
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
 from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.pretrained import load_network
 
 HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)
 """Of every class, whether it turns with the head."""
-GROWTH = 1.5
-"""Side of the square that is parsed over that of the head crop, where hair leaves the head crop."""
+GROWTH = 1.625
+"""Side of the square that is parsed over that of the head crop, where hair leaves the head crop: a
+little more than the wide crop, at a whole number of pixels."""
 MATTE_SHARE = 0.4
 """How far labels follow the matte's edges rather than the networks'."""
 USUAL_FACE, SMALLEST_FACE = 0.33, (0.15, 0.285)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from portrait3d.models.backbones import EfficientNetLite0
 from portrait3d.models.folding import fold_norms
+from portrait3d.preprocessing.framing import FRAMINGS
 
 PARSING_CLASSES = (
     "background",
@@ -51,6 +52,8 @@ class ParsingNet(nn.Module):
         framing: str = "plain",
     ) -> None:
         super().__init__()
+        if framing not in FRAMINGS:
+            raise ValueError(f"A framing is one of {', '.join(FRAMINGS)}, got {framing!r}.")
         self.framing = framing
         self.settings = {"width": width, "channels": list(channels), "folded": False, "framing": framing}
         self.encoder = EfficientNetLite0(width)

@@ -22,6 +22,10 @@ HEAD_SIZE = 256
 """Pixels of the head crop, as in the paper."""
 HEAD_ZOOM = 2.0
 """Side of the head crop over that of the face crop: the longest hair of most portraits stays inside."""
+WIDE_SIZE = 128
+"""Pixels of the wide crop."""
+WIDE_ZOOM = 1.6 * HEAD_ZOOM
+"""Side of the wide crop over that of the face crop: hair to its end, also where it leaves the head crop."""
 FACE_FOCAL = 1015.0
 """Focal length of the face crop's camera in its 224 px, as in the paper: about 12.6 degrees of view."""
 FACE_MARGIN = 1.6
@@ -158,6 +162,11 @@ class Crop:
         """The head crop around this face crop: the same centre and angle, twice the side, 256 px."""
         side = self.side / self.zoom * HEAD_ZOOM
         return replace(self, side=side, size=HEAD_SIZE, zoom=HEAD_ZOOM)
+
+    def wide_crop(self) -> "Crop":
+        """The wide crop around this face crop: 1.6 times the head crop's side, 128 px."""
+        side = self.side / self.zoom * WIDE_ZOOM
+        return replace(self, side=side, size=WIDE_SIZE, zoom=WIDE_ZOOM)
 
     def _positions(self) -> Float[Tensor, "size size 2"]:
         """Where the centres of the crop's pixels lie in the photo."""

@@ -34,7 +34,7 @@ def render_view(
     style: Literal["photo", "clay"] = "photo",
     background: tuple[int, int, int] = (255, 255, 255),
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw a head with its texture and loose hair (`photo`) or as a plain, lit surface (`clay`), RGB.
+    """Draw a head with its texture and hair sheet (`photo`) or as a plain, lit surface (`clay`), RGB.
 
     `camera_from_head` moves the mesh from its own frame to the camera's; the identity shows it as the photo
     does if `camera` is the photo's.
@@ -56,7 +56,7 @@ def render_view(
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
     colours = torch.where(covered, colours, ground)
-    if style == "photo" and (hair := head.loose_hair) is not None:
+    if style == "photo" and (hair := head.hair_sheet) is not None:
         screen = camera.screen(camera_from_head.apply(torch.from_numpy(hair.vertices)))
         faces = torch.from_numpy(hair.faces)
         fins = rasterize((screen * torch.tensor([SAMPLES, SAMPLES, 1.0]))[None], faces, height, width)
@@ -86,8 +86,8 @@ def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pos
     Angles are in degrees and absolute: yaw > 0 turns the face to the picture's right, pitch > 0 up.
     """
     points = head.vertices
-    if head.loose_hair is not None:
-        points = np.concatenate([points, head.loose_hair.vertices])
+    if head.hair_sheet is not None:
+        points = np.concatenate([points, head.hair_sheet.vertices])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = torch.from_numpy((low + high) / 2).float()
     radius = float(np.linalg.norm(points - (low + high) / 2, axis=1).max())

@@ -1,4 +1,4 @@
-"""The photo with the head turned: move the stitched head, draw it at full resolution, keep the rest."""
+"""The photo with the head turned: move the head's layers, draw them at full resolution, keep the rest."""
 
 from portrait3d.reposing.reposer import CoarseTurn, Reposer, reduced
 

@@ -1,77 +1,50 @@
-"""Drawing a moved surface into a part of the photo."""
+"""Drawing moved surfaces into a part of the photo."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry import Camera
-from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
-from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.openings import Painted
-from portrait3d.reposing.surfaces import Surface, signed_area
+from portrait3d.reposing.regions import Window
 
-STRETCHED, SMEARED = 3.0, 6.0
-"""Surface drawn this many times larger than the photo shows it begins to fade, and is gone: the photo saw it
-edge-on and says little about it."""
-SMALL = 0.3
-"""Area (pixels) below which sizes are not compared."""
-EVENING = 2
-"""How many rings of neighbours decide together whether surface is stretched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A rectangle of the photo, in whole pixels."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def rows(self) -> slice:
-        """The photo's rows."""
-        return slice(self.top, self.bottom)
-
-    @property
-    def columns(self) -> slice:
-        """The photo's columns."""
-        return slice(self.left, self.right)
+EDGE = 4.0
+"""Neighbouring pixels whose depths differ by more (mm) show different things, with a soft edge between."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """A surface as seen in the window after the turn."""
+    """What the window's pixels show of a surface: K of them, in a box of h x w."""
 
-    colour: Float[Tensor, "3 h w"]
-    alpha: Float[Tensor, "1 h w"]
+    box: tuple[slice, slice]
+    """Rows and columns of the window that the surface reaches."""
+    place: Int64[Tensor, " K"]
+    """Flat index of the pixel in the box."""
+    face: Int64[Tensor, " K"]
+    values: Float[Tensor, "C K"]
+    """Attributes of the vertices, interpolated."""
     depth: Float[Tensor, "h w"]
     """mm; infinite beside the surface."""
 
-    @property
-    def shown(self) -> Float[Tensor, "1 h w"]:
-        """1 on the surface."""
-        return (self.depth < torch.inf).float()[None]
+    def spread(
+        self, values: Float[Tensor, "C K"], depth: Float[Tensor, "h w"] | None = None
+    ) -> tuple[Float[Tensor, "C h w"], Float[Tensor, "1 h w"]]:
+        """Values of the pixels as maps with soft edges, and how much of each pixel is covered.
 
-    def behind(self, other: "Drawing", gap: float) -> "Drawing":
-        """This drawing, with the other one where it lies in front by more than `gap`, mm."""
-        nearer = other.depth + gap < self.depth
-        return Drawing(
-            colour=torch.where(nearer, other.colour, self.colour),
-            alpha=torch.where(nearer, other.alpha, self.alpha),
-            depth=torch.where(nearer, other.depth, self.depth),
-        )
+        `depth` replaces the surface's own: where it is infinite, something hides the surface.
+        """
+        depth = self.depth if depth is None else depth
+        maps = values.new_zeros(len(values), depth.numel())
+        maps[:, self.place] = values
+        maps = maps.unflatten(1, depth.shape)
+        soft, covered = maps.clone(), torch.empty(1, *depth.shape)
+        _soften(maps.numpy(), depth.numpy(), np.float32(EDGE), soft.numpy(), covered[0].numpy())
+        return soft, covered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,105 +56,85 @@ class Canvas:
 
     def draw(
         self,
-        surface: Surface,
-        turn: Turn,
-        photo: Float[Tensor, "C h w"],
-        texture: Float[Tensor, "3 Ht Wt"] | None = None,
-        displacement: Float[np.ndarray, "M 3"] | None = None,
-        sizes: Float[np.ndarray, " N"] | None = None,
-    ) -> Drawing:
-        """Turn a surface, after an expression's displacement of the head model, and look up its colours.
-
-        `photo` holds colour and, as a fourth channel, opacity for the window's pixels; `texture` the colours
-        of hidden triangles. With a texture, only triangles that face the camera are drawn; with the surface's
-        `sizes` in the photo, what the turn stretches too much becomes transparent.
-        """
-        moved = surface.moved(turn, displacement)
-        attributes = surface.uv
-        if sizes is not None:
-            turned = moved if displacement is None else surface.moved(turn, None)
-            growth = self.sizes(surface, turned) / sizes
-            share = np.clip((growth - STRETCHED) / (SMEARED - STRETCHED), 0, 1)
-            trust = 1 - share * share * (3 - 2 * share)
-            attributes = np.concatenate([attributes, trust[:, None]], axis=1)
-        seen, place, margin = self._rasterize(moved, surface.faces, attributes, cull=texture is not None)
-        index = seen.face_index[0]
-        shown = index >= 0
-
-        to_window = torch.tensor([self.window.left, self.window.top], dtype=torch.float32)[:, None, None]
-        values = sample(photo, place[:2] - to_window)
-        if sizes is not None:
-            values[3:] *= place[2:]
-        if texture is not None:
-            hidden = torch.from_numpy(surface.hidden)[index.clamp_min(0)]
-            scale = torch.tensor([texture.shape[2], texture.shape[1]])[:, None, None]
-            other = sample(texture, place[:2] * scale)
-            values = torch.where(hidden, torch.cat([other, torch.ones_like(values[:1])]), values)
-        return _drawing(seen, values * shown, margin)
-
-    def paint(
-        self, surface: Painted, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None = None
-    ) -> Drawing:
-        """Draw triangles in the colours of their vertices."""
-        moved = turn.apply(surface.displaced(displacement))
-        seen, colour, margin = self._rasterize(moved, surface.faces, surface.colours)
-        shown = (seen.face_index >= 0).float()
-        return _drawing(seen, torch.cat([colour * shown, shown]), margin)
-
-    def _screen(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
-        """Where points of the photo's camera frame lie in the window, pixels."""
-        offset = self.camera.principal.double().numpy() - np.array([self.window.left, self.window.top])
-        return float(self.camera.focal) * points[:, :2] / points[:, 2:] + offset
-
-    def sizes(self, surface: Surface, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-        """How large (pixels) the surface is around each of its vertices, if they lie at some points."""
-        faces, count = surface.faces, len(surface.vertices)
-
-        def about_vertices(values: Float[np.ndarray, " F"]) -> Float[np.ndarray, " N"]:
-            return np.bincount(faces.ravel(), np.repeat(values, 3), count)
-
-        size = about_vertices(np.abs(signed_area(self._screen(points), faces)) + SMALL)
-        for _ in range(EVENING):
-            size = about_vertices(size[faces].sum(axis=1))
-        return np.maximum(size, SMALL)
-
-    def _rasterize(
-        self,
         points: Float[np.ndarray, "N 3"],
         faces: Int64[np.ndarray, "F 3"],
         attributes: Float[np.ndarray, "N C"],
-        cull: bool = False,
-    ) -> tuple[Fragments, Float[Tensor, "C h w"], tuple[int, int, int, int]]:
-        """What is seen in the part of the window that triangles reach, the vertices' attributes there,
-        and how far it is from there to the window's left, right, top and bottom."""
+    ) -> Drawing:
+        """Draw triangles at points of the camera's frame (mm), the nearest of them in every pixel."""
+        screen = self.camera.screen(torch.from_numpy(points).float())
+        screen -= torch.tensor([self.window.left, self.window.top, 0.0])
         height, width = self.window.shape
-        screen = self._screen(points)
-        x, y = (np.ascontiguousarray(line)[faces] for line in screen.T)
-        low = np.floor([x.min(), y.min()]).astype(int).clip(1, [width, height]) - 1
-        high = (np.ceil([x.max(), y.max()]).astype(int) + 1).clip(low + 1, [width, height])
-        (left, top), (right, bottom) = low.tolist(), high.tolist()
-        corners = torch.from_numpy(np.concatenate([screen - low, points[:, 2:]], axis=1)).float()
+        # A pixel more on all sides is there to be softened.
+        low = (screen[:, :2].amin(0).floor().int() - 1).tolist()
+        high = (screen[:, :2].amax(0).ceil().int() + 1).tolist()
+        left, top = (min(max(0, k), side - 1) for k, side in zip(low, (width, height), strict=True))
+        right, bottom = (
+            max(first + 1, min(k, side))
+            for k, first, side in zip(high, (left, top), (width, height), strict=True)
+        )
         triangles = torch.from_numpy(faces)
-        seen = rasterize(corners[None], triangles, bottom - top, right - left, cull_backfaces=cull)
-        values = interpolate(torch.from_numpy(attributes).float()[None], triangles, seen)[0]
-        return seen, values, (left, width - right, top, height - bottom)
+        screen -= torch.tensor([left, top, 0.0])
+        seen = rasterize(screen[None], triangles, bottom - top, right - left)
+        values = interpolate(torch.from_numpy(attributes).float()[None], triangles, seen)[0].flatten(1)
+        index = seen.face_index.flatten()
+        place = (index >= 0).nonzero()[:, 0]
+        box = slice(top, bottom), slice(left, right)
+        return Drawing(box, place, index[place], values[:, place], seen.depth[0])
 
 
-def _drawing(
-    seen: Fragments,
-    values: Float[Tensor, "4 h w"],
-    margin: tuple[int, int, int, int],
-) -> Drawing:
-    """What was drawn in a part of the window, with nothing around it."""
-    return Drawing(
-        colour=F.pad(values[:3], margin),
-        alpha=F.pad(values[3:], margin),
-        depth=F.pad(seen.depth[0], margin, value=torch.inf),
-    )
+def read(picture: Shaped[np.ndarray, "H W C"], x: Tensor, y: Tensor) -> Float[Tensor, "C K"]:
+    """Look values up bilinearly at pixel coordinates; the border goes on beyond the picture.
+
+    Bytes become numbers in [0, 1].
+    """
+    out = np.empty((picture.shape[2], len(x)), np.float32)
+    scale = np.float32(1 / 255 if picture.dtype == np.uint8 else 1)
+    _read(picture, x.contiguous().numpy(), y.contiguous().numpy(), scale, out)
+    return torch.from_numpy(out)
 
 
-def sample(values: Float[Tensor, "C H W"], pixels: Float[Tensor, "2 h w"]) -> Float[Tensor, "C h w"]:
-    """Look values up bilinearly at pixel coordinates (x, y); the border goes on beyond the picture."""
-    scale = pixels.new_tensor([2 / values.shape[2], 2 / values.shape[1]])[:, None, None]
-    grid = (pixels * scale - 1).permute(1, 2, 0)[None]
-    return F.grid_sample(values[None], grid, padding_mode="border", align_corners=False)[0]
+@compiled
+def _read(picture, x, y, scale, out):
+    height, width, channels = picture.shape
+    half, one = np.float32(0.5), np.float32(1)
+    for k in range(len(x)):
+        across = min(max(x[k] - half, np.float32(0)), np.float32(width - 1))
+        down = min(max(y[k] - half, np.float32(0)), np.float32(height - 1))
+        left, top = int(across), int(down)
+        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+        a, b = across - np.float32(left), down - np.float32(top)
+        for c in range(channels):
+            upper = picture[top, left, c] * (one - a) + picture[top, right, c] * a
+            lower = picture[bottom, left, c] * (one - a) + picture[bottom, right, c] * a
+            out[c, k] = (upper * (one - b) + lower * b) * scale
+
+
+@compiled
+def _soften(maps, depth, edge, soft, covered):
+    """At edges, the mean of what the 3 x 3 pixels around show, and the share of them that show anything."""
+    height, width = depth.shape
+    far = np.float32(np.inf)
+    for row in range(height):
+        for column in range(width):
+            here = depth[row, column]
+            covered[row, column] = here < far
+            top, bottom = max(row - 1, 0), min(row + 1, height - 1)
+            left, right = max(column - 1, 0), min(column + 1, width - 1)
+            least, most = here, here
+            for y in (top, row, bottom):
+                for x in (left, column, right):
+                    least, most = min(least, depth[y, x]), max(most, depth[y, x])
+            if least == far or most - least <= edge:
+                continue
+            shown = 0
+            for c in range(len(maps)):
+                soft[c, row, column] = 0
+            for y in (top, row, bottom):
+                for x in (left, column, right):
+                    if depth[y, x] < far:
+                        shown += 1
+                        for c in range(len(maps)):
+                            soft[c, row, column] += maps[c, y, x]
+            for c in range(len(maps)):
+                soft[c, row, column] /= shown
+            covered[row, column] = np.float32(shown) / np.float32(9)

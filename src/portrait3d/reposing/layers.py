@@ -1,168 +1,202 @@
-"""What of a head is drawn how when it turns: the seen front, the unseen back, and what joins them."""
+"""The layers of a head that turns, drawn from back to front into the photo."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
-from scipy import ndimage
-from scipy.spatial import cKDTree
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
-from portrait3d.geometry import HeadMesh, HeadPart
-from portrait3d.geometry.layout import SIDES
-from portrait3d.geometry.mesh import Binding
-from portrait3d.geometry.sheet import EARS, HAIR, HEAD, HEADWEAR, nearest
+from portrait3d.geometry.binding import bind
+from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.mesh import Binding, HeadPiece
+from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.skin import openings
+from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
+from portrait3d.reposing.drawing import Canvas, Drawing, read
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.neck import neck_below, on_neck, prolonged
-from portrait3d.reposing.surfaces import CropGrid, Surface, signed_area
+from portrait3d.reposing.plate import fill_plate
+from portrait3d.reposing.regions import Regions, Window, see_regions
+from portrait3d.reposing.sheets import REACH, Sheet, channels_last, mouth_surface, neck_surface
+from portrait3d.reposing.surfaces import EYES, MOUTH, OpaqueHead, sheet_surface
 
-FRINGE = 4
-"""Pixels of the head crop by which the front is continued beyond the outline, for the matte's soft edge."""
-OVERLAP = 3
-"""Pixels of the head crop by which it runs on under the front, or cracks open between them in a turn."""
-STEP = 5.0
-"""What smoothing would change by more (mm) is a step between surfaces."""
-UNDER_CHIN = 6
-"""Rings of triangles by which the neck runs on under the head, which it bends away from."""
-SMALLEST_FRONT = 0.02
-"""Area (pixels of the head crop) of the smallest triangle that counts as seen in the photo."""
+FULL = 0.75
+"""Share of hair from which the sheet hides what is behind it."""
+UNDER_LIPS = 4.0
+"""How far (pixels of the head crop) the photo's teeth go on behind the lips."""
+OPENS = 2.0
+"""Lips that an expression moves by so much (mm) show more of the mouth than the photo does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeadSurfaces:
-    """The parts of a head that turns."""
+class Painted:
+    """The window with some of the layers drawn."""
 
-    front: Surface
-    """What the photo shows, with a fringe beyond its outline."""
-    back: Surface
-    """The model's whole surface, with its baked colours, under the front and behind it."""
-    throat: Surface
-    """The model's neck, for what the photo does not show of it: it bends, and clothes hide it."""
-    sides: Surface
-    """What leads from the front's outline back: it closes gaps, and is the far side of hanging hair."""
-    curtain: Surface | None
-    """The side of hair behind the neck that the camera sees between head, neck and the hair beside them."""
+    picture: Float[Tensor, "3 h w"]
+    """RGB in [0, 1]."""
+    unknown: Float[Tensor, "1 h w"]
+    """How far a pixel shows what the photo does not."""
+    inner: Float[Tensor, "1 h w"]
+    """The same for eyes and mouth, which are drawn well enough not to need a network's guess."""
+    depth: Float[Tensor, "h w"]
+    """mm; infinite where nothing that turns is drawn."""
 
 
-def head_surfaces(
-    portrait: Portrait,
-    at_rest: Turn,
-    binding: Binding,
-    left_out: Bool[np.ndarray, " F"],
-    margin: Int64[np.ndarray, " N"],
-) -> HeadSurfaces:
-    """Split the stitched head by how its parts are drawn.
+class TurningHead:
+    """Draws the photo with the head turned.
+
+    From back to front: the photo without head and neck; everything opaque, which one z-buffer sorts: skin,
+    eyes, mouth, the hair's body; the photographed neck, teeth and hair, each where it is nearer.
 
     Args:
-        portrait: The person.
-        at_rest: The photo's own pose.
-        binding: Of the head's vertices.
-        left_out: Triangles of the head that are drawn otherwise or not at all.
-        margin: The head model's vertices around the cut neck, in order.
+        portrait: The person, at the size at which is drawn.
+        window: The part of the photo that changes.
+        head_model: The model that the face was fitted with.
     """
-    head, grid = portrait.head, CropGrid(portrait, portrait.head_parsing.head_labels)
-    vertices = head.vertices.astype(np.float64)
-    pixels = grid.project(vertices)
-    photo_uv = portrait.head_crop.photo_from_crop(torch.from_numpy(pixels)).numpy()
-    follow = np.where(head.part == HeadPart.HAIR, at_rest.following(vertices), 1.0)
-    unseen = ~head.seen[head.faces].all(axis=1)
-    area = signed_area(pixels, head.faces)
-    front = ~unseen & (area < -SMALLEST_FRONT)
-    index, depth = grid.draw(vertices, head.faces)
-    openings = (index >= 0) & left_out[index]
-    neck = on_neck(head, at_rest, grid.labels_at(pixels)) & ~left_out
-    # It goes on under what is drawn over it, so that nothing shines through between.
-    baked = (head.uv[:, 1] < 1 / SIDES)[head.faces].all(axis=1)
-    bare = baked & ~left_out & np.isin(head.part, (HeadPart.REST, HeadPart.FACE))[head.faces].all(axis=1)
-    corner = binding.index[:, 0][head.faces]  # vertices are double at the seams of the texture
-    throat_faces = neck
-    for _ in range(UNDER_CHIN):
-        throat_faces = throat_faces | bare & np.isin(corner, corner[throat_faces]).any(axis=1)
-    left_out = left_out | neck
 
-    faces = head.faces[front & ~left_out]
-    shown = np.unique(faces)
-    shown_binding = binding.chosen(shown)
-    own = openings | (index >= 0) & (front & ~left_out)[index]
-    # Where the cheek's edge hides a little of the hair behind it, that hair's colours are not the cheek's.
-    skin = (index >= 0) & (baked & (head.part[head.faces] != HeadPart.HAIR).all(axis=1))[index]
-    own |= skin & np.isin(grid.labels, (HAIR, HEADWEAR))
-    fringe = fringe_surface(grid, own, depth, vertices[shown], shown_binding, at_rest)
-    seen = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
-    # The model's own surface lies under what the photo shows, for where that fades in a turn.
-    behind = ~front & ~left_out
-    texture_uv = head.uv.astype(np.float64)
+    def __init__(self, portrait: Portrait, window: Window, head_model: HeadModel) -> None:
+        head = portrait.head
+        self.canvas = Canvas(window, portrait.camera)
+        self.picture = as_planes(portrait.photo.pixels[window.rows, window.columns])
+        rest = Turn(portrait.camera_from_model, portrait.pose)
+        regions = see_regions(portrait, window, rest)
+        self.hole = regions.hole
+        self.clothes = regions.body * (1 - self.hole)
+        """Before a neck that turns, and before hair behind it."""
+        self.plate = fill_plate(self.picture, self.hole[0], regions.body[0])
+        matte = torch.from_numpy(portrait.matte[window.rows, window.columns])[None]
+        sure = torch.minimum(((torch.maximum(matte, regions.neck) - 0.9) / 0.1).clamp(0, 1), regions.inside)
+        colours = push_pull(self.picture, sure[0])
+        bare = (1 - regions.hair) * (1 - regions.body)
+        self.photo = channels_last(colours, bare, regions.hair)
+        self.head = OpaqueHead.of(head, _binding(portrait, head_model), portrait.camera, rest)
+        self.texture = head.texture
+        lips = openings(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
+        self._lips = lips[HeadPiece.MOUTH_CAVITY]
 
-    def with_texture(faces: Int64[np.ndarray, "F 3"], follow: Float[np.ndarray, " V"] = follow) -> Surface:
-        return Surface(vertices, follow, faces, texture_uv, np.ones(len(faces), bool), binding)
+        self.neck = self.teeth = self.hair = None
+        if (surface := neck_surface(portrait, head_model, rest)) is not None:
+            self.neck = Sheet(surface, channels_last(colours, regions.neck))
+        if (surface := mouth_surface(portrait, rest)) is not None:
+            reach = round(UNDER_LIPS * portrait.head_crop.side / portrait.head_crop.size)
+            self.teeth = Sheet(surface, photographed_mouth(self.picture, regions, reach))
+        if head.hair_sheet is not None:
+            hairy = torch.from_numpy(smoothstep((matte * (1 - regions.skin)).numpy() / FULL)).float()
+            surface = sheet_surface(head.hair_sheet, portrait.camera, rest)
+            self.hair = Sheet(surface, channels_last(colours, hairy))
 
-    model = with_texture(head.faces[(behind & unseen | front & ~left_out) & baked])
-    last = model_vertices(binding, margin)
-    end = narrower(portrait.face.vertices[torch.from_numpy(margin)].double().numpy(), vertices[last])
-    # From both sides: where it bends under the chin, it may turn away.
-    inner = head.faces[throat_faces]
-    throat = with_texture(np.concatenate([inner, inner[:, ::-1]]), at_rest.following(vertices))
-    # The photo's own neck hides the near side of hair that hangs behind it: that lies below the neck's layer.
-    towards = unseen & ~baked & hangs_free(head)[head.faces].all(axis=1) & (area < 0)
-    faces = head.faces[behind & ~unseen]
-    away = Surface(vertices, follow, faces, photo_uv, np.zeros(len(faces), bool), binding)
-    return HeadSurfaces(
-        front=seen.beside(fringe).trimmed(),
-        back=model.beside(away).trimmed(),
-        throat=prolonged(throat, last, end, neck_below(grid, end), at_rest).trimmed(),
-        sides=with_texture(head.faces[behind & unseen & ~baked & ~towards]).trimmed(),
-        curtain=with_texture(head.faces[curtain]).trimmed() if (curtain := behind & towards).any() else None,
-    )
+    def draw(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Painted:
+        """The picture after an expression's displacement of the head model's vertices (mm) and a turn."""
+        painted = self._draw_opaque(turn, displacement)
+        for sheet, visible in ((self.neck, 1 - self.clothes), (self.teeth, None), (self.hair, None)):
+            if sheet is not None:
+                painted = self._draw_sheet(painted, sheet, visible, turn, displacement)
+        return painted
+
+    def _draw_opaque(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Painted:
+        """What one z-buffer sorts, over the plate."""
+        head, surface = self.head, self.head.surface
+        points = surface.moved(turn, displacement)
+        trust = head.shown * np.where(
+            np.isin(head.piece, MOUTH), self._closed(displacement), surface.kept(turn)
+        )
+        attributes = np.stack([*surface.photo.T, *head.uv.T, trust, head.under, surface.moving], axis=1)
+        drawn = self.canvas.draw(points, surface.faces, attributes)
+        piece = torch.from_numpy(head.piece)[torch.from_numpy(surface.faces[:, 0])[drawn.face]]
+        colour, known = self._colours(drawn.values, piece)
+        inner = torch.isin(piece, torch.tensor([*EYES, *MOUTH]))
+        guessed = torch.stack([(1 - known) * ~inner, (1 - known) * inner, *drawn.values[5:]])
+        maps, covered = drawn.spread(torch.cat([colour, guessed]))
+        alpha = covered * maps[6:] * (1 - maps[5:6] * self.clothes[:, *drawn.box])
+        blank = torch.full(self.picture.shape[1:], torch.inf)
+        ground = Painted(self.plate, self.hole, torch.zeros_like(self.hole), blank)
+        return over(ground, drawn, maps[:5], alpha, drawn.depth)
+
+    def _colours(
+        self, values: Float[Tensor, "7 K"], piece: UInt8[Tensor, " K"]
+    ) -> tuple[Float[Tensor, "3 K"], Float[Tensor, " K"]]:
+        """The photo's colours as far as it shows the surface, else the texture's; and how far it does."""
+        height, width = self.texture.shape[:2]
+        baked = read(self.texture, values[2] * width, values[3] * height)
+        seen = self._read_photo(self.photo, values)
+        own = torch.where(piece == HeadPiece.HAIR, seen[4], seen[3])
+        known = values[4] * own
+        return baked + (seen[:3] - baked) * known, known
+
+    def _closed(self, displacement: Float[np.ndarray, "M 3"] | None) -> float:
+        """How far the photo shows what is drawn between the lips.
+
+        A closed mouth shows lips there, also if the fit gapes, until an expression opens it; an open one has
+        a sheet of its own.
+        """
+        if self.teeth is not None:
+            return 0.0
+        if displacement is None:
+            return 1.0
+        return max(0.0, 1 - float(np.linalg.norm(displacement[self._lips], axis=1).max()) / OPENS)
+
+    def _draw_sheet(
+        self,
+        painted: Painted,
+        sheet: Sheet,
+        visible: Float[Tensor, "1 h w"] | None,
+        turn: Turn,
+        displacement: Float[np.ndarray, "M 3"] | None,
+    ) -> Painted:
+        """Draw a sheet where it lies before what is drawn, as far as it is visible at all."""
+        surface = sheet.surface
+        opacity = surface.kept(turn) * surface.moving
+        attributes = np.concatenate([surface.photo, opacity[:, None]], axis=1)
+        drawn = self.canvas.draw(surface.moved(turn, displacement), surface.faces, attributes)
+        seen = self._read_photo(sheet.photo, drawn.values)
+        nearer = torch.where(drawn.depth < painted.depth[drawn.box], drawn.depth, torch.inf)
+        seen[3] *= drawn.values[2]
+        maps, covered = drawn.spread(seen, nearer)
+        alpha = maps[3:] * covered
+        if visible is not None:
+            alpha = alpha * visible[:, *drawn.box]
+        known = torch.cat([maps[:3], torch.zeros_like(maps[:2])])
+        return over(painted, drawn, known, alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
+
+    def _read_photo(
+        self, photo: Float[np.ndarray, "h w C"], pixels: Float[Tensor, "D K"]
+    ) -> Float[Tensor, "C K"]:
+        """What is known of the photo's pixels (x, y, ...)."""
+        return read(photo, pixels[0] - self.canvas.window.left, pixels[1] - self.canvas.window.top)
 
 
-def narrower(neck: Float[np.ndarray, "N 3"], drawn: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-    """The neck's end where it lies further in than what is drawn there, which hair may thicken."""
-    middle = neck.mean(axis=0)
-    nearer = np.linalg.norm(drawn - middle, axis=1) < np.linalg.norm(neck - middle, axis=1)
-    return np.where(nearer[:, None], drawn, neck)
+def over(
+    painted: Painted,
+    drawn: Drawing,
+    maps: Float[Tensor, "5 h w"],
+    alpha: Float[Tensor, "1 h w"],
+    depth: Float[Tensor, "h w"],
+) -> Painted:
+    """Put colour, unknown and inner share of a drawing's box over a picture."""
+    at = (slice(None), *drawn.box)
+    whole = torch.cat([painted.picture, painted.unknown, painted.inner])
+    whole[at] = whole[at].lerp(maps, alpha)
+    nearest = painted.depth.clone()
+    nearest[drawn.box] = torch.minimum(nearest[drawn.box], depth)
+    return Painted(whole[:3], whole[3:4], whole[4:], nearest)
 
 
-def model_vertices(binding: Binding, wanted: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
-    """The vertices that move with nothing but one vertex of the head model each, the nearest to doing so."""
-    first = np.where(binding.index == wanted[:, None, None], binding.weight, 0.0).max(axis=2)
-    return first.argmax(axis=1)
+def photographed_mouth(
+    picture: Float[Tensor, "3 h w"], regions: Regions, reach: int
+) -> Float[np.ndarray, "h w 4"]:
+    """The inner mouth cut out of the photo, continued by some pixels behind upper lip and corners."""
+    colours = push_pull(picture, ((regions.mouth[0] - 0.8) / 0.2).clamp(0, 1))
+    below = F.pad(regions.mouth, (reach, reach, 0, reach))
+    return channels_last(colours, F.max_pool2d(below, (reach + 1, 2 * reach + 1), 1))
 
 
-def hangs_free(head: HeadMesh) -> Bool[np.ndarray, " V"]:
-    """Vertices of hair that no expression moves."""
-    still = np.zeros(len(head.vertices), bool) if head.binding is None else ~head.binding.weight.any(axis=1)
-    return still & (head.part == HeadPart.HAIR)
-
-
-def fringe_surface(
-    grid: CropGrid,
-    own: Bool[np.ndarray, "S S"],
-    depth: Float[np.ndarray, "S S"],
-    shown: Float[np.ndarray, "N 3"],
-    binding: Binding,
-    at_rest: Turn,
-) -> Surface:
-    """What else the photo shows of the head: the outline, where it sees the surface edge-on, and a narrow
-    belt beyond.
-
-    It lies on the head's surface, the belt as deep as the nearest part of the head. `own` are the pixels that
-    need none of it, `depth` is that of the head (mm, infinite beside it); `shown` are vertices that the photo
-    shows, `binding` is theirs: the fringe follows the nearest.
-    """
-    labels = grid.labels
-    head = np.isin(labels, HEAD)
-    _, source = nearest(np.isfinite(depth) & head)
-    belt = ndimage.binary_dilation(head, iterations=FRINGE)
-    belt &= ~ndimage.binary_erosion(own, iterations=OVERLAP, border_value=1)
-    known = depth[source]
-    smooth = ndimage.gaussian_filter(known, 0.7)
-    filled = np.where(np.abs(smooth - known) < STEP, smooth, known) + 0.5
-    points, photo, faces, used = grid.lift(belt, filled)
-    hairy = np.isin(labels, (HAIR, HEADWEAR)) | np.isin(labels, EARS)
-    _, to_head = nearest(head)
-    hanging = hairy[to_head].ravel()[used]
-    follow = np.where(hanging, at_rest.following(points), 1.0)
-    _, next_to = cKDTree(shown).query(points)
-    follows = binding.chosen(next_to)
-    return Surface(points, follow, faces, photo, np.zeros(len(faces), bool), follows)
+def _binding(portrait: Portrait, head_model: HeadModel) -> Binding:
+    """How the head's vertices follow the model: its own binding, or the nearest skin."""
+    head = portrait.head
+    if head.binding is not None:
+        return head.binding
+    skin = head_model.skin_faces.unique().numpy()
+    model = portrait.face.vertices.double().numpy()
+    return bind(head.vertices.astype(np.float64), model, skin, REACH)

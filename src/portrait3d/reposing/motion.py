@@ -5,11 +5,15 @@ import torch
 from jaxtyping import Float
 
 from portrait3d.geometry import Pose, rotation_from_euler
+from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.portrait import HeadAngles
 
-JAW, BEND = 62.0, 90.0
-"""Height (mm below the model's origin) where neck and hanging hair begin to lag, and over which they do."""
+THROAT, RISE = 90.0, 0.4
+"""The head's underside: so far (mm) below the model's origin where chin and throat meet, and higher by this
+much for every millimetre further back, towards the nape."""
+BEND = 90.0
+"""Way (mm) down from the head's underside over which neck and hanging hair lag more and more."""
 
 
 class Turn:
@@ -29,22 +33,32 @@ class Turn:
         return float(np.degrees(np.linalg.norm(self.axis_angle)))
 
     def apply(
-        self, points: Float[np.ndarray, "N 3"], weight: Float[np.ndarray, " N"] | None = None
+        self, points: Float[np.ndarray, "N 3"], share: Float[np.ndarray, " N"]
     ) -> Float[np.ndarray, "N 3"]:
-        """Move points of the camera's frame (mm), all the way or by a share of the angle each."""
-        centred = points - self.pivot
+        """Move points of the camera's frame (mm), each by a share of the angle."""
+        return self.pivot + self.rotate(points - self.pivot, share)
+
+    def rotate(
+        self, vectors: Float[np.ndarray, "N 3"], share: Float[np.ndarray, " N"]
+    ) -> Float[np.ndarray, "N 3"]:
+        """Turn directions, each by a share of the angle."""
         angle = np.linalg.norm(self.axis_angle)
         axis = self.axis_angle / max(angle, 1e-12)
-        share = np.full(len(points), angle) if weight is None else angle * weight
-        cosine, sine = np.cos(share)[:, None], np.sin(share)[:, None]
-        along = (centred @ axis)[:, None] * axis
-        return self.pivot + along + (centred - along) * cosine + np.cross(axis, centred) * sine
+        cosine, sine = np.cos(angle * share)[:, None], np.sin(angle * share)[:, None]
+        along = (vectors @ axis)[:, None] * axis
+        return along + (vectors - along) * cosine + np.cross(axis, vectors) * sine
 
     def following(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-        """Share of the turn that neck and hanging hair take part in: 1 above the jaw, 0 at the shoulders."""
-        height = ((points - self.translation) @ self.rotation)[:, 1]
-        share = 1 - np.clip((height - JAW) / BEND, 0, 1)
-        return share * share * (3 - 2 * share)
+        """Share of the turn that points take part in: 1 on the head, falling along neck and hanging hair.
+
+        The points are in the camera's frame, mm, in the photo's pose.
+        """
+        _, down, back = self.to_model(points).T
+        return 1 - smoothstep((down - THROAT + RISE * back) / BEND)
+
+    def to_model(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+        """Points of the camera's frame, in the photo's pose, in the head model's frame, mm."""
+        return (points - self.translation) @ self.rotation
 
 
 def axis_angle(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:

@@ -1,6 +1,5 @@
-"""The photo without the head: what may come to light when the head turns."""
+"""The photo's layers: what moves without what is behind it, and what is behind without what moves."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,14 +16,14 @@ def fill_plate(
 
     Args:
         picture: The photo, RGB.
-        hole: 1 where the photo is not to be used.
+        hole: How far the photo is replaced, 0 to 1.
         body: Probability of body (clothes, shoulders) against background, where `hole` is 0.
     """
     height, width = hole.shape
     scale = min(1.0, REDUCED / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = resample(picture, size)
-    known = (1 - resample(hole[None], size)[0] > 0.999).float()
+    known = (1 - resample((hole > 0).float()[None], size)[0] > 0.999).float()
     is_body = resample(body[None], size)[0]
     inner_body, inner_background = (is_body > 0.9).float() * known, (is_body < 0.1).float() * known
     share = push_pull(is_body[None], known)
@@ -32,4 +31,4 @@ def fill_plate(
     behind = push_pull(small, inner_background) if inner_background.any() else push_pull(small, known)
     before = push_pull(small, inner_body) if inner_body.any() else behind
     filled = resample(behind + (before - behind) * share, (height, width))
-    return torch.where(hole[None] > 0, filled, picture)
+    return picture + (filled - picture) * hole

@@ -1,33 +1,64 @@
-"""Textured surfaces in the photo's camera frame, and the head crop's pixels that they are lifted from."""
+"""The layers of a head that turns, as triangles that know where the photo shows them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 
-from portrait3d.geometry.mesh import Binding
-from portrait3d.geometry.sheet import pixel_under, triangulate
-from portrait3d.portrait import Portrait
-from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.geometry import Camera
+from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, welded_normals
+from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.skin import HEAD_PIVOT, view_cosine
 from portrait3d.reposing.motion import Turn
+from portrait3d.reposing.regions import SETTLED
+
+STRETCHED, SMEARED = 1.6, 4.0
+"""Surface drawn this many times wider than the photo shows it begins to lose the photo's colours, and has
+lost them: the photo saw it edge-on and says little about it."""
+BELOW = 0.02
+"""What lags by this share of the turn lies below the head."""
+FLATTEST = 0.05
+"""Cosine to the view below which the photo's widths are not compared."""
+EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+MOUTH = (HeadPiece.TEETH, HeadPiece.TONGUE, HeadPiece.MOUTH_CAVITY)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """Triangles that take their colours from the photo or from the head's texture."""
+    """Triangles in the photo's pose, and how they move."""
 
     vertices: Float[np.ndarray, "N 3"]
-    """Photo camera, mm, in the photo's pose."""
+    """Photo camera, mm."""
+    faces: Int64[np.ndarray, "F 3"]
+    normals: Float[np.ndarray, "N 3"]
+    photo: Float[np.ndarray, "N 2"]
+    """The photo's pixels at which the vertices are seen."""
     follow: Float[np.ndarray, " N"]
     """Share of the head's turn that each vertex takes part in."""
-    faces: Int64[np.ndarray, "F 3"]
-    uv: Float[np.ndarray, "N 2"]
-    """Where the colours come from: pixels of the photo, or texture coordinates where `hidden`."""
-    hidden: Bool[np.ndarray, " F"]
-    """Triangles that the photo does not show."""
     binding: Binding
     """How the vertices follow the head model's expressions."""
+
+    @classmethod
+    def of(
+        cls,
+        vertices: Float[np.ndarray, "N 3"],
+        faces: Int64[np.ndarray, "F 3"],
+        binding: Binding,
+        camera: Camera,
+        at_rest: Turn,
+    ) -> "Surface":
+        """A surface in the photo's pose, as the photo's camera sees it."""
+        vertices = np.asarray(vertices, np.float64)
+        pixels = camera.project(torch.from_numpy(vertices)).double().numpy()
+        return cls(
+            vertices, faces, welded_normals(vertices, faces), pixels, at_rest.following(vertices), binding
+        )
+
+    @property
+    def moving(self) -> Float[np.ndarray, " N"]:
+        """1 for what turns, 0 for what hardly takes part, where the photo stays as it is."""
+        return np.clip(self.follow / SETTLED, 0, 1)
 
     def moved(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Float[np.ndarray, "N 3"]:
         """The vertices after an expression, which displaces the head model's vertices (mm), and a turn."""
@@ -35,82 +66,41 @@ class Surface:
             return turn.apply(self.vertices, self.follow)
         return turn.apply(self.vertices + self.binding.apply(displacement), self.follow)
 
-    def trimmed(self) -> "Surface":
-        """This surface without the vertices of no triangle."""
-        used, corners = np.unique(self.faces, return_inverse=True)
-        return Surface(
-            vertices=self.vertices[used],
-            follow=self.follow[used],
-            faces=corners.reshape(-1, 3),
-            uv=self.uv[used],
-            hidden=self.hidden,
-            binding=self.binding.chosen(used),
-        )
-
-    def beside(self, other: "Surface") -> "Surface":
-        """This surface and another one as one."""
-        return Surface(
-            vertices=np.concatenate([self.vertices, other.vertices]),
-            follow=np.concatenate([self.follow, other.follow]),
-            faces=np.concatenate([self.faces, other.faces + len(self.vertices)]),
-            uv=np.concatenate([self.uv, other.uv]),
-            hidden=np.concatenate([self.hidden, other.hidden]),
-            binding=Binding.joined(self.binding, other.binding),
-        )
+    def kept(self, turn: Turn) -> Float[np.ndarray, " N"]:
+        """How far the photo's colours are kept after a turn: 1, less where it stretches them, down to 0."""
+        before = np.abs(view_cosine(self.vertices, self.normals))
+        turned = turn.rotate(self.normals, self.follow)
+        after = np.abs(view_cosine(turn.apply(self.vertices, self.follow), turned))
+        growth = after / np.maximum(before, FLATTEST)
+        return 1 - smoothstep((growth - STRETCHED) / (SMEARED - STRETCHED))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CropGrid:
-    """The head crop's pixels and labels, and the way from there to the photo's camera."""
+class OpaqueHead:
+    """Skin, eyes, mouth and the hair's body: the surface, its texture and what it is."""
 
-    portrait: Portrait
-    labels: UInt8[np.ndarray, "S S"]
+    surface: Surface
+    uv: Float[np.ndarray, "N 2"]
+    """Texture coordinates in [0, 1]."""
+    shown: Bool[np.ndarray, " N"]
+    """Vertices that the photo shows."""
+    under: Float[np.ndarray, " N"]
+    """1 for what clothes hide: the neck, and hair that hangs behind it."""
+    piece: UInt8[np.ndarray, " N"]
+    """`HeadPiece` of every vertex."""
 
-    @property
-    def size(self) -> int:
-        """Pixels of the crop's side."""
-        return len(self.labels)
-
-    @property
-    def roll(self) -> Float[np.ndarray, "3 3"]:
-        """Rotation from the crop's camera to the photo's."""
-        cosine, sine = np.cos(self.portrait.head_crop.angle), np.sin(self.portrait.head_crop.angle)
-        return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-
-    def project(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
-        """Pixels of the crop at which points of the photo's camera frame are seen."""
-        upright = points @ self.roll
-        focal = float(self.portrait.head_crop.camera().focal)
-        return focal * upright[:, :2] / upright[:, 2:] + self.size / 2
-
-    def labels_at(self, pixels: Float[np.ndarray, "N 2"]) -> UInt8[np.ndarray, " N"]:
-        """Class of the crop's pixels; those of the border beyond it."""
-        return self.labels[pixel_under(pixels, self.labels.shape)]
-
-    def draw(
-        self, points: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "F 3"]
-    ) -> tuple[Int64[np.ndarray, "S S"], Float[np.ndarray, "S S"]]:
-        """Which triangle (-1: none) of a surface in the photo's frame each pixel shows, and its depth, mm."""
-        screen = self.portrait.head_crop.camera().screen(torch.from_numpy(points @ self.roll).float())
-        seen = rasterize(screen[None], torch.from_numpy(faces), self.size, self.size)
-        return seen.face_index[0].numpy(), seen.depth[0].double().numpy()
-
-    def lift(
-        self, region: Bool[np.ndarray, "S S"], depth: Float[np.ndarray, "S S"]
-    ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 2"], Int64[np.ndarray, "F 3"], np.ndarray]:
-        """Points (photo camera), photo pixels, triangles and flat pixel index of a region of the crop."""
-        faces = triangulate(depth, region, self.labels)
-        used, faces = np.unique(faces, return_inverse=True)
-        row, column = np.divmod(used, self.size)
-        pixels = np.stack([column, row], axis=1) + 0.5
-        focal = float(self.portrait.head_crop.camera().focal)
-        rays = np.concatenate([(pixels - self.size / 2) / focal, np.ones((len(used), 1))], axis=1)
-        points = (rays * depth[row, column][:, None]) @ self.roll.T
-        photo = self.portrait.head_crop.photo_from_crop(torch.from_numpy(pixels)).numpy()
-        return points, photo, faces.reshape(-1, 3), used
+    @classmethod
+    def of(cls, head: HeadMesh, binding: Binding, camera: Camera, at_rest: Turn) -> "OpaqueHead":
+        """The opaque part of a head in the photo's pose."""
+        surface = Surface.of(head.vertices, head.faces, binding, camera, at_rest)
+        inner = np.isin(head.piece, (*EYES, *MOUTH))
+        surface = replace(surface, follow=np.where(inner, 1.0, surface.follow))
+        behind = at_rest.to_model(surface.vertices)[:, 2] > HEAD_PIVOT[2]
+        hanging = behind | (head.piece != HeadPiece.HAIR)
+        below = smoothstep((1 - surface.follow) / BELOW)
+        return cls(surface, head.uv.astype(np.float64), head.seen, hanging * below, head.piece)
 
 
-def signed_area(pixels: Float[np.ndarray, "N 2"], faces: Int64[np.ndarray, "F 3"]) -> np.ndarray:
-    """Area of triangles in the picture; negative for those that face the camera."""
-    a, b, c = (pixels[faces[:, k]] for k in range(3))
-    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+def sheet_surface(sheet: HairSheet, camera: Camera, at_rest: Turn) -> Surface:
+    """The photographed hair."""
+    return Surface.of(sheet.vertices, sheet.faces, sheet.binding, camera, at_rest)

@@ -20,7 +20,7 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
-from portrait3d.models.pretrained import load_state
+from portrait3d.pretrained import load_state
 from portrait3d.rendering.warping import look_up, warp
 from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop

@@ -16,7 +16,7 @@ from portrait3d.data.photos import PhotoFolder, evenly
 from portrait3d.evaluation.parsing import score_parsing
 from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
 from portrait3d.models.parsing_net import ParsingNet
-from portrait3d.models.pretrained import load_state
+from portrait3d.pretrained import load_state
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 FOLDER_WEIGHTS: Mapping[str, float] = {"portraits": 1.3, "clips": 0.5, "research/scut": 1.0}

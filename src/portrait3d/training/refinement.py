@@ -21,9 +21,9 @@ from portrait3d.losses.refinement import (
     hole_loss,
 )
 from portrait3d.models.discriminator import Discriminator
-from portrait3d.models.pretrained import load_state
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.preprocessing.alignment import HEAD_SIZE
+from portrait3d.pretrained import load_state
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 

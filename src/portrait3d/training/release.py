@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from portrait3d.data.avatars import HELD_OUT
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
-from portrait3d.models.pretrained import load_state, save_network
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
+from portrait3d.pretrained import load_state, save_network
 
 DEPTH_NET = ("width", "face_depth", "head_depth", "parsing", "outline")
 """Settings of a depth training that are arguments of its network."""
@@ -28,6 +31,7 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "refinement": lambda settings: RefinementNet(
         settings["preset"], settings.get("channels"), settings.get("blended", False)
     ),
+    "two_sided": lambda settings: TwoSidedDepthNet(settings["widths"]),
 }
 """The network of each stage, from the settings of its training."""
 RESEARCH_LICENCE = (
@@ -41,6 +45,42 @@ LINEAGE = (
     "The photos' labels come from networks, not from people: parsing from a BiSeNetV2 that was trained on "
     "CelebAMask-HQ (whose own terms are research-only), points from MediaPipe's face mesh (Apache-2.0)."
 )
+DRAWN_LICENCE = (
+    "Apache-2.0 as far as this project goes. Everything learned from is drawn: synthetic heads of this "
+    "project, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is below, as far as "
+    "they are named."
+)
+DRAWN_LINEAGE = (
+    "Pictures and truth are drawn. What the network is given besides comes from the package's own face "
+    "network (the fitted head) and, for half of the views, parsing network (labels); their cards say where "
+    "these come from."
+)
+AVATARS_NOTICE = f"""
+The artist-made heads are "Casual" outfits of VALID, the Validated Avatar Library for Inclusion and
+Diversity (Do, Zelenty, Gonzalez-Franco and McMahan, 2023). {len(HELD_OUT)} of them were held out.
+
+> MIT License
+>
+> Copyright (c) 2022 Tiffany Do
+>
+> Permission is hereby granted, free of charge, to any person obtaining a copy
+> of this software and associated documentation files (the "Software"), to deal
+> in the Software without restriction, including without limitation the rights
+> to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+> copies of the Software, and to permit persons to whom the Software is
+> furnished to do so, subject to the following conditions:
+>
+> The above copyright notice and this permission notice shall be included in all
+> copies or substantial portions of the Software.
+>
+> THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+> IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+> FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+> AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+> LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+> OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+> SOFTWARE.
+"""
 STARTS = {
     "face": "The encoder started from ImageNet weights.",
     "parsing": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
@@ -49,6 +89,7 @@ STARTS = {
     "with each other.",
     "refinement": "The first training started from random weights. The loss's deep features are "
     "EfficientNet-Lite0's (ImageNet).",
+    "two_sided": "The first training started from random weights.",
 }
 
 
@@ -56,7 +97,7 @@ def release_network(stage: str, run: Path, directory: Path, *, notes: str = "") 
     """Write the best weights of a run as a directory that `load_network` and `Portrait3D` read.
 
     Args:
-        stage: "face", "parsing", "depth" or "refinement".
+        stage: One of `BUILDERS`.
         run: The run's directory, with `best.safetensors`, `config.json` and `log.jsonl`.
         directory: Gets `model.safetensors`, `config.json` and the card.
         notes: More to say on the card, Markdown.
@@ -87,18 +128,17 @@ def best_evaluation(run: Path) -> dict[str, Any]:
 def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], notes: str = "") -> str:
     """Markdown: what it is, licence, data and lineage, command, commit, metrics."""
     settings, loop = record["settings"], record["loop"]
-    research = settings.get("research", False)
     limit = f"--minutes {loop['minutes']:g}" if loop.get("minutes") else f"--steps {loop['steps']}"
-    command = f"portrait3d train {stage} --data DATA --out RUN {limit}"
-    folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
+    command = f"portrait3d train {stage.replace('_', '-')} --data DATA --out RUN {limit}"
     changed = "".join(f" --set {name}={value}" for name, value in notable_settings(settings).items())
     rows = [f"| {name} | {value:.4g} |" for name, value in best["evaluation"].items()]
+    source = origin(stage, settings)
     parts = [
-        f"# The {stage} network of portrait3d",
+        f"# The {stage.replace('_', '-')} network of portrait3d",
         "",
-        f"- **Licence of the weights**: {RESEARCH_LICENCE if research else OPEN_LICENCE}",
-        f"- **Data**: labelled photos ({folders}), their training split.",
-        f"- **Lineage**: {LINEAGE} {lineage(stage, settings)}",
+        f"- **Licence of the weights**: {source.licence}",
+        f"- **Data**: {source.data}",
+        f"- **Lineage**: {source.lineage} {lineage(stage, settings)}",
         f"- **Command**: `{command}{changed}`, seed {loop['seed']}",
         f"- **Commit**: {record.get('commit') or 'unknown'}",
         f"- **Stopped at**: step {best['step']}, after {best['minutes']:.0f} minutes of training",
@@ -111,7 +151,33 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
         "|---|---|",
         *rows,
     ]
-    return "\n".join(parts) + "\n" + (f"\n{notes.strip()}\n" if notes else "")
+    return "\n".join(parts) + "\n" + (f"\n{notes.strip()}\n" if notes else "") + source.notice
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the terms of weights depend on."""
+
+    licence: str
+    data: str
+    lineage: str
+    """Where pictures and labels come from."""
+    notice: str = ""
+    """What has to go with the weights, Markdown."""
+
+
+def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
+    """Where the weights of a training come from."""
+    if stage == "two_sided":
+        heads = ["synthetic heads with procedural hair"]
+        heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
+        heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
+        notice = AVATARS_NOTICE if settings["avatars"] else ""
+        return Origin(DRAWN_LICENCE, f"drawn pictures of {', '.join(heads)}.", DRAWN_LINEAGE, notice)
+    research = settings.get("research", False)
+    folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
+    licence = RESEARCH_LICENCE if research else OPEN_LICENCE
+    return Origin(licence, f"labelled photos ({folders}), their training split.", LINEAGE)
 
 
 def lineage(stage: str, settings: Mapping[str, Any]) -> str:
@@ -129,5 +195,5 @@ def lineage(stage: str, settings: Mapping[str, Any]) -> str:
 
 def notable_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings of a training that name files, without the places where these lay."""
-    names = ("start", "encoder_weights", "recognition")
+    names = ("start", "encoder_weights", "recognition", "hairstyles")
     return {name: Path(settings[name]).name for name in names if settings.get(name)}

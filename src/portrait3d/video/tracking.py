@@ -46,7 +46,7 @@ class FaceTracker:
     """Finds a face, searches for it near its last place and fits the head model to it, frame by frame."""
 
     model: Portrait3D
-    near: Detector = field(default_factory=lambda: FaceDetector(sides=(NEAR_SIDE,), threads=1))
+    near: Detector = field(default_factory=lambda: FaceDetector(sides=(NEAR_SIDE,)))
     """Searches where the face was last."""
 
     def track(self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], name: str = "the video") -> FaceTrack:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
+from portrait3d.models.parsing_net import HEAD_CLASSES
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.shading import spherical_harmonics
 
@@ -110,6 +111,57 @@ def draw_view(
         image[:, nearer], depth[nearer], labels[nearer] = color[:, nearer], z[nearer], label[nearer]
     image = develop(soften_edges(shadow_of_hair(image, labels), depth), rng)
     return Drawing(torch.from_numpy(image), torch.from_numpy(depth), torch.from_numpy(labels))
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSides:
+    """First and last surface of face, hair and ears along every ray, whatever else lies before or behind."""
+
+    front: Float[np.ndarray, "H W"]
+    """mm; inf beside the head."""
+    back: Float[np.ndarray, "H W"]
+    """mm; inf beside the head."""
+    back_is_hair: Bool[np.ndarray, "H W"]
+
+
+def draw_sides(person: Person, pose: Pose, camera: Camera) -> HeadSides:
+    """Draw the head's first and last surfaces, without neck and clothes."""
+    shape = camera.height, camera.width
+    front, back = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+    is_hair = np.zeros(shape, bool)
+    for layer in person.layers:
+        near, _ = _layer_side(layer, person, pose, camera, farthest=False)
+        far, label = _layer_side(layer, person, pose, camera, farthest=True)
+        front = np.minimum(front, near)
+        farther = np.isfinite(far) & (far > back)
+        back[farther], is_hair[farther] = far[farther], label[farther] == HAIR
+    # Frayed ends may hide one side of a ray and not the other.
+    known = np.isfinite(front) & np.isfinite(back)
+    return HeadSides(np.where(known, front, np.inf), np.where(known, back, np.inf), is_hair & known)
+
+
+def _layer_side(
+    layer: Layer, person: Person, pose: Pose, camera: Camera, *, farthest: bool
+) -> tuple[Float[np.ndarray, "H W"], UInt8[np.ndarray, "H W"]]:
+    # Depth (inf where nothing is) and class of the head's part of one layer.
+    faces = layer.faces[np.isin(layer.labels[layer.faces], HEAD_CLASSES).all(axis=1)]
+    label = np.zeros((camera.height, camera.width), np.uint8)
+    if not len(faces):
+        return np.full(label.shape, np.inf, np.float32), label
+    points = pose.apply(torch.from_numpy(layer.vertices))
+    fragments = rasterize(
+        camera.screen(points)[None], torch.from_numpy(faces), *label.shape, farthest=farthest
+    )
+    index = fragments.face_index[0].numpy()
+    seen = index >= 0
+    weights, corners = fragments.barycentric[0].numpy()[seen], faces[index[seen]]
+    z = fragments.depth[0].numpy().copy()
+    label[seen] = layer.labels[corners[np.arange(len(corners)), weights.argmax(axis=1)]]
+    if layer.is_hair:
+        across, along, rest = np.einsum("nkc,nk->cn", layer.attributes[corners][..., 3:6], weights)
+        fine, _ = person.look.streaks(np.stack([across, along]))
+        z[seen] = np.where(person.look.kept(along, rest, fine), z[seen], np.inf)
+    return z, label
 
 
 def draw_layer(

@@ -1,6 +1,6 @@
 """Synthetic people: the head model with hair, neck and clothes, drawn with exact depth, as pairs of views."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +14,7 @@ from portrait3d.data.synthetic.beard import grow_beard
 from portrait3d.data.synthetic.drawing import Person, draw_view
 from portrait3d.data.synthetic.drawn_hair import Hair
 from portrait3d.data.synthetic.hair import grow
+from portrait3d.data.synthetic.hair_mesh import HairMesh
 from portrait3d.data.synthetic.light import draw_light
 from portrait3d.data.synthetic.scalp import map_scalp
 from portrait3d.data.synthetic.skin import Clothes, build_solid, press_ears, twist
@@ -105,9 +106,17 @@ class SyntheticHeads:
         return SyntheticPair(views[0], views[1], style)
 
     def dress(
-        self, coefficients: FaceCoefficients, style: HairStyle, rotation: Tensor, rng: np.random.Generator
+        self,
+        coefficients: FaceCoefficients,
+        style: HairStyle,
+        rotation: Tensor,
+        rng: np.random.Generator,
+        worn: Callable[[Float[np.ndarray, "V 3"]], HairMesh] | None = None,
     ) -> tuple[Person, FaceCoefficients]:
-        """A person with hair, clothes and light, and the coefficients with that light."""
+        """A person with hair, clothes and light, and the coefficients with that light.
+
+        `worn` gives hair to wear over the style's for the head's vertices (model frame, mm).
+        """
         scalp = map_scalp(self.head)
         torso, hair, look = Torso.draw(rng), Hair.draw(style, rng), HairLook.draw(rng)
         light = draw_light(rng)
@@ -122,6 +131,8 @@ class SyntheticHeads:
         if "hang" in hair.values and hair.get("side") > COVERS_EARS:
             vertices = press_ears(self.head, vertices, 0.4 * hair.get("side"))
         sheets = grow(hair, scalp, vertices, torso, (1.0, 0.55, 0.15))
+        if worn is not None:
+            sheets.append(worn(vertices))
         beard = grow_beard(self.head, vertices, hair)
         solid = build_solid(self.head, vertices, albedo, torso, Clothes.draw(rng))
         yaw = float(Pose(rotation, torch.zeros(3)).euler()[0])
@@ -200,10 +211,10 @@ def place(
     camera: Camera,
     rng: np.random.Generator,
 ) -> Pose:
-    """The pose at which the landmarks' box has the head crop's scale, give or take a little."""
+    """The pose at which the landmarks' box has the scale of the crops' cameras, give or take a little."""
     marks = head.landmarks(head.vertices(coefficients))[0]
     center = torch.tensor(HEAD_CENTRE, dtype=torch.float32)
-    wanted = camera.height / (FACE_MARGIN * HEAD_ZOOM) * float(np.exp(rng.normal(0, 0.05)))
+    wanted = float(camera.focal) * FACE_SIZE / (FACE_FOCAL * FACE_MARGIN) * float(np.exp(rng.normal(0, 0.05)))
     shift = torch.from_numpy(rng.normal(0, 0.012, 2)).float() * camera.height
     depth = torch.tensor(900.0)
     for _ in range(3):

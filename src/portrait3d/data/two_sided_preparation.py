@@ -1,0 +1,250 @@
+"""From scenes to what the two-sided depth network will meet: fits and labels by the package's networks."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from portrait3d.data.avatars import HELD_OUT, read_avatars
+from portrait3d.data.hairstyles import read_hairstyles
+from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
+from portrait3d.data.two_sided_scenes import AvatarScenes, Scene, SyntheticScenes
+from portrait3d.data.two_sided_views import IS_HAIR, NOT_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews
+from portrait3d.models.face_depth import HeadDepths, render_head_depths
+from portrait3d.models.face_fit import fit_face
+from portrait3d.models.face_net import FaceNet
+from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_parsing import ParsingExperts, parse_head
+from portrait3d.preprocessing.alignment import HEAD_ZOOM, WIDE_ZOOM, Crop, crop_from_landmarks
+from portrait3d.pretrained import bundled, load_network
+
+logger = logging.getLogger(__name__)
+
+FACE, HAIR = 1, 2
+Depths = TypeVar("Depths", np.ndarray, torch.Tensor)
+SHARD = 24
+"""Views in a file."""
+LEAST_FACE = 40
+"""Pixels of the face that the fit has to meet."""
+WORST_FIT = 14.0
+"""mm between the fitted and the true face, once their scales agree, beyond which a fit is wrong."""
+HAIR_AT_BORDER = 8
+"""Pixels of hair along the head crop's border from which parsing looks beyond it."""
+POINTS = 1500
+"""Most points of unseen hair that a view remembers."""
+CHECKED_SYNTHETIC = 24
+"""Synthetic heads that validation looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """The package's networks that read pictures before the depth network does."""
+
+    head_model: HeadModel
+    face_net: FaceNet
+    parsing: ParsingExperts
+
+    @classmethod
+    def bundled(cls) -> "Readers":
+        """Those that ship."""
+        return cls(
+            HeadModel.load(),
+            load_network(FaceNet, bundled("face")).eval(),
+            ParsingExperts.load(bundled("parsing")),
+        )
+
+
+@torch.inference_mode()
+def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView | None:
+    """What the pipeline makes of a scene's picture, with its truth; None where the fit misses the face.
+
+    Args:
+        readers: The networks.
+        scene: The picture and its truth.
+        parsed: Take the labels from the parsing network, which errs, rather than the exact ones.
+    """
+    fit = fit_face(readers.face_net, readers.head_model, scene.picture, crop_from_landmarks(scene.landmarks))
+    crop, head_crop = fit.crop.wide_crop(), fit.crop.head_crop()
+    vertices = readers.head_model.vertices(fit.coefficients.batched)
+    head = render_head_depths(readers.head_model, vertices, fit.crop_from_model.batched, crop.camera())
+    exact = crop.extract_labels(scene.labels)
+    front, back = (extract_values(crop, depth, np.inf) for depth in (scene.front, scene.back))
+    zoom = float(scene.camera.focal / crop.photo_camera(*scene.labels.shape).focal)
+    into_fit = fit_frame(head, front, exact, zoom)
+    if into_fit is None:
+        return None
+    if parsed:
+        labels = crop.extract_labels(parse_head(readers.parsing, scene.picture, head_crop).labels)
+    else:
+        labels = as_far_as_parsed(exact, head_crop.extract_labels(scene.labels))
+    center = float(head.center)
+
+    def relative(depth: np.ndarray) -> Float[np.ndarray, "H W"]:
+        return np.where(np.isfinite(depth), depth - center, np.nan)
+
+    within = crop.extract_labels(np.ones_like(scene.labels)) > 0
+    is_hair = extract_values(crop, scene.back_is_hair.astype(np.float32), 0.0) > 0
+    return TwoSidedView(
+        name=scene.name,
+        style=scene.style,
+        image=(crop.extract(scene.picture) * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),
+        labels=labels,
+        near=relative(head.near[0].numpy()),
+        far=relative(head.far[0].numpy()),
+        front=relative(into_fit(front)),
+        back=relative(into_fit(back)),
+        back_hair=np.where(within, np.where(is_hair, IS_HAIR, NOT_HAIR), UNKNOWN).astype(np.uint8),
+        center=center,
+        unseen_hair=_moved(scene, crop, into_fit),
+    )
+
+
+def extract_values(
+    crop: Crop, values: Float[np.ndarray, "H W"], outside: float
+) -> Float[np.ndarray, "size size"]:
+    """The value of the photo's pixel under each of the crop's centres, `outside` off the photo."""
+    places = np.arange(values.size).reshape(values.shape)
+    found = crop.extract_labels(places, -1)
+    return np.where(found >= 0, values.reshape(-1)[found.clip(0)], outside)
+
+
+@dataclass(frozen=True, slots=True)
+class FitFrame:
+    """Brings true depths to those of the fitted head, whose face lies as far away as the true one."""
+
+    true_face: float
+    """Depth of the true face, mm."""
+    fitted_face: float
+    """Depth of the fitted face, mm."""
+    scale: float
+    """Millimetres of the fit for a millimetre of the truth, along and across the ray."""
+
+    def __call__(self, depth: Depths) -> Depths:
+        """Depths of the fit's frame for true ones, mm."""
+        return (depth - self.true_face) * self.scale + self.fitted_face
+
+
+def fit_frame(
+    head: HeadDepths, front: Float[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"], zoom: float
+) -> FitFrame | None:
+    """The frame of a fit, from the face that is seen; None where the fit misses it.
+
+    A picture tells neither size nor focal length, and the fit has its own: what is as wide in the picture is
+    made as deep, so that heads keep their proportions.
+
+    Args:
+        head: The fitted head.
+        front: True first surface, mm.
+        labels: Exact classes.
+        zoom: Focal length of the camera that took the picture over that of the camera which the fit assumes.
+    """
+    near = head.near[0].numpy()
+    face = (labels == FACE) & np.isfinite(near) & np.isfinite(front)
+    if face.sum() < LEAST_FACE:
+        return None
+    true, fitted = float(np.median(front[face])), float(np.median(near[face]))
+    frame = FitFrame(true, fitted, zoom * fitted / true)
+    return frame if np.abs(frame(front[face]) - near[face]).mean() < WORST_FIT else None
+
+
+def as_far_as_parsed(
+    labels: UInt8[np.ndarray, "H W"], head_labels: UInt8[np.ndarray, "S S"]
+) -> UInt8[np.ndarray, "H W"]:
+    """Exact labels of a wide crop as `parse_head` gives them: beyond the head crop only if hair leaves it."""
+    hair = head_labels == HAIR
+    if sum(int(edge.sum()) for edge in (hair[0], hair[-1], hair[:, 0], hair[:, -1])) > HAIR_AT_BORDER:
+        return labels
+    size = len(labels)
+    margin = round(size * (1 - HEAD_ZOOM / WIDE_ZOOM) / 2)
+    middle = np.s_[margin : size - margin, margin : size - margin]
+    kept = np.zeros_like(labels)
+    kept[middle] = labels[middle]
+    return kept
+
+
+def _moved(scene: Scene, crop: Crop, into_fit: "FitFrame") -> Float[np.ndarray, "P 3"]:
+    # Unseen hair in the crop's camera, in the fit's frame; NaN fills up what the head lacks.
+    if scene.unseen_hair is None:
+        return np.zeros((0, 3), np.float32)
+    points = torch.from_numpy(scene.unseen_hair[:POINTS])
+    pixels = crop.crop_from_photo(scene.camera.project(points))
+    result = np.full((POINTS, 3), np.nan, np.float32)
+    result[: len(points)] = crop.camera().unproject(pixels, into_fit(points[:, 2])).numpy()
+    return result
+
+
+def prepare_two_sided(
+    out: Path,
+    *,
+    avatars: Path | None,
+    hairstyles: Path | None = None,
+    avatar_views: int = 2400,
+    synthetic_views: int = 1800,
+    hairstyle_views: int = 900,
+    seed: int = 0,
+) -> None:
+    """Draw and read everything the training needs, validation first, in turns from both sources.
+
+    Args:
+        out: Gets `train/` and `val/` with files of `TwoSidedViews`; files that are there are kept.
+        avatars: The directory of artist-made heads, all but `HELD_OUT` for training; None leaves them out.
+        hairstyles: A file of hairstyles that `tools/bind_hairstyles.py` writes; None leaves them out.
+        avatar_views: How many views of avatars to draw.
+        synthetic_views: How many synthetic heads to draw.
+        hairstyle_views: How many synthetic heads that wear hairstyles to draw.
+        seed: Of everything that is drawn.
+    """
+    sources = [prepare_synthetic(out, synthetic_views, seed)]
+    if avatars is not None:
+        sources.insert(0, prepare_avatars(out, avatars, avatar_views, seed))
+    if hairstyles is not None:
+        sources.append(prepare_hairstyles(out, hairstyles, hairstyle_views, seed))
+    for paths in zip_longest(*sources):
+        for path in filter(None, paths):
+            logger.info("%s is ready.", path.name)
+
+
+def prepare_synthetic(out: Path, count: int, seed: int = 0) -> Iterator[Path]:
+    """Files of the package's own synthetic heads; styles and people of the two splits differ."""
+    readers = Readers.bundled()
+    checked = SyntheticScenes(10 * seed + 2, STYLES_VALIDATION)
+    yield from _write(out / "val" / "synthetic", readers, checked.scene, CHECKED_SYNTHETIC, checking=True)
+    learned = SyntheticScenes(10 * seed + 1, STYLES_TRAIN)
+    yield from _write(out / "train" / "synthetic", readers, learned.scene, count)
+
+
+def prepare_hairstyles(out: Path, path: Path, count: int, seed: int = 0) -> Iterator[Path]:
+    """Files of synthetic heads that wear hairstyles modelled by hand over cropped hair."""
+    learned = SyntheticScenes(10 * seed + 3, {"buzz": STYLES_TRAIN["buzz"]}, read_hairstyles(path))
+    yield from _write(out / "train" / "hairstyles", Readers.bundled(), learned.scene, count)
+
+
+def prepare_avatars(out: Path, directory: Path, count: int, seed: int = 0) -> Iterator[Path]:
+    """Files of artist-made heads; those of `HELD_OUT` are for validation."""
+    readers = Readers.bundled()
+    heads = read_avatars(directory)
+    checked = AvatarScenes(seed, [head for head in heads if head.name in HELD_OUT]).checked()
+    yield from _write(out / "val" / "avatars", readers, checked.__getitem__, len(checked), checking=True)
+    learned = AvatarScenes(seed, [head for head in heads if head.name not in HELD_OUT])
+    yield from _write(out / "train" / "avatars", readers, learned.scene, count)
+
+
+def _write(
+    stem: Path, readers: Readers, scene: Callable[[int], Scene], count: int, *, checking: bool = False
+) -> Iterator[Path]:
+    # Files of `SHARD` scenes; in training every second one has exact labels, for the sake of variety.
+    for start in range(0, count, SHARD):
+        path = stem.with_name(f"{stem.name}-{start:05d}.npz")
+        if not path.is_file():
+            numbers = range(start, min(start + SHARD, count))
+            read = [read_scene(readers, scene(k), parsed=checking or k % 2 == 0) for k in numbers]
+            views = [view for view in read if view is not None]
+            logger.info("%s: %d of %d fits met the face.", path.name, len(views), len(read))
+            TwoSidedViews.collect(views).save(path)
+        yield path

@@ -1,0 +1,36 @@
+"""Looking up and spreading values of a picture's pixels."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+
+
+def nearest(
+    known: Bool[np.ndarray, "H W"],
+) -> tuple[Float[np.ndarray, "H W"], tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "H W"]]]:
+    """Distance (pixels) to the nearest known pixel, and its row and column."""
+    distance, index = ndimage.distance_transform_edt(~known, return_indices=True)
+    return distance, (index[0].astype(np.int64), index[1].astype(np.int64))
+
+
+def pixel_under(
+    points: Float[np.ndarray, "N 2"], shape: tuple[int, ...]
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+    """Row and column of the pixel under each point (x, y) of a picture; the border's for points beyond it."""
+    height, width = shape
+    column, row = np.floor(points).astype(np.int64).clip(0, [width - 1, height - 1]).T
+    return row, column
+
+
+def blurred_inside(
+    values: Float[np.ndarray, "H W"], inside: Bool[np.ndarray, "H W"], width: float
+) -> Float[np.ndarray, "H W"]:
+    """Gaussian mean of the values inside a region alone; 0 far from it."""
+    weight = ndimage.gaussian_filter(inside.astype(np.float64), width)
+    return ndimage.gaussian_filter(np.where(inside, values, 0.0), width) / np.maximum(weight, 1e-9)
+
+
+def smoothstep(share: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """0 below 0, 1 above 1, and a cubic without kinks in between."""
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,188 @@
+"""From the fitted head, two depth maps and a photo to the head's layers, and from those to one mesh.
+
+fitted head ─► skin (layer order) ──────────────┐
+depth, far surface ─► hair view ─┬─► hair body ─┼─► HeadMesh
+                                 └─► hair sheet ┘
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+from portrait3d.geometry.binding import bind
+from portrait3d.geometry.filling import resample
+from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, HeadPiece
+from portrait3d.head.atlas import Atlas, grown
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_body import HairBody, grow_body, shown_vertices
+from portrait3d.head.hair_sheet import HAIR_REACH, lift_sheet
+from portrait3d.head.hair_texture import BodyChart, HairColours, paint_body, unwrap
+from portrait3d.head.hair_view import HairView
+from portrait3d.head.layout import Texels
+from portrait3d.head.mouth_eyes import paint_pieces
+from portrait3d.head.scene import Scene
+from portrait3d.head.skin import in_layers, neck_cut, photographed, under_hair
+from portrait3d.head.skin_texture import Surfaces, bake_seen, bake_unseen, without_light
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """A layer of the head on its way into one mesh."""
+
+    vertices: Float[np.ndarray, "N 3"]
+    """Crop camera, mm."""
+    faces: Int64[np.ndarray, "F 3"]
+    part: UInt8[np.ndarray, " N"]
+    piece: UInt8[np.ndarray, " N"]
+    uv: Float[np.ndarray, "N 2"]
+    seen: Bool[np.ndarray, " N"]
+    binding: Binding
+
+
+def assemble_head(
+    model: FittedHead,
+    view: HairView,
+    scene: Scene,
+    texels: tuple[Texels, Texels],
+    size: int,
+    angle: float = 0.0,
+    *,
+    delight: bool = False,
+) -> HeadMesh:
+    """Skin, hair body and hair sheet as one textured mesh in the photo's camera frame.
+
+    Args:
+        model: The head model fitted to the photo.
+        view: Hair as the same camera sees it.
+        scene: The photo in that crop.
+        texels: The texture's pixels that show the model, at full and half resolution.
+        size: Side of the hair's chart, pixels: half that of the texture.
+        angle: The crop's roll in the photo, radians.
+        delight: Whether the fitted light's shading is taken out of the skin's colours.
+    """
+    model, view = in_layers(model, view)
+    shown = photographed(model, view)
+    body = grow_body(view, model)
+    hairy = under_hair(model, body, shown)
+    atlas = Atlas(size)
+    patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
+    hair_picture = colours = sheet = None
+    if body is not None:
+        chart = unwrap(body)
+        hair_picture, colours = paint_body(view, model, body, chart, scene, size)
+        patches.append(body_patch(view, model, body, chart, atlas))
+        sheet = lift_sheet(view, model, scene)
+    surfaces = Surfaces(shown, hairy, view.lying)
+    ground, skin_picture = paint_skin(model, texels, scene, surfaces, colours, delight=delight)
+    texture = atlas.compose(ground, texels[0], skin_picture, hair_picture)
+    return joined(patches, texture, sheet, angle)
+
+
+def paint_skin(
+    model: FittedHead,
+    texels: tuple[Texels, Texels],
+    scene: Scene,
+    surfaces: Surfaces,
+    hair: HairColours | None,
+    *,
+    delight: bool,
+) -> tuple[Float[Tensor, "3 T T"], Float[np.ndarray, "N 3"]]:
+    """The photo where it shows the skin, what is likely elsewhere: a ground, and the texels' colours."""
+    fine, coarse = texels
+    # What the photo does not show has no detail that half the size would lose.
+    ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces, hair))
+    ground = resample(ground, (fine.side, fine.side))
+    colours, share = bake_seen(model, fine, scene, surfaces)
+    unseen = ground.permute(1, 2, 0).reshape(-1, 3).numpy()[fine.place]
+    colours = unseen + (colours - unseen) * share[:, None]
+    if delight:
+        colours = without_light(model, fine, colours, surfaces.hairy)
+    return ground, paint_pieces(model, fine, scene, colours)
+
+
+def skin_patch(
+    model: FittedHead,
+    shown: Bool[np.ndarray, " V"],
+    hairy: Float[np.ndarray, " V"],
+    atlas: Atlas,
+) -> Patch:
+    """The head model's whole surface in its own texture coordinates, eyes and mouth among it."""
+    layout = model.layout
+    at, faces = layout.point_vertex, layout.point_faces
+    piece = np.zeros(len(at), np.uint8)
+    piece[faces] = layout.piece[:, None]
+    part = np.where(model.face_mask > 0.3, HeadPart.FACE, HeadPart.REST).astype(np.uint8)
+    part[hairy > 0.5] = HeadPart.HAIR
+    part[model.ears_mask > 0.5] = HeadPart.EAR
+    seen = shown.copy()
+    visible = np.unique(model.face_index[model.face_index >= len(model.faces)])
+    seen[layout.faces[visible]] = True
+    inner = np.ones(len(part), bool)
+    inner[model.faces] = False
+    part[inner] = HeadPart.FACE
+    return Patch(
+        vertices=model.vertices[at],
+        faces=faces,
+        part=part[at],
+        piece=piece,
+        uv=atlas.of_model(layout.points),
+        seen=seen[at],
+        binding=Binding.to_vertices(at),
+    )
+
+
+def neck_patch(model: FittedHead, atlas: Atlas) -> Patch:
+    """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
+    loop, faces = neck_cut(model)
+    count = len(loop) + 1
+    nape = loop[model.model_vertices[loop, 2].argmax()]
+    place = model.layout.points[np.flatnonzero(model.layout.point_vertex == nape)[:1]]
+    return Patch(
+        vertices=np.concatenate([model.vertices[loop], model.vertices[loop].mean(axis=0, keepdims=True)]),
+        faces=faces,
+        part=np.full(count, HeadPart.REST, np.uint8),
+        piece=np.zeros(count, np.uint8),
+        uv=atlas.of_model(np.repeat(place, count, axis=0)),
+        seen=np.zeros(count, bool),
+        binding=Binding.to_vertices(np.append(loop, loop[0])),
+    )
+
+
+def body_patch(view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, atlas: Atlas) -> Patch:
+    """The hair's body in its own chart."""
+    vertices = model.to_camera(body.vertices)[chart.source]
+    count = len(vertices)
+    return Patch(
+        vertices=vertices,
+        faces=chart.faces,
+        part=np.full(count, HeadPart.HAIR, np.uint8),
+        piece=np.full(count, HeadPiece.HAIR, np.uint8),
+        uv=atlas.of_hair(chart.places),
+        seen=shown_vertices(view, model, body)[chart.source],
+        binding=bind(vertices, model.vertices, np.unique(model.faces), HAIR_REACH),
+    )
+
+
+def joined(
+    patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], sheet: HairSheet | None, angle: float
+) -> HeadMesh:
+    """One mesh of all patches and the sheet, turned back into the photo's camera frame."""
+    offsets = np.cumsum([0] + [len(patch.vertices) for patch in patches[:-1]])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    if sheet is not None:
+        sheet = replace(sheet, vertices=(sheet.vertices @ turn).astype(np.float32))
+    faces = [patch.faces + start for patch, start in zip(patches, offsets, strict=True)]
+    return HeadMesh(
+        vertices=np.concatenate([patch.vertices @ turn for patch in patches]).astype(np.float32),
+        faces=np.concatenate(faces).astype(np.int64),
+        part=np.concatenate([patch.part for patch in patches]),
+        uv=np.concatenate([patch.uv for patch in patches]).astype(np.float32),
+        texture=texture,
+        binding=Binding.joined(*(patch.binding for patch in patches)),
+        piece=np.concatenate([patch.piece for patch in patches]),
+        seen=np.concatenate([patch.seen for patch in patches]),
+        hair_sheet=sheet,
+    )

@@ -1,0 +1,114 @@
+"""The crop that shows the whole head with its hair, and what photo and networks say in it."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.pixels import smoothstep
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_view import HairView, head_outline, settled_back, settled_front, shown_hair
+from portrait3d.head.scene import Scene
+from portrait3d.models.head_parsing import GROWTH, HeadParsing
+from portrait3d.models.two_sided_depth_net import TwoSidedDepth
+from portrait3d.parsing_classes import HAIRY
+from portrait3d.preprocessing.alignment import Crop
+
+TEXTURE_SIZE = 1024
+"""Largest side of the head crop's picture, in pixels, and of a quarter of the texture; a smaller photo gives
+a smaller one."""
+BORDER = 3
+"""Hair this near to the head crop's border, pixels, leaves it."""
+JOIN = 24.0
+"""Pixels from the head crop's border over which the two depth networks' answers change into each other."""
+
+
+def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
+    """The head crop, or, if hair leaves it, a larger one with the same pixels in the middle.
+
+    It is as large as parsing looks (`head_parsing.GROWTH`).
+    """
+    hair = np.isin(labels, HAIRY)
+    hair[BORDER:-BORDER, BORDER:-BORDER] = False
+    if not hair.any():
+        return head_crop
+    size = 2 * round(head_crop.size * GROWTH / 2)
+    factor = size / head_crop.size
+    return replace(head_crop, side=head_crop.side * factor, size=size, zoom=head_crop.zoom * factor)
+
+
+def texture_size(head_crop: Crop) -> int:
+    """Pixels of the head crop's side in the texture."""
+    return min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
+
+
+def see_scene(
+    pixels: UInt8[np.ndarray, "H W 3"], parsing: HeadParsing, head_crop: Crop, frame: Crop
+) -> Scene:
+    """Picture, classes and matte of the photo in the frame."""
+    size = round(texture_size(head_crop) * frame.size / head_crop.size)
+    fine = frame.resized(size)
+    picture = (fine.extract(pixels) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    grey = np.round(parsing.matte * 255).astype(np.uint8)
+    matte = fine.extract(np.broadcast_to(grey[..., None], (*grey.shape, 3)))[0]
+    return Scene.of(picture, frame.extract_labels(parsing.labels), matte)
+
+
+def see_hair(
+    model: FittedHead,
+    labels: UInt8[np.ndarray, "S S"],
+    depth: DepthMap,
+    two_sided: TwoSidedDepth,
+    frame: Crop,
+) -> HairView:
+    """Hair's front, back and place in the frame.
+
+    Args:
+        model: The head model as the frame's camera sees it.
+        labels: Classes of the frame's pixels.
+        depth: The depth network's answer, in the head crop's camera.
+        two_sided: Front and far surface in the wide crop's camera.
+        frame: `whole_head`.
+    """
+    size = frame.size
+    camera = frame.camera()
+    maps = [two_sided.front, two_sided.back, two_sided.back_hair, two_sided.back_scale]
+    hidden, back, is_hair, error = seen_by(torch.stack(maps), two_sided.camera, camera).double().numpy()
+    hair = shown_hair(labels)
+    margin = (size - depth.camera.width) // 2
+    own = np.pad(depth.depth.double().numpy(), margin, mode="edge")
+    known = np.pad(depth.valid.numpy(), margin)
+    share = np.zeros((size, size))
+    if margin:
+        inner = np.pad(np.ones(depth.depth.shape, bool), margin)
+        share = 1 - smoothstep(ndimage.distance_transform_edt(inner) / JOIN)
+    front = np.where(known, own + (hidden - own) * share, hidden)
+    front = settled_front(front, np.ones_like(known), hair, model.depth)
+    return HairView(
+        focal=float(camera.focal),
+        labels=labels,
+        hair=hair,
+        front=front,
+        hidden=hidden,
+        back=settled_back(back, error, head_outline(labels)),
+        back_is_hair=is_hair,
+        skin=model.depth,
+    )
+
+
+def seen_by(maps: Float[Tensor, "C h w"], camera: Camera, other: Camera) -> Float[Tensor, "C H W"]:
+    """Maps of one crop's pixels in another crop with the same centre and angle; the border goes on beyond."""
+    rows, columns = torch.meshgrid(
+        torch.arange(other.height) + 0.5, torch.arange(other.width) + 0.5, indexing="ij"
+    )
+    scale = camera.focal / other.focal
+    x = (columns - other.principal[0]) * scale / camera.width * 2
+    y = (rows - other.principal[1]) * scale / camera.height * 2
+    grid = torch.stack([x, y], dim=-1)[None].float()
+    return F.grid_sample(maps[None].float(), grid, padding_mode="border", align_corners=False)[0]

@@ -1,0 +1,181 @@
+"""Hair as a closed body between what the photo shows and the predicted far surface.
+
+The body is the set of points behind the front surface, before the far one and inside the outline, sampled on
+voxels and cut out by marching cubes (Lorensen and Cline, 1987): one smooth surface whatever the hairstyle,
+with nothing to sew at rims.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage, sparse
+from scipy.sparse.csgraph import connected_components
+from skimage import measure
+
+from portrait3d.geometry.skin import normals
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_view import HairView, head_outline
+from portrait3d.parsing_classes import ParsingClass
+
+VOXEL, MOST_VOXELS = 3.5, 1_200_000
+"""Spacing of the samples, mm; and how many there are at most: large heads of hair get a coarser grid."""
+UNDER = 1.2
+"""The body begins this far behind the photographed sheet, mm, which hides it from the front."""
+INSET = 1.0
+"""Pixels by which the body stays inside the outline, where the photo's hair is see-through."""
+BURIED = 14.0
+"""Where the photo shows skin, hair behind it may begin this far inside the head, mm."""
+BEFORE_EARS, STEEP = 18.0, 0.3
+"""Depth of the ears in the model's frame, mm: behind skin that the photo shows, hair does not begin before
+them, or it would come out of the cheek's side; and the slope from which a ray has a point in that plane."""
+THICKNESS = 9.0
+"""Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe."""
+STEP = 5
+"""Pixels across in which a lock is as thick as its deepest neighbour."""
+CLEAR = 6.0
+"""Distances to the body's surface beyond this, mm, do not matter."""
+SMOOTH = 0.9
+"""Width of the blur over the samples, voxels: it rounds the edge between front, sides and back."""
+MARGIN = 4
+"""Voxels around the body."""
+SMALLEST = 0.04
+"""Loose pieces smaller than this share of the largest one are dropped."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HairBody:
+    """A closed triangle mesh around all hair."""
+
+    vertices: Float[np.ndarray, "N 3"]
+    """Model frame, mm."""
+    faces: Int64[np.ndarray, "F 3"]
+    """Outward."""
+    normals: Float[np.ndarray, "N 3"]
+    origin: Float[np.ndarray, "3"]
+    voxel: float
+    field: Float[np.ndarray, "X Y Z"]
+    """Rough signed distance to the surface, mm, > 0 inside; sample (i, j, k) at origin + voxel (i, j, k)."""
+
+    def inside(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+        """How deep points of the model frame lie in the body, mm; negative outside, at least `-CLEAR`."""
+        at = (points - self.origin).T / self.voxel
+        return ndimage.map_coordinates(self.field, at, order=1, mode="constant", cval=-CLEAR)
+
+
+def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
+    """The body of all hair; None if there is hardly any, or if the photo shows none of it.
+
+    `model` places the wide crop's camera in the head model's frame.
+    """
+    if not view.hair.any():
+        return None
+    limits = body_limits(view, model)
+    cloud = hair_points(view, limits)
+    if len(cloud) < 50:
+        return None
+    cloud = model.to_model(cloud)
+    low, high = cloud.min(axis=0), cloud.max(axis=0)
+    voxel = max(VOXEL, float(np.prod(high - low + 2 * MARGIN * VOXEL) / MOST_VOXELS) ** (1 / 3))
+    origin = low - MARGIN * voxel
+    shape = np.ceil((high - low) / voxel).astype(int) + 2 * MARGIN + 1
+    field = body_field(view, limits, samples(model, origin, voxel, shape)).reshape(shape)
+    field = ndimage.gaussian_filter(field, SMOOTH, mode="nearest")
+    if (field > 0).sum() < 8:
+        return None
+    vertices, faces, _, _ = measure.marching_cubes(field, 0.0)
+    vertices, faces = largest_pieces(vertices.astype(np.float64), faces.astype(np.int64))
+    vertices = origin + voxel * vertices
+    return HairBody(vertices, faces, normals(vertices, faces), origin, voxel, field)
+
+
+def samples(
+    model: FittedHead, origin: Float[np.ndarray, "3"], voxel: float, shape: Int64[np.ndarray, "3"]
+) -> Float[np.ndarray, "N 3"]:
+    """The voxels' middles in the crop camera's frame, mm, the last axis of the model's frame fastest.
+
+    Sums of steps along the three axes: half a million points are too many for a product of matrices.
+    """
+    start, *ends = model.to_camera(np.concatenate([origin[None], origin + voxel * np.eye(3)]))
+    steps = [np.arange(n)[:, None] * (end - start) for n, end in zip(shape, ends, strict=True)]
+    across = start + steps[0][:, None] + steps[1][None]
+    return (across[:, :, None] + steps[2]).reshape(-1, 3)
+
+
+def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
+    """Where hair begins and ends along every pixel's ray, mm, and how far inside the outline that is, mm."""
+    outline = head_outline(view.labels)
+    skin = np.where(np.isfinite(view.skin), view.skin + BURIED, 0.0)
+    hidden = np.where(view.labels == ParsingClass.NECK, view.hidden, 0.0)
+    behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
+    begin = np.where(view.hair, view.front + UNDER, behind)
+    certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)
+    # Without hair on its far side there is a lock's thickness behind the front, and nothing behind skin.
+    # Where the front falls off steeply, the lock reaches back to its neighbours, or it would be thinner than
+    # a voxel.
+    deepest = ndimage.grey_dilation(np.where(view.hair, begin, -np.inf), (STEP, STEP))
+    alone = np.where(view.hair, deepest + THICKNESS, begin - 2 * CLEAR)
+    end = alone + certain * (np.maximum(view.back, alone) - alone)
+    signed = ndimage.distance_transform_edt(outline) - ndimage.distance_transform_edt(~outline) - INSET
+    return np.stack([begin, end, signed * view.millimetres]).astype(np.float32)
+
+
+def ear_plane(view: HairView, model: FittedHead) -> Float[np.ndarray, "S S"]:
+    """Depth (mm) at which each pixel's ray reaches the plane through the ears; 0 where it runs along it."""
+    rows, columns = np.indices(view.labels.shape) + 0.5
+    axis = model.camera_from_model.rotation.double().numpy()[:, 2]
+    through = model.to_camera(np.array([[0.0, 0.0, BEFORE_EARS]]))[0] @ axis
+    along = view.rays(rows, columns) @ axis
+    return np.where(along > STEEP, through / np.maximum(along, STEEP), 0.0)
+
+
+def hair_points(view: HairView, limits: Float[np.ndarray, "3 S S"]) -> Float[np.ndarray, "N 3"]:
+    """Points of the crop's camera frame at which rays enter and leave hair."""
+    begin, end, inside = limits
+    rows, columns = np.nonzero((inside > 0) & (end > begin))
+    rays = view.rays(rows + 0.5, columns + 0.5)
+    at = np.where(view.hair, begin, np.maximum(begin, end - THICKNESS))[rows, columns]
+    return np.concatenate([rays * at[:, None], rays * end[rows, columns][:, None]])
+
+
+def body_field(
+    view: HairView, limits: Float[np.ndarray, "3 S S"], points: Float[np.ndarray, "N 3"]
+) -> Float[np.ndarray, " N"]:
+    """How deep points of the crop's camera frame lie in hair, mm: the least distance to any of its limits."""
+    places = torch.from_numpy((view.pixels(points) / view.size * 2 - 1).astype(np.float32))
+    at = F.grid_sample(
+        torch.from_numpy(limits)[None], places[None, None], padding_mode="border", align_corners=False
+    )[0, :, 0].numpy()
+    depth = points[:, 2].astype(np.float32)
+    off = (places.abs() > 1).any(dim=1).numpy()
+    field = np.minimum(np.minimum(depth - at[0], at[1] - depth), at[2])
+    return np.clip(np.where(off, -CLEAR, field), -CLEAR, CLEAR)
+
+
+def largest_pieces(
+    vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> tuple[Float[np.ndarray, "N 3"], Int64[np.ndarray, "M 3"]]:
+    """A mesh without its small loose pieces, wound outward."""
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = sparse.coo_matrix((np.ones(len(edges), np.int8), edges.T), (len(vertices), len(vertices)))
+    _, piece = connected_components(graph, directed=False)
+    count = np.bincount(piece[faces[:, 0]])
+    kept = faces[count[piece[faces[:, 0]]] >= SMALLEST * count.max()]
+    used, corners = np.unique(kept, return_inverse=True)
+    vertices, faces = vertices[used], corners.reshape(-1, 3)
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    volume = (a * np.cross(b, c)).sum()
+    return vertices, faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])
+
+
+def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np.ndarray, " N"]:
+    """Vertices of the body that lie just behind the photographed hair and face the camera."""
+    points = model.to_camera(body.vertices)
+    at = view.pixels(points).T[::-1] - 0.5
+    front = ndimage.map_coordinates(view.front, at, order=1, mode="nearest")
+    hair = ndimage.map_coordinates(view.hair.astype(float), at, order=1, mode="constant") > 0.5
+    toward = normals(points, body.faces)
+    facing = -(toward * points).sum(axis=1) > 0
+    return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)

@@ -1,0 +1,139 @@
+"""The photographed hair at the photo's resolution: a see-through sheet just before the hair's body."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.binding import bind
+from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.mesh import HairSheet
+from portrait3d.geometry.pixels import smoothstep
+from portrait3d.head.atlas import as_bytes
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_view import HairView
+from portrait3d.head.scene import Scene
+from portrait3d.parsing_classes import HAIRY
+
+CELL = 2
+"""Side of the sheet's cells, pixels of the crop: about 2 mm."""
+GROWN = 4
+"""Pixels of the crop by which the sheet goes on beyond the parsed hair, where single strands are."""
+JUMP = 22.0
+"""A cell that spans more depth (mm) is cut: hair before and hair behind."""
+EDGE_ON, FACE_ON = 0.12, 0.4
+"""Cosines to the view between which the sheet fades: seen edge-on, the photo's colours would be smeared when
+the head turns, and the body below has its own."""
+OPAQUE, CLEAR = 0.75, 0.15
+"""Share of hair from which the sheet hides what is behind it, and below which it is not there."""
+SURE = 0.97
+"""Coverage from which a pixel shows hair's own colour and nothing of what is behind it."""
+SMOOTH = 2.0
+"""Width of the blur (pixels of the crop) that parts smooth colours from strands."""
+FEWEST = 50
+"""Pixels of hair's own colour below which the picture is taken as it is."""
+HAIR_REACH = (2.0, 22.0)
+"""How far (mm) from the face hair follows it fully, and stands still."""
+
+
+def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | None:
+    """The sheet of a head, in the crop camera's frame, mm; None without hair."""
+    cells = wanted_cells(view)
+    if not cells.any():
+        return None
+    vertices, faces, pixels = sheet_grid(view, cells)
+    rows, columns = (CELL * np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
+    top, bottom, left, right = rows[0], rows[-1] + CELL, columns[0], columns[-1] + CELL
+    box = (slice(top, bottom), slice(left, right))
+    uv = (pixels - np.array([left, top])) / np.array([right - left, bottom - top])
+    return HairSheet(
+        vertices=vertices.astype(np.float32),
+        faces=faces,
+        uv=uv.astype(np.float32),
+        texture=as_bytes(sheet_picture(view, scene, box)),
+        binding=bind(vertices, model.vertices, np.unique(model.faces), HAIR_REACH),
+    )
+
+
+def wanted_cells(view: HairView) -> Bool[np.ndarray, "h w"]:
+    """Cells of the crop that the sheet covers."""
+    grown = ndimage.binary_dilation(view.hair, iterations=GROWN)
+    cells = grown.reshape(view.size // CELL, CELL, view.size // CELL, CELL).any(axis=(1, 3))
+    corners = corner_depth(view)
+    around = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]])
+    return cells & (np.ptp(around, axis=0) < JUMP)
+
+
+def sheet_grid(
+    view: HairView, cells: Bool[np.ndarray, "h w"]
+) -> tuple[Float[np.ndarray, "N 3"], Int64[np.ndarray, "F 3"], Float[np.ndarray, "N 2"]]:
+    """Two triangles a cell, facing the camera: vertices (crop camera, mm), triangles, vertices' pixels."""
+    rows, columns = np.mgrid[: len(cells) + 1, : cells.shape[1] + 1]
+    index = np.arange(rows.size).reshape(rows.shape)
+    corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)[cells]
+    used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
+    pixels = CELL * np.stack([columns, rows], axis=-1).reshape(-1, 2)[used].astype(np.float64)
+    vertices = view.rays(pixels[:, 1], pixels[:, 0]) * corner_depth(view).ravel()[used][:, None]
+    return vertices, faces.reshape(-1, 3).astype(np.int64), pixels
+
+
+def corner_depth(view: HairView) -> Float[np.ndarray, "h1 w1"]:
+    """Depth of the front at the corners of all cells, mm: the mean of the four pixels around each."""
+    padded = np.pad(view.front, 1, mode="edge")
+    around = padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]
+    return around[::CELL, ::CELL] / 4
+
+
+def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Float[Tensor, "4 h w"]:
+    """RGB and alpha of the sheet in a box of the crop, at the photo's resolution."""
+    scale = scene.picture.shape[-1] / view.size
+    fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in box)
+    size = tuple(side.stop - side.start for side in fine)
+    picture = scene.picture[:, fine[0], fine[1]]
+    maps = np.stack([hair_share(view, scene), faded(view), scene.own_hair])
+    share, face_on, own = resample(torch.from_numpy(maps).float()[:, box[0], box[1]], size)  # pyright: ignore
+    cover = share * scene.matte[fine[0], fine[1]]
+    colours = clean_colours(picture, cover, own, SMOOTH * scale)
+    alpha = torch.from_numpy(smoothstep(((cover - CLEAR) / (OPAQUE - CLEAR)).numpy())) * face_on
+    return torch.cat([colours, alpha[None].float()])
+
+
+def clean_colours(
+    picture: Float[Tensor, "3 h w"], cover: Float[Tensor, "h w"], own: Float[Tensor, "h w"], width: float
+) -> Float[Tensor, "3 h w"]:
+    """The picture's hair without what shines through at its outline.
+
+    Smooth colours there are those of the hair further inside; the strands upon them are the picture's.
+
+    Args:
+        picture: The photo.
+        cover: How much of each pixel is hair.
+        own: How far it shows hair's own colour.
+        width: Of the blur that parts smooth colours from strands, pixels.
+    """
+    if own.sum() < FEWEST:
+        return picture
+    clean = push_pull(picture, own)
+    firm = (cover > SURE).float()
+    weight = blurred_planes(firm[None], width)
+    smooth = blurred_planes(picture * firm, width) / weight.clamp_min(1e-3)
+    strands = (picture - smooth) * firm
+    return clean + strands + (picture - clean - strands) * own
+
+
+def blurred_planes(planes: Float[Tensor, "C h w"], width: float) -> Float[Tensor, "C h w"]:
+    """Gaussian blur of every plane."""
+    return torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, width, width)))
+
+
+def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
+    """How much of each pixel's head is hair, soft along the border to skin; 1 on toward the background."""
+    skin = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3)
+    return ndimage.gaussian_filter(1.0 - (skin & ~view.hair), 1.2)
+
+
+def faded(view: HairView) -> Float[np.ndarray, "S S"]:
+    """1 where hair is seen face-on, 0 where it is seen edge-on."""
+    cosine = ndimage.gaussian_filter(view.facing(), 1.5)
+    return smoothstep((cosine - EDGE_ON) / (FACE_ON - EDGE_ON))

@@ -1,0 +1,153 @@
+"""Colours of the hair's body: the photo where it shows it, strands of the same look elsewhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.pixels import smoothstep
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_body import HairBody
+from portrait3d.head.hair_view import HairView
+from portrait3d.head.scene import Scene, sample
+from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
+from portrait3d.parsing_classes import ParsingClass
+from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.rasterizer import rasterize
+
+WRAP = 0.06
+"""The chart goes on beyond one turn by this share, so that no triangle is cut at its seam before the face."""
+BASE = 96
+"""Side of the chart of smooth colours: what is smaller is a matter of strands."""
+BLUR = 3.0
+"""Width of the blur (pixels of the crop) that takes the strands out of the photographed colours."""
+EDGE_ON, FACE_ON = 0.2, 0.5
+"""Cosines to the view between which the body takes the photo's colours."""
+NEAR = 6.0
+"""The photo shows what of the body lies no further than this behind the photographed hair, mm."""
+HOME = 0.02
+"""Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
+WORN = 0.5
+"""Share of headwear among hair and headwear from which unseen parts have no strands."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyChart:
+    """The body's mesh with a place in the chart (azimuth, distance from the crown) for every vertex."""
+
+    source: Int64[np.ndarray, " N"]
+    """Vertex of the body: those at the seam are there twice."""
+    faces: Int64[np.ndarray, "F 3"]
+    places: Float[np.ndarray, "N 2"]
+    """In [0, 1]."""
+
+
+def unwrap(body: HairBody) -> BodyChart:
+    """Cut the body open before the face, along half a great circle about the crown."""
+    azimuth, height, _ = strand_coordinates(body.vertices)
+    x = (azimuth + 0.5) % 1.0
+    corner = x[body.faces]
+    behind = (np.ptp(corner, axis=1) > 0.5)[:, None] & (corner < 0.5)
+    count = len(x)
+    used, faces = np.unique(body.faces + count * behind, return_inverse=True)
+    source = used % count
+    places = np.stack([(x[source] + (used >= count)) / (1 + WRAP), height[source]], axis=1)
+    return BodyChart(source, faces.reshape(-1, 3), places.clip(0, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HairColours:
+    """What hair looks like wherever it is: smooth colours over the chart, and strands."""
+
+    base: Float[Tensor, "3 B B"]
+    look: HairLook | None
+    """None if the photo shows too little hair to tell, or headwear of one plain colour."""
+
+    def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+        """RGB in [0, 1] at points of the model frame, mm."""
+        azimuth, height, _ = strand_coordinates(points)
+        places = np.stack([((azimuth + 0.5) % 1.0) / (1 + WRAP), height], axis=1)
+        base = sample(self.base, places).astype(np.float64)
+        if self.look is None:
+            return base
+        coarse, fine = strand_noise(points, self.look.straight)
+        return base * np.exp(self.look.brightness(coarse, fine)[:, None] * self.look.tint)
+
+
+def paint_body(
+    view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, scene: Scene, side: int
+) -> tuple[Float[Tensor, "3 T T"], HairColours]:
+    """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
+    own = scene.own_hair
+    usual = scene.usual(own if own.any() else view.hair.astype(float))
+    worn = (view.labels == ParsingClass.HEADWEAR).sum()
+    look = hair_look(scene, own) if worn < WORN * view.hair.sum() else None
+
+    there = drawn_in_chart(view, model, body, chart, BASE)
+    blurred = ndimage.gaussian_filter(
+        np.concatenate([scene.coarse.numpy() * own, own[None]]).astype(np.float32), (0, BLUR, BLUR)
+    )
+    seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
+    weight = np.zeros(BASE * BASE, np.float32)
+    values = np.tile(usual.astype(np.float32), (BASE * BASE, 1))
+    weight[there.texel] = (seen[:, 3] > 0.02) * there.shown
+    values[there.texel] = seen[:, :3] / np.maximum(seen[:, 3:], 1e-4)
+    weight = weight + HOME * (1 - weight)
+    values = np.where((weight > HOME)[:, None], values, usual)
+    base = push_pull(
+        torch.from_numpy(values.T.reshape(3, BASE, BASE).astype(np.float32)),
+        torch.from_numpy(weight.reshape(BASE, BASE).astype(np.float32)),
+    )
+    colours = HairColours(base, look)
+
+    fine = drawn_in_chart(view, model, body, chart, side)
+    painted = colours.at(fine.points)
+    trust = resample(torch.from_numpy(own)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
+    photo = sample(torch.cat([scene.picture, trust]), fine.pixels / view.size)
+    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1))[:, None]
+    painted += (photo[:, :3] - painted) * share
+    texture = resample(base, (side, side)).flatten(1)
+    texture[:, torch.from_numpy(fine.texel)] = torch.from_numpy(painted.T).float()
+    return texture.unflatten(1, (side, side)), colours
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChartTexels:
+    """The chart's pixels that show the body."""
+
+    texel: Int64[np.ndarray, " K"]
+    """Flat index into the chart."""
+    points: Float[np.ndarray, "K 3"]
+    """Model frame, mm."""
+    pixels: Float[np.ndarray, "K 2"]
+    """Where the crop shows them."""
+    shown: Float[np.ndarray, " K"]
+    """How well the photo shows them, 0 to 1."""
+
+
+def drawn_in_chart(
+    view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, side: int
+) -> ChartTexels:
+    """What each pixel of a chart shows of the body; where it lies over itself, the outermost."""
+    inner = body.vertices[chart.source]
+    screen = np.concatenate(
+        [chart.places * side, 5000 - np.linalg.norm(inner, axis=1, keepdims=True)], axis=1
+    )
+    faces = torch.from_numpy(chart.faces)
+    seen = rasterize(torch.from_numpy(screen).float()[None], faces, side, side)
+    toward = model.to_camera(body.normals) - model.to_camera(np.zeros((1, 3)))
+    attributes = np.concatenate([inner, toward[chart.source]], axis=1)
+    values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()
+    texel = np.flatnonzero((seen.face_index >= 0).flatten().numpy())
+    points, normal = values[:3, texel].T.astype(np.float64), values[3:, texel].T
+    camera = model.to_camera(points)
+    pixels = view.pixels(camera)
+    cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
+    cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
+    row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
+    near = (camera[:, 2] < view.front[row, column] + NEAR) & view.hair[row, column]
+    return ChartTexels(texel, points, pixels, smoothstep((cosine - EDGE_ON) / (FACE_ON - EDGE_ON)) * near)

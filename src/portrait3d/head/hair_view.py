@@ -1,0 +1,140 @@
+"""What the photo and the networks say of hair: its front, its back and where it is, in one camera."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
+
+from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
+from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
+
+SPIKE = 6.0
+"""A pixel this far (mm) from the median of its neighbourhood is a spike of the depth network."""
+EVEN = 1.2
+"""Width of the blur (pixels) that takes the network's ripples out of hair's depth."""
+LIFT = 0.6
+"""Hair on skin lies this far before it, mm: enough for one z-buffer to tell them apart."""
+HAIRLINE, SETTLES = 7.0, 6.0
+"""Over so many pixels next to bare skin hair comes down to it, by so many mm at most: a fringe hovers on."""
+CLOSE = 5.0
+"""Hair this near to the skin behind it lies on it, mm."""
+RIM, BACK_BLUR = 10.0, 5.0
+"""Pixels from the outline within which the far surface counts less, and width of the blur over it."""
+FEWEST = 40
+"""Pixels below which what is parsed as hair is none."""
+THIN = 2
+"""Hair that is nowhere wider than twice this, pixels, is the blurred rim of a bald head."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HairView:
+    """Hair and headwear as the wide crop's camera sees them; depths in mm, square maps of S pixels a side."""
+
+    focal: float
+    """Focal length, pixels; the principal point is the middle."""
+    labels: UInt8[np.ndarray, "S S"]
+    """`ParsingClass` of every pixel."""
+    hair: Bool[np.ndarray, "S S"]
+    """Where the photo shows hair or headwear."""
+    front: Float[np.ndarray, "S S"]
+    """Depth of what is shown of it, continued beyond it; finite everywhere."""
+    hidden: Float[np.ndarray, "S S"]
+    """Depth at which hair begins that hangs behind the neck; finite everywhere."""
+    back: Float[np.ndarray, "S S"]
+    """Depth of the farthest surface of head and hair along each ray; finite everywhere."""
+    back_is_hair: Float[np.ndarray, "S S"]
+    """Probability that the farthest surface is hair."""
+    skin: Float[np.ndarray, "S S"]
+    """Depth of the fitted head's skin, infinite where it is not."""
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side."""
+        return len(self.labels)
+
+    @property
+    def millimetres(self) -> float:
+        """What a pixel measures at the head's depth."""
+        return float(np.median(self.front)) / self.focal
+
+    @property
+    def lying(self) -> Bool[np.ndarray, "S S"]:
+        """Pixels whose hair lies on the skin behind it, and does not hover or hang before it."""
+        return self.hair & (np.where(np.isfinite(self.skin), self.skin, np.inf) - self.front < CLOSE)
+
+    def rays(self, rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, "*shape 3"]:
+        """Directions through pixel positions (centres at +0.5), scaled to depth 1."""
+        x, y = (columns - self.size / 2) / self.focal, (rows - self.size / 2) / self.focal
+        return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+    def pixels(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
+        """Where points of the crop's camera frame are seen."""
+        return self.focal * points[:, :2] / points[:, 2:] + self.size / 2
+
+    def facing(self) -> Float[np.ndarray, "S S"]:
+        """Cosine between the front surface's normal and the view; 0 is edge-on."""
+        rows, columns = np.indices(self.labels.shape) + 0.5
+        points = self.rays(rows, columns) * self.front[..., None]
+        across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
+        normal = np.cross(across, down)
+        cosine = (normal * points).sum(-1) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(points, axis=-1)
+        return np.abs(cosine)
+
+
+def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
+    """Pixels of hair and headwear, without the rim of bald heads that parsing calls hair."""
+    hair = np.isin(labels, HAIRY)
+    core = ndimage.binary_erosion(hair, iterations=THIN)
+    pieces, _ = ndimage.label(hair, np.ones((3, 3)))
+    thick = np.unique(pieces[core])
+    hair &= np.isin(pieces, thick[thick > 0])
+    return hair if core.sum() >= FEWEST else np.zeros_like(hair)
+
+
+def settled_front(
+    depth: Float[np.ndarray, "S S"],
+    known: Bool[np.ndarray, "S S"],
+    hair: Bool[np.ndarray, "S S"],
+    skin: Float[np.ndarray, "S S"],
+) -> Float[np.ndarray, "S S"]:
+    """Hair's predicted depth without spikes and ripples, laid on the skin at the hairline, continued beyond.
+
+    Args:
+        depth: As predicted, mm.
+        known: Where it is.
+        hair: Where the photo shows hair.
+        skin: Depth of the fitted skin, infinite where it is not, mm.
+    """
+    if not (hair & known).any():
+        return np.where(np.isfinite(skin), skin, np.median(depth))
+    _, source = nearest(hair & known)
+    filled = np.where(hair & known, depth, depth[source])
+    median = ndimage.median_filter(filled, 5)
+    filled = np.where(np.abs(filled - median) > SPIKE, median, filled)
+    filled = np.where(hair, blurred_inside(filled, hair, EVEN), filled)
+    beside_skin, _ = nearest(np.isfinite(skin) & ~hair)
+    share = 1 - smoothstep(beside_skin / HAIRLINE)
+    down = np.where(np.isfinite(skin), np.clip(skin - LIFT - filled, 0, SETTLES), 0)
+    filled = np.where(hair, filled + share * down, filled)
+    return filled[nearest(hair)[1]]
+
+
+def settled_back(
+    back: Float[np.ndarray, "S S"], expected_error: Float[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"]
+) -> Float[np.ndarray, "S S"]:
+    """The far surface, smoothed where the network is unsure of it: by what it is sure of, and from inside the
+    outline, along which the surface is seen edge-on. `expected_error` is in mm."""
+    weight = (
+        np.minimum(ndimage.distance_transform_edt(inside) / RIM, 1.0) ** 2
+        / np.maximum(expected_error, 1) ** 2
+    )
+    total = ndimage.gaussian_filter(weight, BACK_BLUR)
+    smooth = ndimage.gaussian_filter(back * weight, BACK_BLUR) / np.maximum(total, 1e-12)
+    sure = total > 1e-6 * total.max()
+    return np.where(sure, smooth, back) if not sure.any() else smooth[nearest(sure)[1]]
+
+
+def head_outline(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
+    """Pixels before which or behind which hair can be: head and neck."""
+    return np.isin(labels, (*HEAD, ParsingClass.NECK))

@@ -1,0 +1,181 @@
+"""What lies behind lids and lips: colours of eyeballs, teeth, tongue and mouth cavity."""
+
+import numpy as np
+from jaxtyping import Float, Int64
+from scipy import ndimage
+
+from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.skin import openings
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.layout import Texels
+from portrait3d.head.scene import Scene, sample
+from portrait3d.parsing_classes import ParsingClass
+
+EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+NATURAL = {
+    HeadPiece.TEETH: (0.80, 0.76, 0.70),
+    HeadPiece.TONGUE: (0.66, 0.36, 0.35),
+    HeadPiece.MOUTH_CAVITY: (0.42, 0.17, 0.16),
+}
+"""RGB in good light."""
+EYE_WHITE, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.28, 0.20, 0.15), (0.06, 0.05, 0.05)
+PUPIL_ANGLE, IRIS_ANGLE = np.radians(9.0), np.radians(24.0)
+"""Half the angles under which pupil and iris are seen from the eyeball's middle."""
+BINS = 30
+"""Rings about the iris' middle, out to a right angle, in which the eye's colour is taken."""
+LASHES = 0.9
+"""Width of the border of the eye's opening (pixels of the crop) that lids and lashes may colour."""
+FEW = 25
+"""Texels below which the photo says nothing about an eye or the teeth."""
+DARKENING = 26.0
+"""Light in the mouth falls to 1/e over this way inward, mm."""
+FAR = 4.0
+"""Pixels of the crop beyond which distances to an opening don't matter."""
+HIDDEN = 4.0
+"""What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
+
+
+def paint_pieces(
+    model: FittedHead, texels: Texels, scene: Scene, colours: Float[np.ndarray, "N 3"]
+) -> Float[np.ndarray, "N 3"]:
+    """The texels' colours with those of eyes and inner mouth put in.
+
+    Where the opening shows them, they are the photo's. The rest of an eye has the colours at the same
+    distance from the iris' middle, the rest of the mouth natural ones in the photo's light.
+    """
+    piece = model.layout.piece[texels.face]
+    margins = openings(model.faces, model.model_vertices)
+    light = float(np.clip(np.median(model.irradiance[model.face_mask > 0.5]), 0.45, 1.1))
+    colours = colours.copy()
+    for eye in EYES:
+        chosen = np.flatnonzero(piece == eye)
+        colours[chosen] = eye_colours(model, texels, scene, chosen, margins[eye], light)
+    margin = margins[HeadPiece.MOUTH_CAVITY]
+    for inner in NATURAL:
+        chosen = np.flatnonzero(piece == inner)
+        colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, inner, light)
+    return colours
+
+
+def eye_colours(
+    model: FittedHead,
+    texels: Texels,
+    scene: Scene,
+    chosen: Int64[np.ndarray, " K"],
+    margin: Int64[np.ndarray, " M"],
+    light: float,
+) -> Float[np.ndarray, "K 3"]:
+    """Colours of the texels of one eyeball."""
+    layout, crop = model.layout, len(scene.labels)
+    pixels, inner = model.pixels(model.vertices), model.model_vertices
+    there = texels.spread(np.concatenate([pixels, inner], axis=1), chosen)
+    own = np.unique(layout.faces[texels.face[chosen]])
+    centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
+    toward = there[:, 2:] - centre
+    toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    depth = inside_by(there[:, :2], pixels[margin])
+    shown = (depth > 0) & (toward[:, 2] < 0)
+    sure = (depth > LASHES) & (toward[:, 2] < 0)
+    seen = sample(scene.picture, there[:, :2] / crop)
+    gaze = iris_middle(toward[sure], seen[sure])
+    angle = np.arccos(np.clip(toward @ gaze, -1, 1))
+    rings = ring_colours(angle[sure], seen[sure], light)
+    ring = np.clip(angle / (np.pi / 2) * BINS - 0.5, 0, BINS - 1)
+    whole = np.stack([np.interp(ring, np.arange(BINS), rings[:, k]) for k in range(3)], axis=1)
+    share = np.clip(depth / (0.5 * LASHES), 0, 1) * shown
+    return whole + (seen - whole) * share[:, None]
+
+
+def iris_middle(toward: Float[np.ndarray, "K 3"], seen: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "3"]:
+    """Direction from the eyeball's middle to that of the iris: the middle of what is dark in the opening."""
+    ahead = np.array([0.0, 0.0, -1.0])
+    if len(toward) < FEW:
+        return ahead
+    brightness = seen.mean(axis=1)
+    low, high = np.quantile(brightness, [0.05, 0.9])
+    dark = np.clip((low + 0.4 * (high - low) - brightness) / max(high - low, 1e-3), 0, None)
+    if dark.sum() <= 0:
+        return ahead
+    middle = (toward * dark[:, None]).sum(axis=0) / dark.sum()
+    # What lids hide of the iris pulls the middle of the rest down or up: trust the model's height by half.
+    middle[1] *= 0.5
+    return middle / np.linalg.norm(middle)
+
+
+def ring_colours(
+    angle: Float[np.ndarray, " K"], seen: Float[np.ndarray, "K 3"], light: float
+) -> Float[np.ndarray, "BINS 3"]:
+    """Colour of the eye by distance from the iris' middle: the photo's, natural where it shows nothing."""
+    at = (np.arange(BINS) + 0.5) / BINS * np.pi / 2
+    natural = np.where((at < PUPIL_ANGLE)[:, None], PUPIL, IRIS)
+    natural = np.where((at > IRIS_ANGLE)[:, None], EYE_WHITE, natural) * light
+    if len(angle) < FEW:
+        return natural
+    ring = np.clip(angle / (np.pi / 2) * BINS, 0, BINS - 1).astype(np.int64)
+    outer = seen[angle > IRIS_ANGLE]
+    if len(outer) >= FEW:
+        brightness = outer.mean(axis=1)
+        white = outer[brightness >= np.quantile(brightness, 0.6)].mean(axis=0)
+        natural = np.where((at > IRIS_ANGLE)[:, None], white, natural)
+    colours = natural.copy()
+    for k in np.unique(ring):
+        # Lids and lashes darken the white, so that its bright part counts.
+        rank = 0.5 if at[k] < IRIS_ANGLE else 0.7
+        colours[k] = np.quantile(seen[ring == k], rank, axis=0)
+    return ndimage.gaussian_filter1d(colours, 0.7, axis=0, mode="nearest")
+
+
+def mouth_colours(
+    model: FittedHead,
+    texels: Texels,
+    scene: Scene,
+    chosen: Int64[np.ndarray, " K"],
+    margin: Int64[np.ndarray, " M"],
+    piece: HeadPiece,
+    light: float,
+) -> Float[np.ndarray, "K 3"]:
+    """Colours of the texels of teeth, tongue or mouth cavity."""
+    crop = len(scene.labels)
+    pixels, inner = model.pixels(model.vertices), model.model_vertices
+    attributes = np.concatenate([pixels, inner, model.vertices[:, 2:]], axis=1)
+    there = texels.spread(attributes, chosen)
+    front = inner[margin, 2].min()
+    inward = np.clip(there[:, 4] - front - 8.0, 0, None)
+    lit = np.exp(-inward / DARKENING)[:, None]
+    own = np.array(NATURAL[piece]) * light
+    at = there[:, 1::-1].T - 0.5
+    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    visible = np.where(np.isfinite(model.depth), model.depth, -np.inf)
+    visible = ndimage.grey_dilation(visible, (3, 3))
+    row, column = np.round(at).astype(np.int64).clip(0, crop - 1)
+    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
+    shown = np.clip(shown * 2 - 0.5, 0, 1) * (there[:, 5] < visible[row, column] + HIDDEN)
+    shown = shown * np.clip(inside_by(there[:, :2], pixels[margin]) + 1.0, 0, 1)
+    seen = sample(scene.picture, there[:, :2] / crop)
+    if piece == HeadPiece.TEETH:
+        if (sure := shown > 0.9).sum() >= FEW:
+            bright = seen[sure].mean(axis=1)
+            own = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
+        # Further in, the mouth shines on them.
+        own = own * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit)
+    natural = own * lit
+    return natural + (seen - natural) * shown[:, None]
+
+
+def inside_by(points: Float[np.ndarray, "N 2"], loop: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, " N"]:
+    """How far points lie inside a closed line, in its unit; negative outside, at least `-FAR`."""
+    result = np.full(len(points), -FAR)
+    near = ((points > loop.min(axis=0) - FAR) & (points < loop.max(axis=0) + FAR)).all(axis=1)
+    points = points[near].astype(np.float32)
+    a, b = loop.astype(np.float32), np.roll(loop, -1, axis=0).astype(np.float32)
+    nearest = np.full(len(points), np.float32(FAR**2))
+    inside = np.zeros(len(points), bool)
+    x, y = points.T
+    for (ax, ay), (bx, by) in zip(a.tolist(), b.tolist(), strict=True):
+        dx, dy = bx - ax, by - ay
+        share = np.clip(((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-12), 0, 1)
+        nearest = np.minimum(nearest, (x - ax - share * dx) ** 2 + (y - ay - share * dy) ** 2)
+        if ay != by:
+            inside ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * (dx / dy))
+    result[near] = np.where(inside, 1.0, -1.0) * np.sqrt(nearest)
+    return result

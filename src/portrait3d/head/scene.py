@@ -1,0 +1,121 @@
+"""The head crop as colours are taken from it: its picture, and what is where."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
+from torch import Tensor
+
+from portrait3d.geometry.filling import as_planes, resample
+from portrait3d.parsing_classes import SKIN, ParsingClass
+
+SKIN_RIM = 3.0
+"""Width of the skin's border (pixels of the crop) that may show hair or background."""
+SMOOTH = 2.5
+"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
+HAIRLINE = 6
+"""Pixels of the crop by which skin's colours go on into the hair beside it."""
+BORDER, DEEP = 1.0, 6.0
+"""Pixels of the crop from the border of hair to where it counts at all, and counts fully: nearer, it mixes
+with skin, and light shines in from behind."""
+SPREAD = 0.5
+"""Distance to the hair's usual colour, logarithms, at which a pixel counts a quarter: highlights do less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The head crop: its picture and what is where."""
+
+    picture: Float[Tensor, "3 S S"]
+    """RGB in [0, 1], at the texture's resolution."""
+    coarse: Float[Tensor, "3 H W"]
+    """The same at the parsing's resolution."""
+    labels: UInt8[np.ndarray, "H W"]
+    coverage: Float[np.ndarray, "H W"]
+    """Probability of face, hair, ears and headwear."""
+    matte: Float[Tensor, "S S"]
+    """The same at the texture's resolution."""
+
+    @classmethod
+    def of(
+        cls,
+        picture: UInt8[np.ndarray, "S S 3"],
+        labels: UInt8[np.ndarray, "H W"],
+        matte: Float[Tensor, "S S"],
+    ) -> "Scene":
+        """The scene of a crop, its classes and how much of every pixel is head."""
+        fine = as_planes(picture)
+        coverage = resample(matte[None], labels.shape)[0].numpy().astype(np.float64)
+        return cls(fine, resample(fine, labels.shape), labels, coverage, matte)
+
+    @property
+    def skin(self) -> Float[np.ndarray, "H W"]:
+        """1 on skin, 0 from its border on and beyond."""
+        return faded(np.isin(self.labels, SKIN))
+
+    def skin_with(self, lying: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+        """1 on skin and on hair next to it that is `lying` on it, 0 from the head's outline on and beyond."""
+        skin = np.isin(self.labels, SKIN)
+        hair = lying & (self.coverage > 0.8)
+        return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
+
+    @cached_property
+    def own_hair(self) -> Float[np.ndarray, "H W"]:
+        """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
+        hair, worn = self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)
+        if not (hair + worn).any():
+            return hair
+        return hair * self.alike(self.usual(hair)) + worn if hair.any() else worn
+
+    def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
+        """How deep inside a class of the parsing pixels are: 0 at its border, 1 from `DEEP` pixels on."""
+        own = (self.labels == kind) & (self.coverage > 0.8)
+        if not own.any():
+            return np.zeros(own.shape)
+        return np.clip((ndimage.distance_transform_edt(own) - BORDER) / (DEEP - BORDER), 0, 1) ** 2
+
+    def usual(self, weight: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "3"]:
+        """The weighted median colour; some weight must be above 0."""
+        chosen = weight > 0
+        return weighted_median(self.coarse.numpy()[:, chosen].T.astype(np.float64), weight[chosen])
+
+    def alike(self, colour: Float[np.ndarray, "3"]) -> Float[np.ndarray, "H W"]:
+        """1 where the picture has a colour, falling towards 0 where it is brighter, darker or another."""
+        away = np.log(np.maximum(self.coarse.numpy(), 0.03)) - np.log(np.maximum(colour, 0.03))[:, None, None]
+        return (1 + (away**2).mean(axis=0) / SPREAD**2) ** -2.0
+
+
+def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """1 inside a region, falling to 0 over its border of `SKIN_RIM`."""
+    return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_RIM, 0, 1)
+
+
+def weighted_median(
+    values: Float[np.ndarray, "N C"], weight: Float[np.ndarray, " N"]
+) -> Float[np.ndarray, " C"]:
+    """The value of each channel that half of the weight lies below."""
+    order = values.argsort(axis=0)
+    total = np.cumsum(weight[order], axis=0)
+    place = (total >= total[-1] / 2).argmax(axis=0)
+    columns = np.arange(values.shape[1])
+    return values[order[place, columns], columns]
+
+
+def blurred(
+    picture: Float[Tensor, "C H W"], inside: Float[np.ndarray, "H W"], width: float = SMOOTH
+) -> Float[Tensor, "C H W"]:
+    """The picture's smooth colours, taken from inside a region alone."""
+    weight = ndimage.gaussian_filter(inside, width)
+    planes = ndimage.gaussian_filter(picture.numpy() * inside, (0, width, width))
+    return torch.from_numpy(planes / np.maximum(weight, 1e-4)).float()
+
+
+def sample(values: Float[Tensor, "C H W"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N C"]:
+    """Values at places (x, y), 0 to 1 across the picture, bilinear; the border goes on beyond it."""
+    grid = torch.from_numpy(places.astype(np.float32) * 2 - 1)[None, None]
+    found = F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
+    return found[0, :, 0].T.numpy()

@@ -1,0 +1,150 @@
+"""The skin: the whole fitted head, kept behind photographed hair and inside the head's outline."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+
+from portrait3d.geometry.diffusion import neighbours_mean
+from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pixels import nearest, smoothstep
+from portrait3d.geometry.skin import normals, openings, view_cosine
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_body import HairBody
+from portrait3d.head.hair_view import LIFT, HairView, head_outline
+from portrait3d.parsing_classes import HAIRY, SKIN, ParsingClass
+
+BEHIND = 3.0
+"""Skin ends up this far behind the hair before it, mm: behind the body too, which the sheet covers."""
+FARTHEST = 45.0
+"""Skin is moved by no more than this, mm: more is an error of the depth, not of the fit."""
+ROUNDS, FALL = 30, 0.94
+"""How far, in triangles, what is around moved skin follows it, and by which share of its neighbours' move."""
+CONTOUR = 0.4
+"""Skin seen flatter than this cosine is the fitted head's own outline."""
+DRAPE, SLOPE = 14, 3.0
+"""Pixels over which hair that is brought before the face takes the hair beside it along, and by how many mm
+less it does a pixel further."""
+UNDER_RIM = 4.0
+"""Under hair the fitted outline lies at least this far inside the photo's, pixels."""
+WIDEST = 9.0
+"""Pixels by which the fitted outline moves to the photo's at most."""
+GRAZING = 0.04
+"""Skin seen flatter than this cosine does not take the photo's colours."""
+HIDDEN = 2.0
+"""Skin this far (mm) behind what its pixel shows is hidden."""
+UNDER = 2.5
+"""Skin this deep outside the hair's body still counts as its ground, mm."""
+
+
+def in_layers(model: FittedHead, view: HairView) -> tuple[FittedHead, HairView]:
+    """Skin and hair on the photo's outline and in layer order (Eq. 9).
+
+    Skull and ears give way to hair that the photo shows before them, hair gives way to the face behind it:
+    each moves where the other is known better.
+    """
+    model = model.moved(behind_hair(model, on_outline(model, view), view))
+    return model, replace(view, front=before_skin(view, model.depth), skin=model.depth)
+
+
+def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """The front of hair, brought before skin of some depth where it lies behind it.
+
+    Hair around comes along, less and less: it falls off beside the face's edge without a cliff.
+    """
+    lacking = np.where(view.hair, np.maximum(view.front - (skin - LIFT), 0), 0)
+    for _ in range(DRAPE):
+        lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - SLOPE) * view.hair)
+    return view.front - lacking
+
+
+def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
+    """The fitted head's outline moved to that of the photo: cheeks, ears and neck end where they end there.
+
+    Under hair the skull only moves inward, under it. What faces the camera stays, what lies between follows
+    smoothly.
+    """
+    vertices = model.vertices
+    normal = normals(vertices, model.faces)
+    cosine = view_cosine(vertices, normal)
+    head = head_outline(view.labels)
+    outline = (
+        ndimage.distance_transform_edt(head) - ndimage.distance_transform_edt(~head) - 0.5 * (2 * head - 1)
+    )
+    own = ndimage.distance_transform_edt(np.isfinite(view.skin))
+    at = view.pixels(vertices).T[::-1] - 0.5
+    gap, inner = (ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in (outline, own))
+    row, column = np.round(at).astype(int).clip(0, view.size - 1)
+    label = view.labels[row, column]
+    beside_ground = view.labels[tuple(k[row, column] for k in nearest(~head)[1])] == ParsingClass.BACKGROUND
+    bare = np.isin(label, SKIN) & (inner < 2.5)
+    within = view.labels[tuple(k[row, column] for k in nearest(head)[1])]
+    inset = np.where(np.isin(within, HAIRY), UNDER_RIM, 0.0)
+    wanted = np.where(bare, gap, np.minimum(gap - inset, 0))
+    moves = beside_ground & (label != ParsingClass.BODY) & (bare | (wanted < 0)) & (np.abs(gap) < 2 * WIDEST)
+    wanted = wanted.clip(-WIDEST, WIDEST)
+    moves &= np.abs(cosine) < CONTOUR
+    across = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1, keepdims=True), 1e-9)
+    shift = np.zeros_like(vertices)
+    shift[moves, :2] = (across * wanted[:, None] * vertices[:, 2:] / view.focal)[moves]
+    fixed = moves | (cosine > 0.75) & (model.face_mask > 0.5)
+    return vertices + followed(model.faces, shift, fixed)
+
+
+def behind_hair(
+    model: FittedHead, vertices: Float[np.ndarray, "V 3"], view: HairView
+) -> Float[np.ndarray, "V 3"]:
+    """Skull and ears that would lie before photographed hair move along their rays to just behind it (Eq. 9).
+
+    Around them skin follows, so that nothing is torn: an ear under a lock goes back as a whole. The face
+    stays.
+    """
+    at = view.pixels(vertices).T[::-1] - 0.5
+    hair = ndimage.map_coordinates(view.hair.astype(float), at, order=1, mode="constant") > 0.5
+    front = ndimage.map_coordinates(view.front, at, order=1, mode="nearest")
+    movable = 1 - smoothstep(model.face_mask / 0.6)
+    wanted = np.clip(front + BEHIND - vertices[:, 2], 0, FARTHEST) * hair * movable
+    amount = wanted
+    for _ in range(ROUNDS):
+        amount = np.maximum(wanted, FALL * neighbours_mean(model.faces, amount[:, None])[:, 0] * movable)
+    return vertices + vertices / vertices[:, 2:] * amount[:, None]
+
+
+def followed(
+    faces: Int64[np.ndarray, "F 3"], shift: Float[np.ndarray, "V 3"], fixed: Bool[np.ndarray, " V"]
+) -> Float[np.ndarray, "V 3"]:
+    """A displacement that is given at some vertices, and fades from there over the others."""
+    moved = shift
+    for _ in range(ROUNDS):
+        moved = np.where(fixed[:, None], shift, FALL * neighbours_mean(faces, moved))
+    return moved
+
+
+def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
+    """Which of the model's vertices the photo shows: turned to the camera, not hidden, on skin."""
+    vertices = model.vertices
+    at = view.pixels(vertices).T[::-1] - 0.5
+    skin = np.isin(view.labels, SKIN).astype(float)
+    on_skin = ndimage.map_coordinates(skin, at, order=1, mode="constant") > 0.5
+    cosine = view_cosine(vertices, normals(vertices, model.faces))
+    front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
+    hidden = vertices[:, 2] - model.read(front, vertices)
+    return on_skin & (cosine > GRAZING) & (hidden < HIDDEN)
+
+
+def under_hair(
+    model: FittedHead, body: HairBody | None, shown: Bool[np.ndarray, " V"]
+) -> Float[np.ndarray, " V"]:
+    """1 where hair covers the skin, which then takes its colour, 0 where it is bare or the photo shows it."""
+    if body is None:
+        return np.zeros(len(shown))
+    covered = smoothstep((body.inside(model.model_vertices) + UNDER) / UNDER)
+    return covered * ~shown * (1 - model.ears_mask)
+
+
+def neck_cut(model: FittedHead) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "N 3"]]:
+    """The margin of the model's neck, and triangles of its positions that close it around one more point."""
+    loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
+    rim = np.arange(len(loop))
+    return loop, np.stack([np.full(len(loop), len(loop)), np.roll(rim, -1), rim], axis=1)

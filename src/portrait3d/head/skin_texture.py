@@ -1,0 +1,122 @@
+"""Baking the photo into the head model's own texture coordinates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from portrait3d.geometry.diffusion import diffuse
+from portrait3d.geometry.filling import resample
+from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.hair_texture import HairColours
+from portrait3d.head.layout import Texels
+from portrait3d.head.scene import Scene, blurred, sample, weighted_median
+
+GRAZING, STEADY = 0.1, 0.45
+"""Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
+MIRRORED = 0.0005
+"""Weight of the other side of the face in the smooth colours of what the photo does not show."""
+HOME = 0.0002
+"""Weight of the face's usual colour there, to which skin comes back some centimetres from what it shows."""
+SHADING = (0.5, 1.6)
+"""Range of the shading that is taken out, relative to that of the face."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surfaces:
+    """The model's vertices on their way into the texture."""
+
+    shown: Bool[np.ndarray, " V"]
+    """Vertices that the photo shows."""
+    hairy: Float[np.ndarray, " V"]
+    """1 where hair covers the skin, 0 where it is bare."""
+    lying: Bool[np.ndarray, "H W"]
+    """Pixels of the crop whose hair lies on the skin behind it."""
+
+
+def bake_seen(
+    model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces
+) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
+    """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1.
+
+    Triangles that reach from the skin under the hair beside it show what the photo has there too.
+    """
+    crop, size = len(scene.labels), scene.picture.shape[-1]
+    reaching = surfaces.shown[model.faces].any(axis=1)
+    shown = surfaces.shown.copy()
+    shown[model.faces[reaching]] = True
+    weight = view_weight(model, shown)
+    own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
+    trust = resample(torch.from_numpy(scene.skin_with(surfaces.lying)).float()[None], (size, size))
+    seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
+    return seen[:, :3], own[:, 2] * seen[:, 3]
+
+
+def bake_unseen(
+    model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces, hair: HairColours | None
+) -> Float[np.ndarray, "N 3"]:
+    """Colours of the texels as if the photo did not show them.
+
+    Smooth colours from what it shows around, with the detail of the other side of the face; where hair covers
+    the skin, strands with the look of the visible hair.
+    """
+    crop = len(scene.labels)
+    pixels = model.pixels(model.vertices)
+    weight = view_weight(model, surfaces.shown)
+    trust = scene.skin
+    smooth = blurred(scene.coarse, trust)
+    at_vertex = sample(torch.cat([smooth, torch.from_numpy(trust)[None].float()]), pixels / crop)
+    known = weight * at_vertex[:, 3]
+    mirror = model.layout.mirror
+    other = MIRRORED * known[mirror] * (1 - known)
+    values = at_vertex[:, :3] * known[:, None] + at_vertex[mirror, :3] * other[:, None]
+    if (face := known * model.face_mask).any():
+        values = values + HOME * weighted_median(at_vertex[:, :3], face)
+    total = known + other + HOME
+    base = diffuse(model.layout.faces, values / total[:, None], total)
+
+    half = (scene.picture.shape[-1] // 2, scene.picture.shape[-1] // 2)
+    detail = resample(scene.picture, half) - resample(smooth, half)
+    detail = torch.cat([detail, resample(torch.from_numpy(trust).float()[None], half)])
+    attributes = [base, pixels[mirror] / crop, weight[mirror, None]]
+    there = texels.spread(np.concatenate(attributes, axis=1))
+    mirrored = sample(detail, there[:, 3:5])
+    colour = there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
+    if hair is not None:
+        near = texels.spread(surfaces.hairy[:, None])[:, 0]
+        under = np.flatnonzero(near > 0)
+        strands = hair.at(texels.spread(model.model_vertices, under).astype(np.float64))
+        colour[under] += (strands - colour[under]) * near[under, None]
+    return colour
+
+
+def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
+    """How well the photo shows the model's vertices: 1 face on, less where it sees them edge-on."""
+    cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
+    return np.clip((cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
+
+
+def without_light(
+    model: FittedHead,
+    texels: Texels,
+    colours: Float[np.ndarray, "N 3"],
+    hairy: Float[np.ndarray, " V"],
+) -> Float[np.ndarray, "N 3"]:
+    """Colours divided by the fitted light's shading of bare skin, as bright as before in the mean.
+
+    The shading is that of the surface's normals under nine spherical harmonics: it evens out the bright and
+    the dark side of a face, not cast shadows and highlights.
+    """
+    on_skin = np.zeros(len(hairy), bool)
+    on_skin[model.faces] = True
+    bare = np.clip(1 - hairy, 0, 1) * on_skin
+    return colours / texels.spread((1 + (shading(model) - 1) * bare)[:, None])
+
+
+def shading(model: FittedHead) -> Float[np.ndarray, " V"]:
+    """The fitted light's shading at the model's vertices, relative to that of the face."""
+    face = model.face_mask > 0.5
+    mean = float(np.median(model.irradiance[face])) if face.any() else 1.0
+    return np.clip(model.irradiance / max(mean, 1e-3), *SHADING)

@@ -1,0 +1,174 @@
+"""The two-sided depth network: the first and the last surface of head and hair along every ray.
+
+What a photo shows of hair tells much about what it hides: how thick it is, and whether it hangs behind the
+neck. The network sees the wide crop, so that long hair is not cut.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from portrait3d.geometry.camera import Camera
+from portrait3d.models.depth_net import PARTS, UNIT, head_region, outline_distance
+from portrait3d.models.face_depth import HeadDepths, carried_on
+from portrait3d.preprocessing.alignment import HEAD_SIZE, HEAD_ZOOM, WIDE_SIZE, WIDE_ZOOM
+
+COVERING_LABELS = (6, 7)
+"""Parsing classes that hair may hang behind without a part of the head before it: neck and body."""
+CHANNELS = 3 + len(PARTS) + 4
+"""Colours, a mask of every part, the fitted head's two depths and its mask, the distance to the outline."""
+OUTPUTS = 5
+"""Front, back, whether the back is hair, and how sure both depths are."""
+ROUND_SHARE = WIDE_SIZE / WIDE_ZOOM / (HEAD_SIZE / HEAD_ZOOM)
+"""Pixels of the wide crop per pixel of the head crop."""
+LEAST_SCALE = 1.0
+"""mm; nothing is known more exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surfaces:
+    """What the network says of B wide crops. Depths are mm in the crop's camera."""
+
+    front: Float[Tensor, "B 1 H W"]
+    """First surface of face, hair, ears and headwear along the ray, also where neck or body lie before it."""
+    back: Float[Tensor, "B 1 H W"]
+    """Last surface of the same; never before `front` or the fitted head's own last surface."""
+    hair_logit: Float[Tensor, "B 1 H W"]
+    """Above 0 where the last surface is hair."""
+    front_scale: Float[Tensor, "B 1 H W"]
+    """Expected absolute error of `front`, mm (the scale of a Laplace distribution)."""
+    back_scale: Float[Tensor, "B 1 H W"]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSidedDepth:
+    """Front and back of one head in the wide crop. Depths are mm in `camera`, without meaning off `valid`."""
+
+    front: Float[Tensor, "H W"]
+    """First surface of face, hair, ears and headwear; behind neck and body, of the hair that hangs there."""
+    back: Float[Tensor, "H W"]
+    """Last surface of the same, not before the fitted head's own."""
+    back_hair: Float[Tensor, "H W"]
+    """Probability that the last surface is hair."""
+    valid: Bool[Tensor, "H W"]
+    """The parsed head, and neck and body where hair hangs behind them."""
+    front_scale: Float[Tensor, "H W"]
+    """Expected absolute error of `front`, mm."""
+    back_scale: Float[Tensor, "H W"]
+    camera: Camera
+    """The wide crop's."""
+
+
+class TwoSidedDepthNet(nn.Module):
+    """A U-Net with additive skips; squares of four pixels enter and leave it as channels of one.
+
+    It adds to what the fitted head knows: to its first surface for the front, to its last one for the back,
+    both carried on beyond its outline. The back lies behind the head's own and behind the front (the layer
+    order of Eq. 9, seen from behind), whatever the network says.
+
+    Args:
+        widths: Channels at 1/2, 1/4, 1/8 and 1/16 of the crop's resolution.
+    """
+
+    def __init__(self, widths: tuple[int, ...] | list[int] = (24, 48, 96, 128)) -> None:
+        super().__init__()
+        self.settings = {"widths": list(widths)}
+        given = (4 * CHANNELS, *widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Sequential(_convolution(a, b), _convolution(b, b)) for a, b in zip(given, widths, strict=True)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
+        self.fuse = nn.ModuleList(_convolution(fine, fine) for fine in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 4 * OUTPUTS, 3, padding=1)
+
+    def forward(
+        self,
+        image: Float[Tensor, "B 3 H W"],
+        labels: UInt8[Tensor, "B 1 H W"],
+        near: Float[Tensor, "B 1 H W"],
+        far: Float[Tensor, "B 1 H W"],
+        head: Bool[Tensor, "B 1 H W"],
+        center: Float[Tensor, " B"],
+    ) -> Surfaces:
+        """The surfaces in B wide crops whose sides are multiples of 16.
+
+        Args:
+            image: RGB in [0, 1].
+            labels: The nine parsing classes.
+            near: First surface of the fitted head, mm, carried on where `head` is false.
+            far: Last surface of the fitted head, mm, carried on where `head` is false.
+            head: Where the fitted head is.
+            center: Depth of the head's centre, mm.
+        """
+        middle = center[:, None, None, None]
+        masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
+        region = head_region(labels[:, 0])
+        outline = outline_distance(region) / ROUND_SHARE**0.5
+        depths = [(near - middle) / UNIT, (far - middle) / UNIT]
+        given = [image - 0.5, *(mask.to(image) for mask in masks), *depths, head.to(image), outline.to(image)]
+        told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
+        offset, depth, hair_logit, *scales = self._answer(told).chunk(OUTPUTS, dim=1)
+        front = near + UNIT * offset
+        back = far + UNIT * torch.where(head, F.softplus(depth), depth)
+        # What lies before the front is moved onto it, but learns where it should be as if it were not.
+        back = torch.where(back < front, front.detach() + (back - back.detach()), back)
+        front_scale, back_scale = (LEAST_SCALE + UNIT * F.softplus(scale - 2) for scale in scales)
+        return Surfaces(front, back, hair_logit, front_scale, back_scale)
+
+    def _answer(self, told: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 5 H W"]:
+        levels = []
+        x = F.pixel_unshuffle(told, 2)
+        for k, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if k else x)
+            levels.append(x)
+        for up, fuse, level in zip(self.up[::-1], self.fuse[::-1], levels[-2::-1], strict=True):
+            x = fuse(F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False) + level)
+        return F.pixel_shuffle(self.head(x), 2)
+
+
+def _convolution(given: int, wanted: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(given, wanted, 3, padding=1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()
+    )
+
+
+@torch.no_grad()
+def predict_two_sided(
+    net: TwoSidedDepthNet,
+    head_rgb: Float[Tensor, "1 3 H W"],
+    head: HeadDepths,
+    labels: UInt8[Tensor, "1 H W"],
+    camera: Camera,
+) -> TwoSidedDepth:
+    """Front and back of the head in one wide crop.
+
+    Args:
+        net: The network.
+        head_rgb: The wide crop, RGB in [0, 1].
+        head: What `render_head_depths` draws in the wide crop's camera.
+        labels: The nine parsing classes in the wide crop.
+        camera: The wide crop's.
+    """
+    found = net(
+        head_rgb,
+        labels[:, None],
+        carried_on(head.near)[:, None],
+        carried_on(head.far)[:, None],
+        head.mask[:, None],
+        head.center,
+    )
+    back_hair = found.hair_logit[0, 0].sigmoid()
+    covered = torch.isin(labels[0], labels.new_tensor(COVERING_LABELS)) & (back_hair > 0.5)
+    return TwoSidedDepth(
+        front=found.front[0, 0],
+        back=found.back[0, 0],
+        back_hair=back_hair,
+        valid=head_region(labels)[0, 0] | covered,
+        front_scale=found.front_scale[0, 0],
+        back_scale=found.back_scale[0, 0],
+        camera=camera,
+    )

@@ -1,0 +1,199 @@
+"""Scenes with known first and last surfaces, and what the package's networks make of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from portrait3d.data.avatars import read_avatars
+from portrait3d.data.synthetic import STYLES_TRAIN
+from portrait3d.data.two_sided_preparation import (
+    Readers,
+    as_far_as_parsed,
+    extract_values,
+    fit_frame,
+    read_scene,
+)
+from portrait3d.data.two_sided_samples import TwoSidedAugmentation, TwoSidedSamples, view_tensors
+from portrait3d.data.two_sided_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, recoloured
+from portrait3d.data.two_sided_views import IS_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews, load_two_sided
+from portrait3d.models.face_depth import HeadDepths
+from portrait3d.preprocessing.alignment import Crop
+from tiny_avatars import write_avatars
+
+FACE, HAIR = 1, 2
+
+
+@pytest.fixture(scope="module")
+def long_hair() -> Scene:
+    return SyntheticScenes(0, {"long_straight": STYLES_TRAIN["long_straight"]}).scene(4)
+
+
+@pytest.fixture(scope="module")
+def view(long_hair: Scene) -> TwoSidedView:
+    view = read_scene(Readers.bundled(), long_hair, parsed=False)
+    assert view is not None
+    return view
+
+
+def test_a_scene_depends_on_its_number_alone(long_hair: Scene) -> None:
+    scenes = SyntheticScenes(0, {"long_straight": STYLES_TRAIN["long_straight"]})
+    scenes.scene(3)
+    again = scenes.scene(4)
+    np.testing.assert_array_equal(again.picture, long_hair.picture)
+    np.testing.assert_array_equal(again.back, long_hair.back)
+
+
+def test_the_last_surface_lies_behind_the_first(long_hair: Scene) -> None:
+    head = np.isfinite(long_hair.front)
+    np.testing.assert_array_equal(head, np.isfinite(long_hair.back))
+    assert (long_hair.back >= long_hair.front)[head].all()
+    assert np.isfinite(long_hair.front[long_hair.labels == HAIR]).mean() > 0.97
+
+
+def test_behind_the_face_of_long_hair_is_hair_and_behind_a_bald_one_is_none(long_hair: Scene) -> None:
+    face = long_hair.labels == FACE
+    assert long_hair.back_is_hair[face].mean() > 0.95
+    bald = SyntheticScenes(0, {"bald": STYLES_TRAIN["bald"]}).scene(0)
+    assert not bald.back_is_hair.any()
+
+
+def test_hair_that_hangs_behind_the_neck_has_two_sides_there(long_hair: Scene) -> None:
+    neck = long_hair.labels == 6
+    behind = neck & long_hair.back_is_hair
+    assert behind.sum() > 0.3 * neck.sum()
+    assert np.isfinite(long_hair.front[behind]).all()
+    face = np.median(long_hair.front[long_hair.labels == FACE])
+    assert np.median(long_hair.front[behind]) > face + 40, "the neck itself is no part of the head"
+
+
+@pytest.fixture(scope="module")
+def avatars(tmp_path_factory: pytest.TempPathFactory) -> AvatarScenes:
+    styles = {"Plain_F_1": "short crop", "Long_F_1": "long straight", "Bald_M_1": "bald"}
+    return AvatarScenes(0, read_avatars(write_avatars(tmp_path_factory.mktemp("avatars"), styles)))
+
+
+def test_every_style_of_avatars_comes_equally_often(avatars: AvatarScenes) -> None:
+    assert [avatars.scene(k).style for k in range(4)] == ["bald", "long straight", "short crop", "bald"]
+
+
+def test_held_out_heads_are_seen_from_known_sides_with_the_hair_that_is_hidden(avatars: AvatarScenes) -> None:
+    scenes = avatars.checked()
+    assert [scene.name.split()[1] for scene in scenes[:3]] == ["+0", "+25", "-40"]
+    for scene in scenes:
+        hidden = scene.unseen_hair
+        assert hidden is not None
+        assert (len(hidden) > 0) == (scene.style != "bald")
+        column, row = scene.camera.project(torch.from_numpy(hidden)).floor().long().T.numpy()
+        assert (hidden[:, 2] > scene.front[row, column] + 7.9).all()
+
+
+def test_recoloured_hair_changes_colour_and_nothing_else() -> None:
+    picture = np.random.default_rng(0).uniform(0, 1, (3, 20, 20)).astype(np.float32)
+    hair = np.zeros((20, 20), bool)
+    hair[5:10] = True
+    changed = recoloured(picture, hair, np.random.default_rng(1))
+    np.testing.assert_array_equal(changed[:, ~hair], picture[:, ~hair])
+    assert np.abs(changed - picture)[:, hair].mean() > 0.05
+
+
+def test_the_truth_is_told_in_the_fits_own_scale(view: TwoSidedView) -> None:
+    face = (view.labels == FACE) & np.isfinite(view.near) & np.isfinite(view.front)
+    assert face.sum() > 100
+    assert np.median(np.abs(view.near - view.front)[face]) < 6
+    assert abs(np.median((view.near - view.front)[face])) < 0.5
+
+
+def test_the_faces_of_truth_and_fit_lie_equally_far_away() -> None:
+    near = torch.full((1, 32, 32), 900.0)
+    head = HeadDepths(near, near + 150, torch.tensor([950.0]))
+    labels = np.full((32, 32), FACE, np.uint8)
+    front = np.full((32, 32), 1000.0)
+    front[:5] = 1040  # what lies aside, say
+    frame = fit_frame(head, front, labels, 1.0)
+    assert frame is not None
+    np.testing.assert_allclose(frame(np.array([1000.0, 1100.0])), [900, 990])
+    assert fit_frame(head, front * np.linspace(0.95, 1.05, 32), labels, 1.0) is None, "misses the face"
+    assert fit_frame(head, front, 0 * labels, 1.0) is None
+
+
+@pytest.mark.parametrize("farther", [1.0, 1.4])
+def test_a_head_keeps_its_proportions_whoever_photographs_it(
+    farther: float, long_hair: Scene, view: TwoSidedView
+) -> None:
+    # Twice as large a head twice as far away gives the same picture, and so, but for perspective, does a
+    # longer lens from farther away.
+    size = 1.3
+    camera = replace(long_hair.camera, focal=long_hair.camera.focal * farther)
+    middle = float(np.median(long_hair.front[long_hair.labels == FACE]))
+
+    def moved(depth: np.ndarray) -> np.ndarray:
+        return size * (depth - middle + farther * middle)
+
+    scene = replace(long_hair, camera=camera, front=moved(long_hair.front), back=moved(long_hair.back))
+    again = read_scene(Readers.bundled(), scene, parsed=False)
+    assert again is not None
+    known = np.isfinite(view.back)
+    np.testing.assert_allclose(again.back[known], view.back[known], atol=0.2)
+
+
+def test_values_are_read_at_the_crops_centres() -> None:
+    values = np.arange(64.0).reshape(8, 8)
+    crop = Crop((4.0, 4.0), 16.0, 0.0, 8)
+    read = extract_values(crop, values, -1.0)
+    assert read[0, 0] == -1
+    assert read[4, 4] == values[5, 5]
+
+
+def test_labels_beyond_the_head_crop_are_known_where_hair_leaves_it() -> None:
+    labels = np.full((128, 128), 7, np.uint8)
+    head = np.full((256, 256), 7, np.uint8)
+    assert (as_far_as_parsed(labels, head) == 7).sum() == 80**2
+    head[-1, 100:140] = HAIR
+    assert (as_far_as_parsed(labels, head) == 7).all()
+
+
+def test_views_survive_the_disk(view: TwoSidedView, tmp_path: Path) -> None:
+    TwoSidedViews.collect([view]).save(tmp_path / "synthetic-0.npz")
+    TwoSidedViews.collect([view, view]).save(tmp_path / "synthetic-1.npz")
+    loaded = load_two_sided(tmp_path)["synthetic"]
+    assert len(loaded) == 3
+    np.testing.assert_array_equal(loaded.labels[2], view.labels)
+    np.testing.assert_allclose(loaded.back[2], view.back, atol=0.2)
+
+
+def test_what_the_photo_does_not_reach_is_not_known(view: TwoSidedView) -> None:
+    cut = replace(view, back_hair=np.where(np.arange(128) < 64, view.back_hair, UNKNOWN).astype(np.uint8))
+    sample = view_tensors(TwoSidedViews.collect([cut]), 0)
+    for name in ("front_known", "back_known", "hair_known"):
+        assert not sample[name][..., 64:].any()
+        assert sample[name][..., :64].any()
+    assert (sample["back_hair"][0].numpy() == (cut.back_hair == IS_HAIR)).all()
+
+
+def test_a_mirrored_sample_is_mirrored_in_everything(view: TwoSidedView) -> None:
+    views = TwoSidedViews.collect([view])
+    still = TwoSidedAugmentation(
+        window=(128, 128), mirror=0, colourless=0, gain=0, gamma=0, noise=0, depth_noise=0
+    )
+    plain, mirrored = (
+        TwoSidedSamples({"a": views}, {"a": 1.0}, replace(still, mirror=share))[0] for share in (0, 1)
+    )
+    for name, value in plain.items():
+        expected = value.flip(-1) if value.ndim == 3 else value
+        torch.testing.assert_close(mirrored[name], expected)
+
+
+def test_samples_depend_on_their_number_alone(view: TwoSidedView) -> None:
+    views = TwoSidedViews.collect([view])
+    first, second = (TwoSidedSamples({"a": views}, {"a": 1.0}, TwoSidedAugmentation()) for _ in range(2))
+    first[0]
+    for name, value in first[7].items():
+        assert torch.equal(value, second[7][name])
+    assert first[7]["image"].shape == (3, 112, 96)
+
+
+def test_pictures_are_as_large_as_they_say(long_hair: Scene) -> None:
+    assert long_hair.picture.shape == (SIDE, SIDE, 3)

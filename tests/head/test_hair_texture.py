@@ -1,0 +1,128 @@
+"""Colours of hair that the photo does not show."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from portrait3d.geometry import HeadMesh, HeadPiece
+from portrait3d.head.hair_body import grow_body
+from portrait3d.head.hair_texture import paint_body, unwrap
+from portrait3d.head.scene import Scene
+from portrait3d.head.strands import hair_look, strand_noise
+from portrait3d.parsing_classes import HAIRY, ParsingClass
+from synthetic_head import COLOURS, Sitter
+
+HAIR_COLOUR = COLOURS[ParsingClass.HAIR].astype(float)
+
+
+def hair_behind(mesh: HeadMesh) -> np.ndarray:
+    """Colours of hair at the back of the head."""
+    return mesh.colors[(mesh.piece == HeadPiece.HAIR) & (mesh.vertices[:, 2] > 1000)].astype(float)
+
+
+def test_unseen_hair_has_the_colour_of_what_is_seen(meshes: dict[str, HeadMesh]) -> None:
+    for style in ("cap", "long", "fringe"):
+        behind = hair_behind(meshes[style])
+        assert len(behind) > 500
+        assert np.quantile(np.abs(behind - HAIR_COLOUR).max(axis=1), 0.9) < 12, style
+
+
+def test_highlights_and_a_bright_outline_do_not_brighten_unseen_hair(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    hair = np.isin(known.labels, HAIRY)
+    rows = np.nonzero(hair.any(axis=1))[0]
+    down = (np.arange(256)[:, None] - rows.min()) / np.ptp(rows)
+    spoilt = hair & (~ndimage.binary_erosion(hair, iterations=3) | (down > 0.3) & (down < 0.5))
+    picture = known.picture
+    picture[np.kron(spoilt, np.ones((2, 2), bool))] = (200, 190, 180)
+    behind = hair_behind(known.mesh(picture=picture))
+    assert np.abs(np.median(behind, axis=0) - HAIR_COLOUR).max() < 20
+
+
+def test_striped_hair_goes_on_in_strands_and_plain_headwear_does_not(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    picture = known.picture
+    hair = np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool))
+    picture[hair & (np.arange(512)[None, :] // 3 % 2 == 0)] = (110, 75, 40)
+    strands = hair_behind(known.mesh(picture=picture)).std(axis=0).max()
+    labels = np.where(known.labels == ParsingClass.HAIR, ParsingClass.HEADWEAR, known.labels).astype(np.uint8)
+    hat = Sitter(known.head, labels, known.depth, known.two_sided)
+    plain = hair_behind(hat.mesh(picture=picture)).std(axis=0).max()
+    assert strands > 6
+    assert plain < 0.5 * strands
+
+
+def test_the_photo_colours_what_it_shows(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    picture = known.picture
+    left = np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool)) & (np.arange(512) < 256)
+    picture[left] = (120, 80, 40)
+    mesh = known.mesh(picture=picture)
+    shown = mesh.seen & (mesh.piece == HeadPiece.HAIR) & (np.abs(mesh.vertices[:, 0]) > 12)
+    shown &= np.abs(mesh.vertices[:, 0]) < 45
+    for side, colour in ((-1, (120, 80, 40)), (1, HAIR_COLOUR)):
+        own = mesh.colors[shown & (side * mesh.vertices[:, 0] > 0)].astype(float)
+        assert np.abs(np.median(own, axis=0) - colour).max() < 12
+
+
+def test_the_chart_has_no_triangle_across_it(sitters: dict[str, Sitter]) -> None:
+    for style in ("cap", "long"):
+        known = sitters[style]
+        body = grow_body(known.view, known.head)
+        assert body is not None
+        chart = unwrap(body)
+        span = np.ptp(chart.places[:, 0][chart.faces], axis=1)
+        assert (span > 0.2).mean() < 1e-3, style  # only where strands meet: at the crown, and under it
+        np.testing.assert_array_equal(chart.source[chart.faces], body.faces)
+
+
+def test_the_charts_texels_lie_on_the_body(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    body = grow_body(known.view, known.head)
+    assert body is not None
+    texture, colours = paint_body(known.view, known.head, body, unwrap(body), known.scene(), 128)
+    assert texture.shape == (3, 128, 128)
+    at = colours.at(body.vertices)
+    assert at.shape == body.vertices.shape
+    assert np.abs(np.median(at, axis=0) * 255 - HAIR_COLOUR).max() < 12
+
+
+def test_strands_are_normal_noise_that_runs_down_and_curls_do_not() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((4000, 3)) * [70, 30, 70] + [0, 20, 110]
+    for straight in (1.0, 0.0):
+        for noise, down, across in zip(
+            *(strand_noise(points + np.array(step), straight) for step in ((0, 0, 0), (0, 3, 0), (3, 0, 0))),
+            strict=True,
+        ):
+            assert noise.std() == pytest.approx(1, abs=0.2)
+            along = np.corrcoef(noise, down)[0, 1] - np.corrcoef(noise, across)[0, 1]
+            assert along > 0.2 if straight else abs(along) < 0.2
+
+
+def test_hair_of_one_colour_has_no_contrast_and_little_hair_no_look() -> None:
+    scene = striped_scene(0.0)
+    look = hair_look(scene, np.ones((64, 64)))
+    assert look is not None
+    assert np.abs(look.contrast).max() < 1e-3
+    assert hair_look(scene, np.zeros((64, 64))) is None
+
+
+def test_stripes_are_straight_and_a_mottled_picture_is_not() -> None:
+    stripes = hair_look(striped_scene(0.1), np.ones((64, 64)))
+    mottled = hair_look(striped_scene(0.1, along=1), np.ones((64, 64)))
+    assert stripes is not None
+    assert mottled is not None
+    assert stripes.straight > 0.9
+    assert mottled.straight < 0.3
+    assert np.ptp(stripes.contrast) > 0.1
+
+
+def striped_scene(contrast: float, along: int = 64) -> Scene:
+    """A head crop that is all hair, of blobs two pixels wide and some long."""
+    noise = np.random.default_rng(3).standard_normal((64 // along, 64))
+    noise = np.repeat(noise, along, axis=0)
+    picture = torch.from_numpy(np.tile(0.4 * np.exp(contrast * noise), (3, 1, 1))).float()
+    hair = np.full((64, 64), 2, np.uint8)
+    return Scene(picture, picture, hair, np.ones((64, 64)), torch.ones(64, 64))

@@ -1,0 +1,120 @@
+"""The skin is whole, on the photo's outline, and never before photographed hair."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from portrait3d.geometry import HeadMesh, HeadPiece
+from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.head.hair_body import grow_body
+from portrait3d.head.skin import BEHIND, behind_hair, in_layers, on_outline, photographed, under_hair
+from portrait3d.parsing_classes import ParsingClass
+from synthetic_head import Sitter
+
+
+def test_the_skin_is_the_whole_head_model_whatever_the_hair(
+    sitters: dict[str, Sitter], meshes: dict[str, HeadMesh]
+) -> None:
+    for style, mesh in meshes.items():
+        layout = sitters[style].head.layout
+        own = mesh.faces[(mesh.piece != HeadPiece.HAIR)[mesh.faces[:, 0]]]
+        assert np.array_equal(own[: len(layout.faces)], layout.point_faces), style
+
+
+def test_skin_before_photographed_hair_moves_behind_it(sitters: dict[str, Sitter]) -> None:
+    known = sitters["half-covered ears"]
+    sunk = replace(known.depth, depth=known.depth.depth + 25.0)  # hair that the depth network saw too deep
+    view = replace(known, depth=sunk).view
+    head = known.head
+    moved = behind_hair(head, head.vertices, view)
+    at = np.floor(view.pixels(moved)).astype(int).clip(0, view.size - 1).T[::-1]
+    covered = ndimage.binary_erosion(view.hair)[tuple(at)] & (head.face_mask < 0.01)
+    covered &= np.isin(np.arange(len(moved)), head.faces)
+    assert covered.sum() > 60
+    lacking = view.front[tuple(at)] + BEHIND - moved[:, 2]
+    assert np.quantile(lacking[covered], 0.98) < 0.5
+    assert (view.front[tuple(at)] + BEHIND - head.vertices[:, 2])[covered].max() > 10
+
+
+def test_skin_that_moves_back_is_not_torn(sitters: dict[str, Sitter]) -> None:
+    known = sitters["half-covered ears"]
+    view = replace(known, depth=replace(known.depth, depth=known.depth.depth + 25.0)).view
+    moved = behind_hair(known.head, known.head.vertices, view) - known.head.vertices
+    edges = known.head.faces[:, :2]
+    step = np.linalg.norm(moved[edges[:, 0]] - moved[edges[:, 1]], axis=1)
+    assert np.linalg.norm(moved, axis=1).max() > 15
+    assert np.quantile(step, 0.99) < 8
+
+
+def test_no_photographed_hair_lies_behind_the_skin(sitters: dict[str, Sitter]) -> None:
+    known = sitters["fringe"]
+    deep = replace(known, depth=replace(known.depth, depth=known.depth.depth + 15.0))
+    before = deep.view
+    model, view = in_layers(known.head, before)
+    assert (view.front < model.depth)[view.hair].all()
+    assert (before.front > model.depth)[view.hair].any()
+
+
+def test_the_skull_lies_inside_the_outline_of_thin_hair(sitters: dict[str, Sitter]) -> None:
+    known = sitters["bald"]
+    thin = ndimage.binary_erosion(known.labels == 1, iterations=2)
+    labels = np.where((known.labels == 1) & (np.arange(256)[:, None] < 90), 2 * thin, known.labels).astype(
+        np.uint8
+    )
+    view = replace(known, labels=labels).view
+    top = (known.head.model_vertices[:, 1] < -60) & np.isin(
+        np.arange(len(known.head.vertices)), known.head.faces
+    )
+    outline = ndimage.distance_transform_edt(view.hair) - ndimage.distance_transform_edt(~view.hair)
+    least = []
+    for vertices in (known.head.vertices, on_outline(known.head, view)):
+        at = view.pixels(vertices[top]).T[::-1] - 0.5
+        least.append(np.quantile(ndimage.map_coordinates(outline, at, order=1), 0.02))
+    assert least[0] < -1
+    assert least[1] > least[0] + 1.5
+
+
+@pytest.mark.parametrize("pixels", [-4, 4])
+def test_the_fitted_outline_moves_to_that_of_the_photo(sitters: dict[str, Sitter], pixels: int) -> None:
+    known = sitters["bald"]
+    change = ndimage.binary_dilation if pixels > 0 else ndimage.binary_erosion
+    wider = change(np.isin(known.labels, (1, 3, 4)), iterations=abs(pixels))
+    labels = np.where(wider, ParsingClass.FACE, np.where(known.labels == 6, 6, 0)).astype(np.uint8)
+    view = replace(known, labels=labels).view
+    head = known.head
+    moved = on_outline(head, view)
+    outward = (view.pixels(moved) - view.pixels(head.vertices)) * np.sign(head.model_vertices[:, :2])
+    cosine = np.abs(view_cosine(head.vertices, normals(head.vertices, head.faces)))
+    cheeks = (cosine < 0.1) & (np.abs(head.model_vertices[:, 1] - 40) < 12) & (head.ears_mask < 0.01)
+    cheeks &= np.isin(np.arange(len(moved)), head.faces)
+    cheeks &= np.abs(head.model_vertices[:, 0]) > 40
+    assert cheeks.sum() > 5
+    assert np.median(outward[cheeks, 0]) == pytest.approx(pixels, abs=2.0)
+    nose = (head.face_mask > 0.9) & (np.abs(head.model_vertices[:, 0]) < 8)
+    assert np.abs(outward[nose]).max() < 1.0
+
+
+def test_the_photo_shows_skin_that_faces_it_and_no_other(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    head = known.head
+    shown = photographed(head, known.view)
+    nose = (head.face_mask > 0.9) & (np.abs(head.model_vertices[:, 0]) < 5)
+    back = head.model_vertices[:, 2] > 60
+    assert shown[nose].mean() > 0.8
+    assert not shown[back & (head.ears_mask < 0.01)].any()
+    under = head.model_vertices[:, 1] < -90
+    assert not shown[under].any()
+
+
+def test_skin_under_hair_takes_its_colour_and_ears_do_not(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    head, view = known.head, known.view
+    hairy = under_hair(head, grow_body(view, head), photographed(head, view))
+    skin = np.isin(np.arange(len(hairy)), head.faces)
+    _, y, z = head.model_vertices.T
+    assert np.median(hairy[skin & (y < -60) & (z > 60)]) > 0.9
+    assert hairy[skin & (y > 70)].max() < 0.1
+    assert hairy[head.ears_mask > 0.9].max() < 0.2
+    assert not under_hair(head, None, np.zeros(len(hairy), bool)).any()
