@@ -1,4 +1,4 @@
-"""The head model's skin as a surface: its openings, the sheets that close them, and its ears."""
+"""The head model's skin as a surface: its normals and its openings."""
 
 from functools import lru_cache
 
@@ -46,19 +46,6 @@ def openings(
     }
 
 
-def closing_sheets(
-    faces: Int64[np.ndarray, "F 3"], model_vertices: Float[np.ndarray, "V 3"]
-) -> dict[HeadPiece, Int64[np.ndarray, "N 3"]]:
-    """Triangles that close the skin's openings at eyes and mouth (not the neck), outward.
-
-    Each opening is spanned between its upper and its lower lip, from corner to corner.
-    """
-    margins = openings(faces, model_vertices)
-    return {
-        piece: _span(model_vertices, loop) for piece, loop in margins.items() if piece != HeadPiece.SURFACE
-    }
-
-
 @lru_cache(maxsize=4)
 def boundary_loops(faces: bytes, count: int) -> tuple[np.ndarray, ...]:
     """Vertices around each hole of a triangle mesh (int64 bytes), in order."""
@@ -76,23 +63,3 @@ def boundary_loops(faces: bytes, count: int) -> tuple[np.ndarray, ...]:
             here = following.pop(here)
         loops.append(np.array(loop))
     return tuple(loops)
-
-
-def _span(vertices: np.ndarray, loop: np.ndarray) -> Int64[np.ndarray, "N 3"]:
-    """Zip the two sides of an opening together, walking from its leftmost to its rightmost vertex."""
-    x = vertices[loop, 0]
-    loop = np.roll(loop, -int(np.argmin(x)))
-    turn = int(np.argmax(vertices[loop, 0]))
-    one, other = loop[: turn + 1], np.concatenate([loop[:1], loop[:turn:-1], loop[turn : turn + 1]])
-    triangles, i, j = [], 0, 0
-    while i < len(one) - 1 or j < len(other) - 1:
-        ahead = (i + 1) / (len(one) - 1) <= (j + 1) / (len(other) - 1) if i < len(one) - 1 else False
-        if ahead or j == len(other) - 1:
-            triangles.append((one[i], one[i + 1], other[j]))
-            i += 1
-        else:
-            triangles.append((one[i], other[j + 1], other[j]))
-            j += 1
-    found = np.array([t for t in triangles if len(set(t)) == 3])
-    a, b, c = (vertices[found[:, k]] for k in range(3))
-    return found if np.cross(b - a, c - a).sum(axis=0)[2] < 0 else found[:, ::-1].copy()

@@ -89,7 +89,7 @@ def see_hair(
         inner = np.pad(np.ones(depth.depth.shape, bool), margin)
         share = 1 - smoothstep(ndimage.distance_transform_edt(inner) / JOIN)
     front = np.where(known, own + (hidden - own) * share, hidden)
-    front = settled_front(front, np.ones_like(known), hair, model.depth)
+    front = settled_front(front, hair, model.depth)
     return HairView(
         focal=float(camera.focal),
         labels=labels,

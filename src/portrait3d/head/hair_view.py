@@ -94,7 +94,6 @@ def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
 
 def settled_front(
     depth: Float[np.ndarray, "S S"],
-    known: Bool[np.ndarray, "S S"],
     hair: Bool[np.ndarray, "S S"],
     skin: Float[np.ndarray, "S S"],
 ) -> Float[np.ndarray, "S S"]:
@@ -102,14 +101,13 @@ def settled_front(
 
     Args:
         depth: As predicted, mm.
-        known: Where it is.
         hair: Where the photo shows hair.
         skin: Depth of the fitted skin, infinite where it is not, mm.
     """
-    if not (hair & known).any():
+    if not hair.any():
         return np.where(np.isfinite(skin), skin, np.median(depth))
-    _, source = nearest(hair & known)
-    filled = np.where(hair & known, depth, depth[source])
+    _, source = nearest(hair)
+    filled = np.where(hair, depth, depth[source])
     median = ndimage.median_filter(filled, 5)
     filled = np.where(np.abs(filled - median) > SPIKE, median, filled)
     filled = np.where(hair, blurred_inside(filled, hair, EVEN), filled)
