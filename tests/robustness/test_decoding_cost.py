@@ -20,15 +20,18 @@ SIDE = 9428
 """Pixels of the side of a square of 88.9 million."""
 
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 from portrait3d.preprocessing.image import decode_photo
 assert decode_photo(sys.argv[1]).pixels.shape == (int(sys.argv[2]), int(sys.argv[2]), 3)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmHWM"].split()[0]) // 1024)
 """
+"""Prints this program's own peak in MiB; `ru_maxrss` would start at the peak of the process that starts it."""
 
 
 def write_png(path: Path, bits: int, colour_type: int, channels: int, profile: bytes | None = None) -> None:
-    """A black PNG of 88.9 million pixels, written row by row: a process's memory begins with its parent's."""
+    """A black PNG of 88.9 million pixels, written row by row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -43,6 +46,7 @@ def write_png(path: Path, bits: int, colour_type: int, channels: int, profile: b
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 @pytest.mark.parametrize(("bits", "colour_type", "channels"), [(16, 0, 1), (16, 6, 4), (8, 6, 4)])
 def test_the_largest_pictures_take_less_than_a_gigabyte(
     tmp_path: Path, bits: int, colour_type: int, channels: int
