@@ -21,8 +21,9 @@ from portrait3d.errors import NoFaceError
 from portrait3d.evaluation.head_pictures import HeadPair, compare_pictures
 from portrait3d.evaluation.head_report import ERRORS, Failure, MeasuredHead, by_style, measure_heads
 from portrait3d.evaluation.head_truth import AvatarPhoto, measure_head, photograph, true_surface
-from portrait3d.evaluation.surfaces import Similarity, Surface, outer_surface, sample_surface
+from portrait3d.evaluation.surfaces import Surface, outer_surface, sample_surface
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, welded_normals
+from portrait3d.geometry.similarity import Similarity
 from portrait3d.pipeline import Portrait3D
 from tiny_avatars import ellipsoid, write_avatars
 

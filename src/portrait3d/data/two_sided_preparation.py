@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from portrait3d.data.avatars import HELD_OUT, read_avatars
 from portrait3d.data.hairstyles import read_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.two_sided_scenes import AvatarScenes, Scene, SyntheticScenes
 from portrait3d.data.two_sided_views import IS_HAIR, NOT_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews
+from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.similarity import Similarity
 from portrait3d.models.face_depth import HeadDepths, render_head_depths
 from portrait3d.models.face_fit import fit_face
 from portrait3d.models.face_net import FaceNet
@@ -27,13 +29,12 @@ from portrait3d.pretrained import bundled, load_network
 logger = logging.getLogger(__name__)
 
 FACE, HAIR = 1, 2
-Depths = TypeVar("Depths", np.ndarray, torch.Tensor)
 SHARD = 24
 """Views in a file."""
 LEAST_FACE = 40
 """Pixels of the face that the fit has to meet."""
-WORST_FIT = 14.0
-"""mm between the fitted and the true face, once their scales agree, beyond which a fit is wrong."""
+WORST_FIT = 9.0
+"""mm along the rays between the fitted and the true face, laid on each other, beyond which a fit is wrong."""
 HAIR_AT_BORDER = 8
 """Pixels of hair along the head crop's border from which parsing looks beyond it."""
 POINTS = 1500
@@ -75,8 +76,7 @@ def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView 
     head = render_head_depths(readers.head_model, vertices, fit.crop_from_model.batched, crop.camera())
     exact = crop.extract_labels(scene.labels)
     front, back = (extract_values(crop, depth, np.inf) for depth in (scene.front, scene.back))
-    zoom = float(scene.camera.focal / crop.photo_camera(*scene.labels.shape).focal)
-    into_fit = fit_frame(head, front, exact, zoom)
+    into_fit = fit_frame(head, front, face_proper(scene, crop, exact), crop, scene.camera)
     if into_fit is None:
         return None
     if parsed:
@@ -101,7 +101,7 @@ def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView 
         back=relative(into_fit(back)),
         back_hair=np.where(within, np.where(is_hair, IS_HAIR, NOT_HAIR), UNKNOWN).astype(np.uint8),
         center=center,
-        unseen_hair=_moved(scene, crop, into_fit),
+        unseen_hair=_moved(scene, into_fit),
     )
 
 
@@ -116,41 +116,69 @@ def extract_values(
 
 @dataclass(frozen=True, slots=True)
 class FitFrame:
-    """Brings true depths to those of the fitted head, whose face lies as far away as the true one."""
+    """Brings true depths to those of the fitted head: a similarity lays the true face on the fitted one.
 
-    true_face: float
-    """Depth of the true face, mm."""
-    fitted_face: float
-    """Depth of the fitted face, mm."""
-    scale: float
-    """Millimetres of the fit for a millimetre of the truth, along and across the ray."""
+    Neither size nor focal length can be told from a picture, and the fit errs in the head's pose too. What
+    matters is where hair lies in relation to the fitted face. A point stays in the pixel that shows it, so
+    that truth, picture and labels share their outlines, and takes the depth that the motion gives it.
+    """
 
-    def __call__(self, depth: Depths) -> Depths:
-        """Depths of the fit's frame for true ones, mm."""
-        return (depth - self.true_face) * self.scale + self.fitted_face
+    crop: Crop
+    picture_camera: Camera
+    fit_from_picture: Similarity
+
+    def __call__(self, depth: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+        """Depths in the fit's frame of the crop's pixels, whose true ones are given; infinite ones stay."""
+        finite = np.isfinite(depth)
+        points = self._points(np.where(finite, depth, 1.0))
+        return np.where(finite, self.fit_from_picture.apply(points)[..., 2], np.inf)
+
+    def moved(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Points of the picture's camera frame in the crop's."""
+        depth = torch.from_numpy(self.fit_from_picture.apply(points.double().numpy())[:, 2])
+        pixels = self.crop.crop_from_photo(self.picture_camera.project(points))
+        return self.crop.camera().unproject(pixels, depth.to(points))
+
+    def _points(self, depth: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S 3"]:
+        pixels = self.crop.photo_from_crop(self.crop.camera().pixel_centres())
+        return self.picture_camera.unproject(pixels, torch.from_numpy(depth).float()).double().numpy()
 
 
 def fit_frame(
-    head: HeadDepths, front: Float[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"], zoom: float
+    head: HeadDepths,
+    front: Float[np.ndarray, "S S"],
+    face: Bool[np.ndarray, "S S"],
+    crop: Crop,
+    picture_camera: Camera,
 ) -> FitFrame | None:
     """The frame of a fit, from the face that is seen; None where the fit misses it.
 
-    A picture tells neither size nor focal length, and the fit has its own: what is as wide in the picture is
-    made as deep, so that heads keep their proportions.
-
     Args:
-        head: The fitted head.
-        front: True first surface, mm.
-        labels: Exact classes.
-        zoom: Focal length of the camera that took the picture over that of the camera which the fit assumes.
+        head: The fitted head in the crop.
+        front: True first surface in the crop's pixels, mm in the picture's camera.
+        face: Which of them show the face.
+        crop: Of the picture.
+        picture_camera: What took it.
     """
     near = head.near[0].numpy()
-    face = (labels == FACE) & np.isfinite(near) & np.isfinite(front)
-    if face.sum() < LEAST_FACE:
+    both = face & np.isfinite(near) & np.isfinite(front)
+    if both.sum() < LEAST_FACE:
         return None
-    true, fitted = float(np.median(front[face])), float(np.median(near[face]))
-    frame = FitFrame(true, fitted, zoom * fitted / true)
-    return frame if np.abs(frame(front[face]) - near[face]).mean() < WORST_FIT else None
+    unmoved = FitFrame(crop, picture_camera, Similarity(1.0, np.eye(3), np.zeros(3)))
+    camera = crop.camera()
+    mask = torch.from_numpy(both)
+    fitted = camera.unproject(camera.pixel_centres()[mask], head.near[0][mask])
+    frame = replace(
+        unmoved, fit_from_picture=Similarity.robust(unmoved._points(front)[both], fitted.double().numpy())
+    )
+    return frame if np.abs(frame(front)[both] - near[both]).mean() < WORST_FIT else None
+
+
+def face_proper(scene: Scene, crop: Crop, labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
+    """The crop's pixels of the face from brows to chin: a bald scalp is face too, but no fit knows it."""
+    low, high = (f(crop.crop_from_photo(scene.landmarks).numpy(), axis=0) for f in (np.min, np.max))
+    centres = crop.camera().pixel_centres().numpy()
+    return (labels == FACE) & ((centres >= low) & (centres <= high)).all(axis=-1)
 
 
 def as_far_as_parsed(
@@ -168,14 +196,13 @@ def as_far_as_parsed(
     return kept
 
 
-def _moved(scene: Scene, crop: Crop, into_fit: "FitFrame") -> Float[np.ndarray, "P 3"]:
+def _moved(scene: Scene, into_fit: FitFrame) -> Float[np.ndarray, "P 3"]:
     # Unseen hair in the crop's camera, in the fit's frame; NaN fills up what the head lacks.
     if scene.unseen_hair is None:
         return np.zeros((0, 3), np.float32)
-    points = torch.from_numpy(scene.unseen_hair[:POINTS])
-    pixels = crop.crop_from_photo(scene.camera.project(points))
     result = np.full((POINTS, 3), np.nan, np.float32)
-    result[: len(points)] = crop.camera().unproject(pixels, into_fit(points[:, 2])).numpy()
+    points = into_fit.moved(torch.from_numpy(scene.unseen_hair[:POINTS]))
+    result[: len(points)] = points.numpy()
     return result
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, avatar_mesh, draw_avatar
 from portrait3d.evaluation.head_truth import BODY, HAIR, HEADWEAR, NECK, AvatarPhoto, studio_light
-from portrait3d.evaluation.surfaces import Similarity, turned
+from portrait3d.evaluation.surfaces import turned
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.similarity import Similarity
 from portrait3d.losses.perceptual import Features, perceptual_loss
 from portrait3d.rendering.view import DISTANCE, render_view
 

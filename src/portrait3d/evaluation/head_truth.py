@@ -10,7 +10,6 @@ from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, AvatarView, draw_avatar
 from portrait3d.evaluation.surfaces import (
-    Similarity,
     Surface,
     outer_surface,
     sample_surface,
@@ -20,6 +19,7 @@ from portrait3d.evaluation.surfaces import (
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.similarity import Similarity
 from portrait3d.models.parsing_net import HEAD_CLASSES
 from portrait3d.rendering.rasterizer import rasterize
 
@@ -40,8 +40,6 @@ FACE_SIDE, FACE_TOP, FACE_DEPTH = 65.0, -40.0, -25.0
 class, but not what a head is aligned by."""
 SCALP_DEPTH = 20.0
 """Skin of the class face that lies deeper than this (mm) is behind the ears: scalp and nape without hair."""
-ROUNDS, KEPT = 3, 0.9
-"""Of the alignment; the share of the pixels, nearest first, that decide it."""
 LEAST_PIXELS = 200
 """Of the face that both show; with fewer there is nothing to align by."""
 
@@ -186,10 +184,4 @@ def align_faces(head: HeadMesh, camera: Camera, photo: AvatarPhoto) -> Similarit
     if proper.sum() < LEAST_PIXELS:
         raise ValueError("The reconstruction shows no face where the photo does.")
     source = camera.unproject(photo.camera.pixel_centres()[both], depth[both]).numpy()[proper]
-    target = target[proper]
-    motion = Similarity.between(source, target)
-    for _ in range(ROUNDS):
-        distance = np.linalg.norm(motion.apply(source) - target, axis=1)
-        near = distance <= np.quantile(distance, KEPT)
-        motion = Similarity.between(source[near], target[near])
-    return motion
+    return Similarity.robust(source, target[proper])

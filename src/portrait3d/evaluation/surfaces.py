@@ -75,30 +75,6 @@ class Surface:
         return float(np.hypot(across, np.maximum(along - REACH, 0)).mean())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Similarity:
-    """The motion x -> s R x + t, float64, mm."""
-
-    scale: float
-    rotation: Float[np.ndarray, "3 3"]
-    translation: Float[np.ndarray, "3"]
-
-    @classmethod
-    def between(cls, source: Float[np.ndarray, "N 3"], target: Float[np.ndarray, "N 3"]) -> "Similarity":
-        """What brings points nearest to their partners in the mean square (Umeyama, 1991)."""
-        source, target = source.astype(float), target.astype(float)
-        a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-        u, stretch, v = np.linalg.svd(b.T @ a)
-        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
-        rotation = u @ np.diag(sign) @ v
-        scale = float((stretch * sign).sum() / (a**2).sum())
-        return cls(scale, rotation, target.mean(axis=0) - scale * rotation @ source.mean(axis=0))
-
-    def apply(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """Move points."""
-        return self.scale * points @ self.rotation.T + self.translation
-
-
 def sample_surface(
     vertices: Float[np.ndarray, "V 3"],
     faces: Int64[np.ndarray, "F 3"],

@@ -1,0 +1,43 @@
+"""Motions that also scale: how one head lies in the frame of another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+ROUNDS, KEPT = 3, 0.9
+"""Of `Similarity.robust`; the share of the pairs, nearest first, that decide it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Similarity:
+    """The motion x -> s R x + t, float64, mm."""
+
+    scale: float
+    rotation: Float[np.ndarray, "3 3"]
+    translation: Float[np.ndarray, "3"]
+
+    @classmethod
+    def between(cls, source: Float[np.ndarray, "N 3"], target: Float[np.ndarray, "N 3"]) -> "Similarity":
+        """What brings points nearest to their partners in the mean square (Umeyama, 1991)."""
+        source, target = source.astype(float), target.astype(float)
+        a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+        u, stretch, v = np.linalg.svd(b.T @ a)
+        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
+        rotation = u @ np.diag(sign) @ v
+        scale = float((stretch * sign).sum() / (a**2).sum())
+        return cls(scale, rotation, target.mean(axis=0) - scale * rotation @ source.mean(axis=0))
+
+    @classmethod
+    def robust(cls, source: Float[np.ndarray, "N 3"], target: Float[np.ndarray, "N 3"]) -> "Similarity":
+        """The same without the pairs that fit worst."""
+        motion = cls.between(source, target)
+        for _ in range(ROUNDS):
+            distance = np.linalg.norm(motion.apply(source) - target, axis=1)
+            near = distance <= np.quantile(distance, KEPT)
+            motion = cls.between(source[near], target[near])
+        return motion
+
+    def apply(self, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 3"]:
+        """Move points."""
+        return self.scale * points @ self.rotation.T + self.translation
