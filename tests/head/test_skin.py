@@ -9,9 +9,19 @@ from scipy import ndimage
 from portrait3d.geometry import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.hair_body import grow_body
-from portrait3d.head.skin import BEHIND, behind_hair, in_layers, on_outline, photographed, under_hair
+from portrait3d.head.skin import (
+    BEHIND,
+    UNDER,
+    behind_hair,
+    in_layers,
+    on_outline,
+    photographed,
+    photographed_hair,
+    under_hair,
+)
+from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
-from synthetic_head import Sitter
+from synthetic_head import THICKNESS, Sitter, sitter
 
 
 def test_the_skin_is_the_whole_head_model_whatever_the_hair(
@@ -96,6 +106,24 @@ def test_the_fitted_outline_moves_to_that_of_the_photo(sitters: dict[str, Sitter
     assert np.abs(outward[nose]).max() < 1.0
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
+def test_a_far_cheek_before_hair_ends_where_its_skin_does(model: HeadModel, pixels: int) -> None:
+    known = sitter(model, "bald", yaw=35)
+    face = ndimage.distance_transform_edt(np.isin(known.labels, (1, 3, 4))) > pixels
+    around = ndimage.binary_dilation(known.labels == ParsingClass.FACE, iterations=22)
+    labels = np.where(around & (np.arange(256) > 128), ParsingClass.HAIR, 0)
+    labels = np.where(face, ParsingClass.FACE, labels).astype(np.uint8)
+    view, head = replace(known, labels=labels).view, known.head
+    moved = on_outline(head, view)
+    pixels_of = view.pixels(head.vertices)
+    outward = view.pixels(moved)[:, 0] - pixels_of[:, 0]
+    margin = ndimage.distance_transform_edt(np.isfinite(head.depth))
+    cheek = (head.read(margin, head.vertices) < 2) & (pixels_of[:, 0] > 128) & (head.face_mask > 0.1)
+    cheek &= np.abs(head.model_vertices[:, 1] - 30) < 35
+    assert cheek.sum() > 8
+    assert np.median(outward[cheek]) == pytest.approx(-pixels, abs=1.5)
+
+
 def test_the_photo_shows_skin_that_faces_it_and_no_other(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
     head = known.head
@@ -111,10 +139,27 @@ def test_the_photo_shows_skin_that_faces_it_and_no_other(sitters: dict[str, Sitt
 def test_skin_under_hair_takes_its_colour_and_ears_do_not(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
     head, view = known.head, known.view
-    hairy = under_hair(head, grow_body(view, head), photographed(head, view))
+    hairy = under_hair(head, view, grow_body(view, head), photographed(head, view))
     skin = np.isin(np.arange(len(hairy)), head.faces)
     _, y, z = head.model_vertices.T
     assert np.median(hairy[skin & (y < -60) & (z > 60)]) > 0.9
     assert hairy[skin & (y > 70)].max() < 0.1
     assert hairy[head.ears_mask > 0.9].max() < 0.2
-    assert not under_hair(head, None, np.zeros(len(hairy), bool)).any()
+    assert not under_hair(head, view, None, np.zeros(len(hairy), bool)).any()
+
+
+def test_the_hairline_that_the_photo_does_not_show_is_that_of_the_other_side(model: HeadModel) -> None:
+    known = sitter(model, "cap", yaw=40)
+    cropped = replace(known.depth, depth=known.depth.depth + THICKNESS - 1)
+    view, head = replace(known, depth=cropped).view, known.head
+    shown = photographed(head, view)
+    body = grow_body(view, head)
+    assert body is not None
+    skin = np.isin(np.arange(len(shown)), head.faces) & (head.ears_mask < 0.01)
+    mirrored = (photographed_hair(head, view) > 0.9)[head.layout.mirror]
+    temple = skin & mirrored & ~shown & (body.inside(head.model_vertices) < -UNDER)
+    assert temple.sum() > 20
+    hairy = under_hair(head, view, body, shown)
+    assert np.median(hairy[temple]) > 0.8
+    bare = skin & ~mirrored[head.layout.mirror] & shown
+    assert hairy[bare].max() == 0

@@ -65,7 +65,7 @@ def assemble_head(
     model, view = in_layers(model, view)
     shown = photographed(model, view)
     body = grow_body(view, model)
-    hairy = under_hair(model, body, shown)
+    hairy = under_hair(model, view, body, shown)
     atlas = Atlas(size)
     patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
     hair_picture = colours = sheet = None

@@ -13,7 +13,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_view import HairView, head_outline, settled_back, settled_front, shown_hair
+from portrait3d.head.hair_view import HairView, head_outline, rounded, settled_back, settled_front, shown_hair
 from portrait3d.head.scene import Scene
 from portrait3d.models.head_parsing import GROWTH, HeadParsing
 from portrait3d.models.two_sided_depth_net import TwoSidedDepth
@@ -89,14 +89,20 @@ def see_hair(
         inner = np.pad(np.ones(depth.depth.shape, bool), margin)
         share = 1 - smoothstep(ndimage.distance_transform_edt(inner) / JOIN)
     front = np.where(known, own + (hidden - own) * share, hidden)
-    front = settled_front(front, hair, model.depth)
+    outline = head_outline(labels)
+    front, back = rounded(
+        settled_front(front, hair, model.depth),
+        settled_back(back, error, outline),
+        outline,
+        float(np.median(model.depth[np.isfinite(model.depth)])) / float(camera.focal),
+    )
     return HairView(
         focal=float(camera.focal),
         labels=labels,
         hair=hair,
         front=front,
         hidden=hidden,
-        back=settled_back(back, error, head_outline(labels)),
+        back=back,
         back_is_hair=is_hair,
         skin=model.depth,
     )

@@ -22,7 +22,7 @@ GROWN = 4
 """Pixels of the crop by which the sheet goes on beyond the parsed hair, where single strands are."""
 JUMP = 22.0
 """A cell that spans more depth (mm) is cut: hair before and hair behind."""
-EDGE_ON, FACE_ON = 0.12, 0.4
+EDGE_ON, FACE_ON = 0.3, 0.65
 """Cosines to the view between which the sheet fades: seen edge-on, the photo's colours would be smeared when
 the head turns, and the body below has its own."""
 OPAQUE, CLEAR = 0.75, 0.15
@@ -91,7 +91,7 @@ def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Flo
     fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in box)
     size = tuple(side.stop - side.start for side in fine)
     picture = scene.picture[:, fine[0], fine[1]]
-    maps = np.stack([hair_share(view, scene), faded(view), scene.own_hair])
+    maps = np.stack([hair_share(view, scene), faded(view), scene.firm_hair])
     share, face_on, own = resample(torch.from_numpy(maps).float()[:, box[0], box[1]], size)  # pyright: ignore
     cover = share * scene.matte[fine[0], fine[1]]
     colours = clean_colours(picture, cover, own, SMOOTH * scale)

@@ -82,14 +82,14 @@ def paint_body(
     view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, scene: Scene, side: int
 ) -> tuple[Float[Tensor, "3 T T"], HairColours]:
     """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
-    own = scene.own_hair
+    own, firm = scene.own_hair, scene.firm_hair
     usual = scene.usual(own if own.any() else view.hair.astype(float))
     worn = (view.labels == ParsingClass.HEADWEAR).sum()
     look = hair_look(scene, own) if worn < WORN * view.hair.sum() else None
 
     there = drawn_in_chart(view, model, body, chart, BASE)
     blurred = ndimage.gaussian_filter(
-        np.concatenate([scene.coarse.numpy() * own, own[None]]).astype(np.float32), (0, BLUR, BLUR)
+        np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32), (0, BLUR, BLUR)
     )
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
     weight = np.zeros(BASE * BASE, np.float32)
@@ -106,7 +106,7 @@ def paint_body(
 
     fine = drawn_in_chart(view, model, body, chart, side)
     painted = colours.at(fine.points)
-    trust = resample(torch.from_numpy(own)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
+    trust = resample(torch.from_numpy(firm)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
     photo = sample(torch.cat([scene.picture, trust]), fine.pixels / view.size)
     share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1))[:, None]
     painted += (photo[:, :3] - painted) * share

@@ -19,8 +19,10 @@ HAIRLINE, SETTLES = 7.0, 6.0
 """Over so many pixels next to bare skin hair comes down to it, by so many mm at most: a fringe hovers on."""
 CLOSE = 5.0
 """Hair this near to the skin behind it lies on it, mm."""
-RIM, BACK_BLUR = 10.0, 5.0
+RIM, BACK_BLUR = 3.0, 3.0
 """Pixels from the outline within which the far surface counts less, and width of the blur over it."""
+ROUND = 12.0
+"""Over so many mm from the outline front and back come together: less than a pixel of the network tells."""
 FEWEST = 40
 """Pixels below which what is parsed as hair is none."""
 THIN = 2
@@ -131,6 +133,25 @@ def settled_back(
     smooth = ndimage.gaussian_filter(back * weight, BACK_BLUR) / np.maximum(total, 1e-12)
     sure = total > 1e-6 * total.max()
     return np.where(sure, smooth, back) if not sure.any() else smooth[nearest(sure)[1]]
+
+
+def rounded(
+    front: Float[np.ndarray, "S S"],
+    back: Float[np.ndarray, "S S"],
+    inside: Bool[np.ndarray, "S S"],
+    millimetres: float,
+) -> tuple[Float[np.ndarray, "S S"], Float[np.ndarray, "S S"]]:
+    """Front and back that meet along the outline as they do on anything round: near it, thickness grows with
+    the square root of the distance from it. Beyond it they go on as one. A pixel measures `millimetres`."""
+    distance = ndimage.distance_transform_edt(inside) * millimetres
+    core = inside & (distance >= min(ROUND, float(distance.max())))
+    if not core.any():
+        return front, back
+    half, middle = np.maximum(back - front, 0) / 2, (front + back) / 2
+    most = half[nearest(core)[1]] * np.sqrt((distance / ROUND).clip(0, 1))
+    half = np.minimum(half, most)
+    edge = nearest(inside)[1]
+    return (middle - half)[edge], (middle + half)[edge]
 
 
 def head_outline(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:

@@ -64,6 +64,11 @@ class Scene:
         return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     @cached_property
+    def firm_hair(self) -> Float[np.ndarray, "H W"]:
+        """How deep inside hair or headwear pixels are, 0 to 1: its border shows what is behind it too."""
+        return self.inside(ParsingClass.HAIR) + self.inside(ParsingClass.HEADWEAR)
+
+    @cached_property
     def own_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
         hair, worn = self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)

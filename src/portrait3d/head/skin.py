@@ -28,10 +28,14 @@ DRAPE, SLOPE = 14, 3.0
 less it does a pixel further."""
 UNDER_RIM = 4.0
 """Under hair the fitted outline lies at least this far inside the photo's, pixels."""
+OUTERMOST = 2.5
+"""Skin this near to the fitted head's own outline in the picture is its contour, pixels."""
 WIDEST = 9.0
 """Pixels by which the fitted outline moves to the photo's at most."""
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
+STEEP = 0.3
+"""Skin seen flatter than this cosine may have the hair of another side of the head in its pixel."""
 HIDDEN = 2.0
 """Skin this far (mm) behind what its pixel shows is hidden."""
 UNDER = 2.5
@@ -51,16 +55,18 @@ def in_layers(model: FittedHead, view: HairView) -> tuple[FittedHead, HairView]:
 def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """The front of hair, brought before skin of some depth where it lies behind it.
 
-    Hair around comes along, less and less: it falls off beside the face's edge without a cliff.
+    Hair around comes along, less and less: it falls off beside the face's edge without a cliff. Beside the
+    skin's own contour it stays: there it is behind what it is beside.
     """
-    lacking = np.where(view.hair, np.maximum(view.front - (skin - LIFT), 0), 0)
+    inner = ndimage.distance_transform_edt(np.isfinite(skin)) > OUTERMOST
+    lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - LIFT), 0), 0)
     for _ in range(DRAPE):
         lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - SLOPE) * view.hair)
     return view.front - lacking
 
 
 def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
-    """The fitted head's outline moved to that of the photo: cheeks, ears and neck end where they end there.
+    """The fitted head's contour moved to that of the photo: cheeks, ears and neck end where they end there.
 
     Under hair the skull only moves inward, under it. What faces the camera stays, what lies between follows
     smoothly.
@@ -68,28 +74,47 @@ def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
     vertices = model.vertices
     normal = normals(vertices, model.faces)
     cosine = view_cosine(vertices, normal)
-    head = head_outline(view.labels)
-    outline = (
-        ndimage.distance_transform_edt(head) - ndimage.distance_transform_edt(~head) - 0.5 * (2 * head - 1)
-    )
-    own = ndimage.distance_transform_edt(np.isfinite(view.skin))
-    at = view.pixels(vertices).T[::-1] - 0.5
-    gap, inner = (ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in (outline, own))
-    row, column = np.round(at).astype(int).clip(0, view.size - 1)
-    label = view.labels[row, column]
-    beside_ground = view.labels[tuple(k[row, column] for k in nearest(~head)[1])] == ParsingClass.BACKGROUND
-    bare = np.isin(label, SKIN) & (inner < 2.5)
-    within = view.labels[tuple(k[row, column] for k in nearest(head)[1])]
-    inset = np.where(np.isin(within, HAIRY), UNDER_RIM, 0.0)
-    wanted = np.where(bare, gap, np.minimum(gap - inset, 0))
-    moves = beside_ground & (label != ParsingClass.BODY) & (bare | (wanted < 0)) & (np.abs(gap) < 2 * WIDEST)
-    wanted = wanted.clip(-WIDEST, WIDEST)
+    wanted, moves = contour_gap(model, view)
     moves &= np.abs(cosine) < CONTOUR
     across = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1, keepdims=True), 1e-9)
     shift = np.zeros_like(vertices)
     shift[moves, :2] = (across * wanted[:, None] * vertices[:, 2:] / view.focal)[moves]
     fixed = moves | (cosine > 0.75) & (model.face_mask > 0.5)
     return vertices + followed(model.faces, shift, fixed)
+
+
+def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " V"], Bool[np.ndarray, " V"]]:
+    """How far outward (pixels) the photo's contour lies from that of the fitted head at each vertex, and
+    where that is known.
+
+    Bare skin ends where parsed skin ends, whether ground or hair lies beyond: hair that begins just inside
+    the contour of a cheek, as on the side that is turned away, is behind that cheek. Elsewhere under hair the
+    skull stays some way inside the head's outline.
+    """
+    labels = view.labels
+    at = view.pixels(model.vertices).T[::-1] - 0.5
+    row, column = np.round(at).astype(int).clip(0, view.size - 1)
+    label = labels[row, column]
+    head, skin = head_outline(labels), np.isin(labels, SKIN)
+    own = ndimage.distance_transform_edt(np.isfinite(view.skin))
+    maps = (signed_distance(head), signed_distance(skin), own)
+    to_ground, to_skin, depth = (ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in maps)
+    beside = labels[tuple(k[row, column] for k in nearest(~head)[1])]
+    beyond = labels[tuple(k[row, column] for k in nearest(~skin)[1])]
+    outermost = depth < OUTERMOST
+    bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
+    cheek = outermost & np.isin(label, HAIRY) & (to_skin > -WIDEST) & (model.face_mask > 0.05)
+    within = labels[tuple(k[row, column] for k in nearest(head)[1])]
+    inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), UNDER_RIM, 0.0), 0)
+    outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
+    wanted = np.where(bare | cheek, to_skin, inward)
+    return wanted.clip(-WIDEST, WIDEST), (bare | cheek | outside) & (np.abs(wanted) < 2 * WIDEST)
+
+
+def signed_distance(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Distance of every pixel to a region's border, > 0 inside."""
+    inside, outside = ndimage.distance_transform_edt(region), ndimage.distance_transform_edt(~region)
+    return inside - outside - 0.5 * (2 * region - 1)
 
 
 def behind_hair(
@@ -134,13 +159,25 @@ def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
 
 
 def under_hair(
-    model: FittedHead, body: HairBody | None, shown: Bool[np.ndarray, " V"]
+    model: FittedHead, view: HairView, body: HairBody | None, shown: Bool[np.ndarray, " V"]
 ) -> Float[np.ndarray, " V"]:
-    """1 where hair covers the skin, which then takes its colour, 0 where it is bare or the photo shows it."""
+    """1 where hair covers the skin, which then takes its colour, 0 where it is bare or the photo shows it.
+
+    A hairline is as good as symmetric: what the photo does not show is under hair where the other side is.
+    """
     if body is None:
         return np.zeros(len(shown))
     covered = smoothstep((body.inside(model.model_vertices) + UNDER) / UNDER)
+    other = photographed_hair(model, view)[model.layout.mirror]
+    covered = np.maximum(covered, neighbours_mean(model.faces, other[:, None])[:, 0])
     return covered * ~shown * (1 - model.ears_mask)
+
+
+def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
+    """1 where the photo shows hair lying on the skin, 0 where it shows none."""
+    at = view.pixels(model.vertices).T[::-1] - 0.5
+    lying = ndimage.map_coordinates(view.lying.astype(float), at, order=1, mode="constant")
+    return lying * (view_cosine(model.vertices, normals(model.vertices, model.faces)) > STEEP)
 
 
 def neck_cut(model: FittedHead) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "N 3"]]:

@@ -1,0 +1,48 @@
+"""Front and back of hair: smooth, and one along the outline."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from portrait3d.head.hair_view import ROUND, rounded
+from synthetic_head import Sitter
+
+ROW, COLUMN = np.indices((96, 96)) - 47.5
+
+
+def test_front_and_back_meet_along_the_outline_as_on_a_ball() -> None:
+    inside = np.hypot(ROW, COLUMN) < 40
+    front, back = np.full(inside.shape, 900.0), np.full(inside.shape, 1050.0)
+    near, far = rounded(front, back, inside, 2.0)
+    distance = 2.0 * ndimage.distance_transform_edt(inside)
+    deep = distance >= ROUND
+    np.testing.assert_array_equal(near[deep], 900)
+    np.testing.assert_array_equal(far[deep], 1050)
+    rim = inside & ~deep
+    np.testing.assert_allclose((far - near)[rim], 150 * np.sqrt(distance[rim] / ROUND), rtol=1e-9)
+    np.testing.assert_allclose((far + near)[rim] / 2, 975)
+
+
+def test_what_falls_off_faster_than_a_ball_stays() -> None:
+    inside = np.hypot(ROW, COLUMN) < 40
+    distance = 2.0 * ndimage.distance_transform_edt(inside)
+    half = 75 * (distance / ROUND).clip(0, 1)
+    near, far = rounded(975 - half, 975 + half, inside, 2.0)
+    np.testing.assert_allclose((far - near)[inside], 2 * half[inside])
+
+
+def test_a_head_without_an_inside_is_left_alone() -> None:
+    front, back = np.full((8, 8), 900.0), np.full((8, 8), 1050.0)
+    near, far = rounded(front, back, np.zeros((8, 8), bool), 2.0)
+    assert (near == 900).all()
+    assert (far == 1050).all()
+
+
+@pytest.mark.parametrize("style", ["cap", "long"])
+def test_hair_of_a_head_is_round_at_its_outline(style: str, sitters: dict[str, Sitter]) -> None:
+    view = sitters[style].view
+    head = view.labels > 0
+    rim = view.hair & (ndimage.distance_transform_edt(head) <= 1)
+    inner = view.hair & (np.abs(ndimage.distance_transform_edt(head) - 8) < 1)
+    thickness = view.back - view.front
+    assert np.median(thickness[rim]) < 0.6 * np.median(thickness[inner])
