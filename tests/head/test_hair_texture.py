@@ -66,6 +66,20 @@ def test_the_photo_colours_what_it_shows(sitters: dict[str, Sitter]) -> None:
         assert np.abs(np.median(own, axis=0) - colour).max() < 12
 
 
+def test_unseen_hair_takes_on_the_colour_of_what_is_seen_beside_it(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    picture, blond = known.picture, (210, 180, 140)
+    hair = np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool))
+    picture[hair & (np.arange(512) < 215)] = blond  # less of it than of the dark hair
+    mesh = known.mesh(picture=picture)
+    beside = ~mesh.seen & (mesh.piece == HeadPiece.HAIR) & (mesh.vertices[:, 2] < 920)
+    left, right = (beside & (side * mesh.vertices[:, 0] > 55) for side in (-1, 1))
+    assert min(left.sum(), right.sum()) > 50
+    own = [np.median(mesh.colors[chosen].astype(float), axis=0) for chosen in (left, right)]
+    assert (own[0] - HAIR_COLOUR).min() > 25
+    assert np.abs(own[1] - HAIR_COLOUR).max() < 6
+
+
 def test_the_chart_has_no_triangle_across_it(sitters: dict[str, Sitter]) -> None:
     for style in ("cap", "long"):
         known = sitters[style]

@@ -29,7 +29,7 @@ EDGE_ON, FACE_ON = 0.2, 0.5
 """Cosines to the view between which the body takes the photo's colours."""
 NEAR = 6.0
 """The photo shows what of the body lies no further than this behind the photographed hair, mm."""
-HOME = 0.02
+HOME = 0.004
 """Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
 WORN = 0.5
 """Share of headwear among hair and headwear from which unseen parts have no strands."""
