@@ -1,7 +1,7 @@
 """Synthetic portraits with exact depth: the mean head with simple hairstyles, from the front or turned."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.frame import see_hair
+from portrait3d.head.frame import see_hair, seen_by
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.placement import place_head, texels
 from portrait3d.head.scene import Scene
@@ -53,6 +53,13 @@ class Sitter:
     labels: UInt8[np.ndarray, "S S"]
     depth: DepthMap
     two_sided: TwoSidedDepth
+
+    def with_hair_at(self, millimetres: float | Float[np.ndarray, "S S"]) -> "Sitter":
+        """The same with what the networks say of hair's front so much farther away, mm."""
+        farther = torch.from_numpy(np.broadcast_to(millimetres, self.labels.shape).copy()).float()
+        two = self.two_sided
+        moved = two.front + seen_by(farther[None], CAMERA, two.camera)[0]
+        return replace(self, two_sided=replace(two, front=moved))
 
     @property
     def picture(self) -> UInt8[np.ndarray, "2S 2S 3"]:

@@ -7,7 +7,6 @@ import pytest
 from jaxtyping import Float
 from scipy import ndimage
 
-from portrait3d.geometry import DepthMap
 from portrait3d.geometry.mesh import HairSheet
 from portrait3d.head.hair_sheet import CELL, EDGE_ON, JUMP, faded, lift_sheet, sheet_grid, wanted_cells
 from portrait3d.head.hair_view import HairView
@@ -80,9 +79,7 @@ def test_the_background_does_not_shine_through_at_the_rim(sitters: dict[str, Sit
 
 def test_a_jump_of_the_depth_is_cut(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
-    depth = known.depth.depth.clone()
-    depth[:, 128:] += 2.5 * JUMP
-    broken = replace(known, depth=DepthMap(depth, known.depth.valid, known.depth.camera))
+    broken = known.with_hair_at(2.5 * JUMP * (np.arange(256) >= 128))
     cells, whole = wanted_cells(broken.view), wanted_cells(known.view)
     lost = (whole & ~cells)[:, 128 // CELL - 4 : 128 // CELL + 4]
     assert lost.any(axis=1).sum() > 10

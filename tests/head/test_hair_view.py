@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from portrait3d.head.hair_view import ROUND, rounded
+from portrait3d.head.hair_view import ROUND, covered_hair, rounded
+from portrait3d.parsing_classes import ParsingClass
 from synthetic_head import Sitter
 
 ROW, COLUMN = np.indices((96, 96)) - 47.5
@@ -46,3 +47,18 @@ def test_hair_of_a_head_is_round_at_its_outline(style: str, sitters: dict[str, S
     inner = view.hair & (np.abs(ndimage.distance_transform_edt(head) - 8) < 1)
     thickness = view.back - view.front
     assert np.median(thickness[rim]) < 0.6 * np.median(thickness[inner])
+
+
+def test_hair_goes_on_behind_clothes_down_to_where_it_is_seen() -> None:
+    labels = np.full((40, 40), ParsingClass.BODY, np.uint8)
+    labels[:, :10] = ParsingClass.BACKGROUND
+    hair = np.zeros((40, 40), bool)
+    hair[5:25, 30:] = True
+    is_hair = np.ones((40, 40))
+    is_hair[:, 28:] = 0.1
+    hanging = covered_hair(labels, hair, is_hair)
+    assert hanging[:25, 10:28].all()
+    assert not hanging[25:].any()
+    assert not hanging[:, :10].any()
+    assert not hanging[:, 28:].any()
+    assert not covered_hair(labels, np.zeros_like(hair), is_hair).any()

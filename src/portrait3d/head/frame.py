@@ -11,9 +11,17 @@ from torch import Tensor
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
-from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_view import HairView, head_outline, rounded, settled_back, settled_front, shown_hair
+from portrait3d.head.hair_view import (
+    HairView,
+    covered_hair,
+    head_outline,
+    rounded,
+    settled_back,
+    settled_front,
+    shown_hair,
+)
 from portrait3d.head.scene import Scene
 from portrait3d.models.head_parsing import GROWTH, HeadParsing
 from portrait3d.models.two_sided_depth_net import TwoSidedDepth
@@ -25,8 +33,11 @@ TEXTURE_SIZE = 1024
 a smaller one."""
 BORDER = 3
 """Hair this near to the head crop's border, pixels, leaves it."""
-JOIN = 24.0
-"""Pixels from the head crop's border over which the two depth networks' answers change into each other."""
+DETAIL = 6.0
+"""Width of the blur (pixels) below which the depth network's answer counts: the two-sided one, which has seen
+heads of hair from all sides, knows better where hair is on the whole, but sees four mm as one pixel."""
+EDGE = 3
+"""Pixels from the head's outline on which the depth network tells no detail."""
 
 
 def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
@@ -76,36 +87,38 @@ def see_hair(
         two_sided: Front and far surface in the wide crop's camera.
         frame: `whole_head`.
     """
-    size = frame.size
     camera = frame.camera()
     maps = [two_sided.front, two_sided.back, two_sided.back_hair, two_sided.back_scale]
     hidden, back, is_hair, error = seen_by(torch.stack(maps), two_sided.camera, camera).double().numpy()
     hair = shown_hair(labels)
-    margin = (size - depth.camera.width) // 2
-    own = np.pad(depth.depth.double().numpy(), margin, mode="edge")
-    known = np.pad(depth.valid.numpy(), margin)
-    share = np.zeros((size, size))
-    if margin:
-        inner = np.pad(np.ones(depth.depth.shape, bool), margin)
-        share = 1 - smoothstep(ndimage.distance_transform_edt(inner) / JOIN)
-    front = np.where(known, own + (hidden - own) * share, hidden)
-    outline = head_outline(labels)
+    front = settled_front(hidden + detail(depth, frame.size), hair, model.depth)
+    inside = head_outline(labels) | covered_hair(labels, hair, is_hair)
     front, back = rounded(
-        settled_front(front, hair, model.depth),
-        settled_back(back, error, outline),
-        outline,
+        front,
+        settled_back(back, error, inside),
+        inside,
         float(np.median(model.depth[np.isfinite(model.depth)])) / float(camera.focal),
     )
     return HairView(
         focal=float(camera.focal),
         labels=labels,
         hair=hair,
+        inside=inside,
         front=front,
         hidden=hidden,
         back=back,
         back_is_hair=is_hair,
         skin=model.depth,
     )
+
+
+def detail(depth: DepthMap, size: int) -> Float[np.ndarray, "S S"]:
+    """What the depth network, which sees the head crop finely, knows of locks and partings, mm: how far each
+    pixel stands out of its surroundings. 0 where it knows nothing, and in a frame of `size` pixels around."""
+    margin = (size - depth.camera.width) // 2
+    own, known = depth.depth.double().numpy(), depth.valid.numpy()
+    fine = (own - blurred_inside(own, known, DETAIL)) * ndimage.binary_erosion(known, iterations=EDGE)
+    return np.pad(fine, margin)
 
 
 def seen_by(maps: Float[Tensor, "C h w"], camera: Camera, other: Camera) -> Float[Tensor, "C H W"]:

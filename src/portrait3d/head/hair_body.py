@@ -17,7 +17,7 @@ from skimage import measure
 
 from portrait3d.geometry.skin import normals
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_view import HairView, head_outline
+from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
 
 VOXEL, MOST_VOXELS = 3.5, 1_200_000
@@ -106,9 +106,8 @@ def samples(
 
 def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
     """Where hair begins and ends along every pixel's ray, mm, and how far inside the outline that is, mm."""
-    outline = head_outline(view.labels)
     skin = np.where(np.isfinite(view.skin), view.skin + BURIED, 0.0)
-    hidden = np.where(view.labels == ParsingClass.NECK, view.hidden, 0.0)
+    hidden = np.where(np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY)), view.hidden, 0.0)
     behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
     begin = np.where(view.hair, view.front + UNDER, behind)
     certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)
@@ -118,7 +117,9 @@ def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]
     deepest = ndimage.grey_dilation(np.where(view.hair, begin, -np.inf), (STEP, STEP))
     alone = np.where(view.hair, deepest + THICKNESS, begin - 2 * CLEAR)
     end = alone + certain * (np.maximum(view.back, alone) - alone)
-    signed = ndimage.distance_transform_edt(outline) - ndimage.distance_transform_edt(~outline) - INSET
+    signed = (
+        ndimage.distance_transform_edt(view.inside) - ndimage.distance_transform_edt(~view.inside) - INSET
+    )
     return np.stack([begin, end, signed * view.millimetres]).astype(np.float32)
 
 

@@ -39,10 +39,12 @@ class HairView:
     """`ParsingClass` of every pixel."""
     hair: Bool[np.ndarray, "S S"]
     """Where the photo shows hair or headwear."""
+    inside: Bool[np.ndarray, "S S"]
+    """Where head, neck or hair are, whether or not clothes cover it."""
     front: Float[np.ndarray, "S S"]
     """Depth of what is shown of it, continued beyond it; finite everywhere."""
     hidden: Float[np.ndarray, "S S"]
-    """Depth at which hair begins that hangs behind the neck; finite everywhere."""
+    """Depth at which hair begins that hangs behind neck and clothes; finite everywhere."""
     back: Float[np.ndarray, "S S"]
     """Depth of the farthest surface of head and hair along each ray; finite everywhere."""
     back_is_hair: Float[np.ndarray, "S S"]
@@ -152,6 +154,20 @@ def rounded(
     half = np.minimum(half, most)
     edge = nearest(inside)[1]
     return (middle - half)[edge], (middle + half)[edge]
+
+
+def covered_hair(
+    labels: UInt8[np.ndarray, "S S"],
+    hair: Bool[np.ndarray, "S S"],
+    is_hair: Float[np.ndarray, "S S"],
+) -> Bool[np.ndarray, "S S"]:
+    """Clothes behind which hair hangs, down to where the photo shows hair: it falls as one.
+
+    `is_hair` is the probability that the last surface is hair.
+    """
+    hanging = (labels == ParsingClass.BODY) & (is_hair > 0.5)
+    hanging[np.flatnonzero(hair.any(axis=1)).max(initial=-1) + 1 :] = False
+    return hanging
 
 
 def head_outline(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:

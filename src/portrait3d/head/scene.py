@@ -64,17 +64,19 @@ class Scene:
         return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     @cached_property
-    def firm_hair(self) -> Float[np.ndarray, "H W"]:
-        """How deep inside hair or headwear pixels are, 0 to 1: its border shows what is behind it too."""
-        return self.inside(ParsingClass.HAIR) + self.inside(ParsingClass.HEADWEAR)
-
-    @cached_property
     def own_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
         hair, worn = self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)
         if not (hair + worn).any():
             return hair
         return hair * self.alike(self.usual(hair)) + worn if hair.any() else worn
+
+    @cached_property
+    def firm_hair(self) -> Float[np.ndarray, "H W"]:
+        """How far pixels show hair or headwear of whatever colour, 0 to 1: near its border, where light comes
+        through from behind, of its own alone."""
+        deep = np.maximum(self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)) == 1
+        return np.where(deep, 1.0, self.own_hair)
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
         """How deep inside a class of the parsing pixels are: 0 at its border, 1 from `DEEP` pixels on."""

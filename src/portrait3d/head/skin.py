@@ -34,8 +34,10 @@ WIDEST = 9.0
 """Pixels by which the fitted outline moves to the photo's at most."""
 GRAZING = 0.04
 """Skin seen flatter than this cosine does not take the photo's colours."""
-STEEP = 0.3
+STEEP = 0.2
 """Skin seen flatter than this cosine may have the hair of another side of the head in its pixel."""
+SHORT = 12.0
+"""Hair on the back of the head is at most this far from the skin that takes its colour, mm."""
 HIDDEN = 2.0
 """Skin this far (mm) behind what its pixel shows is hidden."""
 UNDER = 2.5
@@ -168,9 +170,21 @@ def under_hair(
     if body is None:
         return np.zeros(len(shown))
     covered = smoothstep((body.inside(model.model_vertices) + UNDER) / UNDER)
+    covered = np.maximum(covered, hair_behind(model, view))
     other = photographed_hair(model, view)[model.layout.mirror]
     covered = np.maximum(covered, neighbours_mean(model.faces, other[:, None])[:, 0])
     return covered * ~shown * (1 - model.ears_mask)
+
+
+def hair_behind(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
+    """1 on the far side of the head where the last surface is hair, however short, body or not."""
+    at = view.pixels(model.vertices).T[::-1] - 0.5
+    is_hair, back = (
+        ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in (view.back_is_hair, view.back)
+    )
+    away = -view_cosine(model.vertices, normals(model.vertices, model.faces))
+    last = (away > STEEP) & (model.vertices[:, 2] > back - SHORT)
+    return last * smoothstep((is_hair - 0.35) / 0.3)
 
 
 def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
