@@ -22,6 +22,7 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
+from portrait3d.models.plausibility import check_depth, check_finite, head_of
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepth, TwoSidedDepthNet, predict_two_sided
 from portrait3d.portrait import HeadAngles, Portrait
@@ -107,6 +108,7 @@ class Portrait3D:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
             TypeError, ValueError: `face` is no whole number, or below 0.
+            WeightsError: A network makes of the photo what can be no head.
         """
         arguments.whole_number(face, "face")
         decoded, detections = self.find_faces(photo)
@@ -131,6 +133,7 @@ class Portrait3D:
         fit = self.fit_face(photo, detection)
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
+        check_finite(head_of(self.parsing_net), parsing.head_probabilities)
         depth = self.lift_head(photo, fit, head_crop, parsing)
         two_sided = self.lift_both_sides(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
@@ -193,7 +196,9 @@ class Portrait3D:
     @torch.inference_mode()
     def refine(self, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
-        return self.refinement_net(turn.image[None], turn.holes[None])[0]
+        picture = self.refinement_net(turn.image[None], turn.holes[None])[0]
+        check_finite(head_of(self.refinement_net), picture)
+        return picture
 
     @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
@@ -210,6 +215,7 @@ class Portrait3D:
         labels = torch.from_numpy(parsing.head_labels)[None]
         picture = head_crop.extract(photo.pixels)[None]
         depth = predict_depth(self.depth_net, picture, face, labels, camera)
+        check_depth(depth.depth, depth.valid, float(face.center), head_of(self.depth_net))
         return DepthMap(depth.depth[0], depth.valid[0], camera)
 
     @torch.inference_mode()
@@ -222,7 +228,12 @@ class Portrait3D:
         fitted = render_head_depths(self.head_model, vertices, fit.crop_from_model.batched, wide.camera())
         labels = torch.from_numpy(wide.extract_labels(parsing.labels))[None]
         picture = wide.extract(photo.pixels)[None]
-        return predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
+        found = predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
+        place, middle = head_of(self.two_sided_net), float(fitted.center)
+        for depth in (found.front, found.back):
+            check_depth(depth, found.valid, middle, place)
+        check_finite(place, found.back_hair, found.front_scale, found.back_scale)
+        return found
 
     def head_without_light(self, portrait: Portrait) -> HeadMesh:
         """A portrait's head with the fitted light's shading taken out of the skin's colours.

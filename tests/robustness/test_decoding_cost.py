@@ -27,7 +27,7 @@ assert decode_photo(sys.argv[1]).pixels.shape == (int(sys.argv[2]), int(sys.argv
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(int(status["VmHWM"].split()[0]) // 1024)
 """
-"""Prints this program's own peak in MiB; `ru_maxrss` would start at the peak of the process that starts it."""
+"""Prints this program's own peak in MiB; `ru_maxrss` would start at that of the process that starts it."""
 
 
 def write_png(path: Path, bits: int, colour_type: int, channels: int, profile: bytes | None = None) -> None:
