@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "portrait3d"
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "names", "compilation", "arguments", "parsing_classes", "pretrained", "weights"},
+    {"errors", "memory", "names", "compilation", "arguments", "parsing_classes", "pretrained", "weights"},
     {"geometry"},
     {"rendering"},
     {"preprocessing"},
