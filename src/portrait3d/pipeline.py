@@ -129,7 +129,11 @@ class Portrait3D:
 
     @torch.inference_mode()
     def reconstruct_face(self, photo: Photo, detection: Detection) -> Portrait:
-        """Recover the head of one face that the detector found; as `reconstruct` does."""
+        """Recover the head of one face that the detector found; as `reconstruct` does.
+
+        Raises `TypeError` or `ValueError` for a detection whose arrays are of another shape or not finite.
+        """
+        _check_face(photo, detection)
         fit = self.fit_face(photo, detection)
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
@@ -189,20 +193,29 @@ class Portrait3D:
     def draw_pose(
         self, reposer: Reposer, pose: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """The refined picture of a pose; `expression` is added to the photo's expression coefficients."""
+        """The refined picture of a pose; `expression` is added to the photo's expression coefficients.
+
+        Raises `TypeError` or `ValueError` for what is no pose and for what isn't 64 finite numbers.
+        """
+        arguments.instance(reposer, Reposer, "reposer")
+        arguments.instance(pose, HeadAngles, "pose").check("pose")
+        if expression is not None:
+            arguments.numbers_of(expression, "expression", len(self.head_model.expression_basis))
         turn = reposer.coarse_turn(pose, expression)
         return reposer.composite(turn, None if turn.still else self.refine(turn))
 
     @torch.inference_mode()
     def refine(self, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
+        arguments.instance(turn, CoarseTurn, "turn")
         picture = self.refinement_net(turn.image[None], turn.holes[None])[0]
         check_finite(head_of(self.refinement_net), picture)
         return picture
 
     @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
-        """Shape, light and pose of a detected face (paper, section 3.1)."""
+        """Shape, light and pose of a detected face (paper, section 3.1); errors as of `reconstruct_face`."""
+        _check_face(photo, detection)
         return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
 
     @torch.inference_mode()
@@ -246,6 +259,7 @@ class Portrait3D:
 
     def reposer(self, portrait: Portrait) -> Reposer:
         """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
+        arguments.instance(portrait, Portrait, "portrait")
         reposer = self._last_reposer
         if reposer is None or reposer.portrait is not portrait:
             reposer = self._last_reposer = Reposer(portrait, self.head_model)
@@ -255,6 +269,16 @@ class Portrait3D:
 def _load(kind: type[Any], directory: Path) -> Any:
     """One learned stage from its directory."""
     return ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+
+
+def _check_face(photo: Photo, detection: Detection) -> None:
+    """Refuse what is no photo with a detected face; a detector of one's own may have made it."""
+    arguments.picture(arguments.instance(photo, Photo, "photo").pixels, "photo.pixels")
+    arguments.instance(detection, Detection, "detection")
+    x0, y0, x1, y1 = arguments.numbers_of(detection.box, "detection.box", 4)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"detection.box must be x0, y0, x1, y1, got {detection.box.tolist()}.")
+    arguments.numbers_of(detection.keypoints, "detection.keypoints", 5, 2)
 
 
 def _warn_if_poor(portrait: Portrait) -> None:
