@@ -75,3 +75,9 @@ def test_a_guide_names_only_commands_that_exist(guide: Path) -> None:
         assert first in commands, first
         if second and names(commands[first]):
             assert second in names(commands[first]), f"{first} {second}"
+
+
+def test_every_test_that_is_promised_exists() -> None:
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).is_file()]

@@ -17,7 +17,8 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.preprocessing.centerface import CenterFace
-from portrait3d.pretrained import load_network, load_state, save_network
+from portrait3d.pretrained import load_network, save_network
+from portrait3d.weights import load_state
 
 
 class Small(nn.Module):

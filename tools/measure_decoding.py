@@ -28,8 +28,9 @@ SIDE = int(os.environ.get("SIDE", "9428"))
 ImageFile.MAXBLOCK = 2**28  # progressive JPEGs are written in one piece
 
 DECODE = """
-import json, resource, sys, time
+import json, sys, time
 from portrait3d.errors import InvalidImageError
+from portrait3d.memory import peak_memory
 from portrait3d.preprocessing.image import decode_photo
 started = time.process_time()
 try:
@@ -37,8 +38,8 @@ try:
 except InvalidImageError as error:
     outcome = "refused: " + str(error).replace(sys.argv[1], "it")
 seconds = time.process_time() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"outcome": outcome, "peak_mb": round(peak), "seconds": round(seconds, 1)}))
+peak = round((peak_memory() or 0) / 2**20)
+print(json.dumps({"outcome": outcome, "peak_mb": peak, "seconds": round(seconds, 1)}))
 """
 
 
@@ -147,7 +148,6 @@ def main() -> None:
         for name in chosen.only or MAKERS:
             path = folder / f"{name}{MAKERS[name][0]}"
             if not path.exists():
-                # In a process of its own: a new process's peak begins with the memory of its parent.
                 maker = get_context("spawn").Process(target=make_file, args=(name, path))
                 maker.start()
                 maker.join()

@@ -4,7 +4,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,6 +62,16 @@ def weights(value: object, name: str) -> dict[str, float]:
     return {key: number(weight, f"{name}[{key!r}]", *WEIGHTS) for key, weight in value.items()}
 
 
+def strengths(value: object, name: str, known: Collection[str]) -> dict[str, float]:
+    """Numbers from 0 to 1 by known names; errors as of `number`, and `ValueError` for another name."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must map names to strengths, got {shown(value)}.")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name} has no {shown(key)}; known are {', '.join(known)}.")
+    return {key: number(strength, f"{name}[{key!r}]", 0.0, 1.0) for key, strength in value.items()}
+
+
 def truth_value(value: object, name: str) -> bool:
     """True or False; raises `TypeError` for anything else."""
     if not is_truth_value(value):
@@ -76,15 +86,36 @@ def path(value: object, name: str) -> str | os.PathLike[str]:
     return value
 
 
-def points(value: object, name: str, count: int | None = None) -> np.ndarray:
-    """An array of finite numbers [N, 3], or of `count` rows; raises `TypeError` or `ValueError` otherwise."""
+def text(value: object, name: str) -> str:
+    """Text; raises `TypeError` for anything else."""
+    return instance(value, str, name)
+
+
+def numbers_of(value: object, name: str, *shape: int | str) -> np.ndarray:
+    """An array of finite numbers; letters in `shape` stand for any length.
+
+    Raises `TypeError` for what is none, `ValueError` for another shape and numbers that aren't finite.
+    """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be an array of numbers, got {shown(value)}.")
-    rows = "N" if count is None else count
-    if value.ndim != 2 or value.shape[1] != 3 or count not in (None, len(value)):
-        raise ValueError(f"{name} must have the shape [{rows}, 3], got {list(value.shape)}.")
+    _check_shape(value, name, shape)
     if not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite.")
+    return value
+
+
+def points(value: object, name: str, count: int | None = None) -> np.ndarray:
+    """An array of finite numbers [N, 3], or of `count` rows; errors as of `numbers_of`."""
+    return numbers_of(value, name, "N" if count is None else count, 3)
+
+
+def picture(value: object, name: str) -> np.ndarray:
+    """A uint8 RGB array [H, W, 3] that is not empty; raises `TypeError` or `ValueError` otherwise."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+        raise TypeError(f"{name} must be an array of uint8, got {shown(value)}.")
+    _check_shape(value, name, ("H", "W", 3))
+    if not value.size:
+        raise ValueError(f"{name} must not be empty, got the shape {list(value.shape)}.")
     return value
 
 
@@ -92,9 +123,17 @@ def mask(value: object, name: str, count: int) -> np.ndarray:
     """A bool array [count]; raises `TypeError` or `ValueError` otherwise."""
     if not isinstance(value, np.ndarray) or value.dtype != bool:
         raise TypeError(f"{name} must be an array of truth values, got {shown(value)}.")
-    if value.shape != (count,):
-        raise ValueError(f"{name} must have the shape [{count}], got {list(value.shape)}.")
+    _check_shape(value, name, (count,))
     return value
+
+
+def _check_shape(array: np.ndarray, name: str, shape: tuple[int | str, ...]) -> None:
+    fits = array.ndim == len(shape) and all(
+        isinstance(wanted, str) or length == wanted for length, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must have the shape [{wanted}], got {list(array.shape)}.")
 
 
 def instance(value: Any, kind: type[T], name: str) -> T:

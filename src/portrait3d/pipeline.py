@@ -22,6 +22,7 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
+from portrait3d.models.plausibility import check_depth, check_finite, head_of
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepth, TwoSidedDepthNet, predict_two_sided
 from portrait3d.portrait import HeadAngles, Portrait
@@ -107,6 +108,7 @@ class Portrait3D:
             InvalidImageError: The photo can't be read.
             NoFaceError: It shows no face, or fewer than asked for.
             TypeError, ValueError: `face` is no whole number, or below 0.
+            WeightsError: A network makes of the photo what can be no head.
         """
         arguments.whole_number(face, "face")
         decoded, detections = self.find_faces(photo)
@@ -127,10 +129,15 @@ class Portrait3D:
 
     @torch.inference_mode()
     def reconstruct_face(self, photo: Photo, detection: Detection) -> Portrait:
-        """Recover the head of one face that the detector found; as `reconstruct` does."""
+        """Recover the head of one face that the detector found; as `reconstruct` does.
+
+        Raises `TypeError` or `ValueError` for a detection whose arrays are of another shape or not finite.
+        """
+        _check_face(photo, detection)
         fit = self.fit_face(photo, detection)
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
+        check_finite(head_of(self.parsing_net), parsing.head_probabilities)
         depth = self.lift_head(photo, fit, head_crop, parsing)
         two_sided = self.lift_both_sides(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
@@ -186,18 +193,29 @@ class Portrait3D:
     def draw_pose(
         self, reposer: Reposer, pose: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """The refined picture of a pose; `expression` is added to the photo's expression coefficients."""
+        """The refined picture of a pose; `expression` is added to the photo's expression coefficients.
+
+        Raises `TypeError` or `ValueError` for what is no pose and for what isn't 64 finite numbers.
+        """
+        arguments.instance(reposer, Reposer, "reposer")
+        arguments.instance(pose, HeadAngles, "pose").check("pose")
+        if expression is not None:
+            arguments.numbers_of(expression, "expression", len(self.head_model.expression_basis))
         turn = reposer.coarse_turn(pose, expression)
         return reposer.composite(turn, None if turn.still else self.refine(turn))
 
     @torch.inference_mode()
     def refine(self, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
-        return self.refinement_net(turn.image[None], turn.holes[None])[0]
+        arguments.instance(turn, CoarseTurn, "turn")
+        picture = self.refinement_net(turn.image[None], turn.holes[None])[0]
+        check_finite(head_of(self.refinement_net), picture)
+        return picture
 
     @torch.inference_mode()
     def fit_face(self, photo: Photo, detection: Detection) -> FaceFit:
-        """Shape, light and pose of a detected face (paper, section 3.1)."""
+        """Shape, light and pose of a detected face (paper, section 3.1); errors as of `reconstruct_face`."""
+        _check_face(photo, detection)
         return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
 
     @torch.inference_mode()
@@ -210,6 +228,7 @@ class Portrait3D:
         labels = torch.from_numpy(parsing.head_labels)[None]
         picture = head_crop.extract(photo.pixels)[None]
         depth = predict_depth(self.depth_net, picture, face, labels, camera)
+        check_depth(depth.depth, depth.valid, float(face.center), head_of(self.depth_net))
         return DepthMap(depth.depth[0], depth.valid[0], camera)
 
     @torch.inference_mode()
@@ -222,7 +241,12 @@ class Portrait3D:
         fitted = render_head_depths(self.head_model, vertices, fit.crop_from_model.batched, wide.camera())
         labels = torch.from_numpy(wide.extract_labels(parsing.labels))[None]
         picture = wide.extract(photo.pixels)[None]
-        return predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
+        found = predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
+        place, middle = head_of(self.two_sided_net), float(fitted.center)
+        for depth in (found.front, found.back):
+            check_depth(depth, found.valid, middle, place)
+        check_finite(place, found.back_hair, found.front_scale, found.back_scale)
+        return found
 
     def head_without_light(self, portrait: Portrait) -> HeadMesh:
         """A portrait's head with the fitted light's shading taken out of the skin's colours.
@@ -235,6 +259,7 @@ class Portrait3D:
 
     def reposer(self, portrait: Portrait) -> Reposer:
         """The reposer of a portrait; the last one is kept, as one portrait is often turned many times."""
+        arguments.instance(portrait, Portrait, "portrait")
         reposer = self._last_reposer
         if reposer is None or reposer.portrait is not portrait:
             reposer = self._last_reposer = Reposer(portrait, self.head_model)
@@ -244,6 +269,16 @@ class Portrait3D:
 def _load(kind: type[Any], directory: Path) -> Any:
     """One learned stage from its directory."""
     return ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+
+
+def _check_face(photo: Photo, detection: Detection) -> None:
+    """Refuse what is no photo with a detected face; a detector of one's own may have made it."""
+    arguments.picture(arguments.instance(photo, Photo, "photo").pixels, "photo.pixels")
+    arguments.instance(detection, Detection, "detection")
+    x0, y0, x1, y1 = arguments.numbers_of(detection.box, "detection.box", 4)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"detection.box must be x0, y0, x1, y1, got {detection.box.tolist()}.")
+    arguments.numbers_of(detection.keypoints, "detection.keypoints", 5, 2)
 
 
 def _warn_if_poor(portrait: Portrait) -> None:

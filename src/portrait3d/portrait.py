@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from portrait3d import arguments
 from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
@@ -37,6 +38,11 @@ class HeadAngles:
         """The angles of an unbatched pose."""
         yaw, pitch, roll = (math.degrees(float(angle)) for angle in pose.euler())
         return cls(yaw, pitch, roll)
+
+    def check(self, name: str) -> None:
+        """Raise `TypeError` or `ValueError`, naming the argument, for what is no finite number."""
+        for angle in ("yaw", "pitch", "roll"):
+            arguments.number(getattr(self, angle), f"{name}.{angle}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +84,7 @@ class Portrait:
     @torch.inference_mode()
     def build_head(self, *, delight: bool = False) -> HeadMesh:
         """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
+        arguments.truth_value(delight, "delight")
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
         vertices = self.head_model.vertices(self.coefficients.batched)[0]

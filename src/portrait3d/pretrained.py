@@ -11,20 +11,17 @@ from reprlib import repr as shortened
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from portrait3d.errors import WeightsError
+from portrait3d.weights import check_state, load_state
 
 LARGEST_CONFIG = 65_536
 """Bytes of a `config.json`; real ones have a few hundred."""
 LARGEST_SETTING, LONGEST_SETTING = 4096, 16
 """Bounds of a network's settings, which are factors and counts of channels, and of lists of them."""
-REAL, WHOLE = ("F16", "BF16", "F32", "F64"), ("I64",)
-"""How a file may store real numbers and counts."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -72,32 +69,12 @@ def load_network(kind: type[Network], directory: Path | str) -> Network:
         raise WeightsError(
             f"{directory / 'config.json'}: settings {shortened(settings)} make no {kind.__name__}: {error}"
         ) from None
-    _check_tensors(outline, directory / "model.safetensors")
+    check_state(outline, directory / "model.safetensors")
     with _Undrawn():
         net = kind(**settings)
     load_state(net, directory / "model.safetensors")
+    net.source = str(directory / "model.safetensors")  # pyright: ignore[reportArgumentType] (for messages)
     return net.eval()
-
-
-def load_state(net: nn.Module, path: Path, *, widen: bool = False) -> None:
-    """Fill a network from a safetensors file, strictly.
-
-    With `widen`, convolutions of the file may have fewer channels than the network's: the further ones come
-    last and at first change nothing, for what the file's channels make of them is zero.
-    """
-    _check_tensors(net, path, widen=widen)
-    wanted, state = net.state_dict(), {}
-    with safe_open(path, framework="pt") as file:
-        for name, value in wanted.items():
-            state[name] = file.get_tensor(name).to(value.dtype)
-            if widen:
-                state[name] = _widened(state[name], value)
-            if not torch.isfinite(state[name]).all():
-                raise WeightsError(f"{name} in {path} has values that aren't finite.")
-    kernels = {name: value for name, value in state.items() if value.ndim >= 2}
-    if kernels and not any(value.any() for value in kernels.values()):
-        raise WeightsError(f"{path} is no trained network: {next(iter(kernels))} and all others are zero.")
-    net.load_state_dict(state)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -162,44 +139,6 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is not None:  # a sequence
         return isinstance(value, list) and all(_fits(entry, arguments[0]) for entry in value)
     return type(value) in ((int, float) if kind is float else (kind,))
-
-
-def _check_tensors(net: nn.Module, path: Path, *, widen: bool = False) -> None:
-    """Compare names, types and shapes in a file's header with a network's; reads no tensor."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            given = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-            found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in given.items()}
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is no safetensors file: {error}.") from error
-    wanted = net.state_dict()
-    for name in wanted:
-        if name not in found:
-            raise WeightsError(f"{path} lacks {name}.")
-    for name, (shape, stored) in found.items():
-        if name not in wanted:
-            raise WeightsError(
-                f"{path} holds {shortened(name)[1:-1]}, which {type(net).__name__} doesn't have."
-            )
-        expected = tuple(wanted[name].shape)
-        fits = len(shape) == len(expected) and all(
-            have == want or (widen and have < want) for have, want in zip(shape, expected, strict=True)
-        )
-        if not fits:
-            raise WeightsError(f"{name} in {path} has the shape {shape}, expected {expected}.")
-        usable = REAL if wanted[name].is_floating_point() else WHOLE
-        if stored not in usable:
-            raise WeightsError(f"{name} in {path} is stored as {stored}, expected {' or '.join(usable)}.")
-
-
-def _widened(value: Tensor, wanted: Tensor) -> Tensor:
-    # A kernel or bias laid into a larger one's first channels; new outputs keep what they were started with.
-    if value.ndim == 0:
-        return value
-    outputs, *others = value.shape
-    missing = [size - given for size, given in zip(wanted.shape[1:], others, strict=True)]
-    padding = [side for size in reversed(missing) for side in (0, size)]
-    return torch.cat([functional.pad(value, padding), wanted[outputs:]])
 
 
 def bundled(name: str) -> Path:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from portrait3d.errors import WeightsError
 from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features, perceptual_loss
 
 
@@ -59,6 +60,9 @@ def test_vgg_takes_the_first_layer_of_every_block_from_a_file_of_the_user(tmp_pa
         found = Vgg19Features(tmp_path / "vgg19.safetensors")(torch.rand(1, 3, 32, 32))
     assert [level.shape[1] for level in found] == [64, 128, 256, 512, 512]
     assert [level.shape[2] for level in found] == [32, 16, 8, 4, 2]
+    save_file({**state, "features.5.bias": torch.ones(7)}, tmp_path / "vgg19.safetensors")
+    with pytest.raises(WeightsError, match=r"features\.5\.bias in .*vgg19\.safetensors has the shape \(7,\)"):
+        Vgg19Features(tmp_path / "vgg19.safetensors")
 
 
 def test_missing_vgg_weights_are_named(tmp_path: Path) -> None:

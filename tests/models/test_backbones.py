@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from portrait3d.models.backbones import EfficientNetLite0, ResNet50, SameConv
+from portrait3d.errors import WeightsError
+from portrait3d.models.backbones import EfficientNetLite0, ResNet50, SameConv, _imagenet_file
 
 
 def test_the_pyramid_halves_from_level_to_level() -> None:
@@ -77,7 +78,36 @@ def test_resnet_50_takes_weights_in_the_usual_layout(tmp_path: Path) -> None:
     net.load_imagenet(path)
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in source.state_dict().items())
     save_file({"conv1.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="doesn't hold a ResNet-50"):
+    with pytest.raises(WeightsError, match=r"resnet50\.safetensors lacks .*weight"):
+        net.load_imagenet(path)
+    older = {k: v for k, v in source.state_dict().items() if not k.endswith("num_batches_tracked")}
+    save_file(older, path)
+    net.load_imagenet(path)
+    save_file({**older, "bn1.running_var": torch.full_like(older["bn1.running_var"], -1.0)}, path)
+    with pytest.raises(WeightsError, match=r"bn1\.running_var in .* variances below 0"):
+        net.load_imagenet(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"resnet50\.safetensors is no safetensors file"):
         net.load_imagenet(path)
     with pytest.raises(ValueError, match="name a safetensors file"):
         net.load_imagenet()
+
+
+def test_imagenet_weights_that_cannot_be_used_are_named_by_file_and_tensor(tmp_path: Path) -> None:
+    net, path = EfficientNetLite0(), tmp_path / "imagenet.pth"
+    state = torch.load(_imagenet_file(), weights_only=True)
+    for change, complaint in (
+        ({"_conv_stem.weight": torch.ones(2)}, r"stem\.0\.weight in .*imagenet\.pth has the shape \(2,\)"),
+        (
+            {"_bn0.bias": torch.full((32,), torch.nan)},
+            r"stem\.1\.bias in .*pth has values that aren't finite",
+        ),
+        ({"_bn0.bias": torch.ones(32, dtype=torch.int32)}, r"stem\.1\.bias in .* is stored as torch\.int32"),
+        ({"_bn0.bias": [1.0] * 32}, r"_bn0\.bias in .*imagenet\.pth is \[1\.0, .*expected a tensor"),
+    ):
+        torch.save({**state, **change}, path)
+        with pytest.raises(WeightsError, match=complaint):
+            net.load_imagenet(path)
+    torch.save({k: v for k, v in state.items() if k != "_bn0.bias"}, path)
+    with pytest.raises(WeightsError, match=r"imagenet\.pth lacks _bn0\.bias"):
+        net.load_imagenet(path)

@@ -1,11 +1,16 @@
 """The bundled head model: its conventions, symmetry and derivatives."""
 
+import io
+import zipfile
+from importlib.resources import files
+
 import numpy as np
 import pytest
 import torch
 
+from portrait3d.errors import WeightsError
 from portrait3d.models.coefficients import LENGTHS, FaceCoefficients
-from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_model import ARRAYS, HeadModel
 
 # Apple's blend shapes (ARFaceAnchor.BlendShapeLocation), without sides.
 # fmt: off
@@ -39,8 +44,6 @@ def test_coefficients_survive_a_round_trip_through_one_vector():
 
 
 def test_the_asset_reads_without_pickle_and_is_small():
-    from importlib.resources import files
-
     path = files("portrait3d") / "assets" / "head_model.npz"
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         for name in arrays:
@@ -53,6 +56,51 @@ def test_the_asset_reads_without_pickle_and_is_small():
 def test_a_missing_asset_names_itself_and_the_script_that_builds_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz.*build_head_model"):
         HeadModel.load(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("mean", None, "mean is missing"),
+        ("mean", lambda a: a * np.nan, "mean has values that aren't finite"),
+        ("mean", lambda a: a.astype(int), "mean is stored as int64, expected"),
+        ("mean", lambda a: a.astype(np.complex64), "mean is stored as complex64, expected"),
+        ("mean", lambda a: a[:-1], r"has the shape .*, expected \[.*V"),
+        ("identity_basis", lambda a: a[:79], r"identity_basis has the shape \(79, .*expected \[80 V 3\]"),
+        ("albedo_scale", lambda a: a[:0], r"albedo_scale has the shape \(0,\)"),
+        ("quads", lambda a: a * 0 - 1, "quads is stored as|quads has numbers beyond the 4706 of mean"),
+        ("mirror", lambda a: a + 1, "mirror has numbers beyond the 4706 of mean"),
+        ("part_names", lambda a: a.astype(object), "part_names is stored as object"),
+        ("part_names", lambda a: a.astype("U1000"), "part_names is stored as <U1000"),
+    ],
+)
+def test_arrays_that_make_no_head_model_are_named_by_file_and_entry(name, change, complaint, tmp_path):
+    asset = files("portrait3d") / "assets" / "head_model.npz"
+    with asset.open("rb") as file, np.load(file) as arrays:
+        given = {key: arrays[key] for key in ARRAYS if key != name or change is not None}
+    if change is not None:
+        given[name] = change(given[name])
+    np.savez(tmp_path / "mine.npz", **given)
+    with pytest.raises(WeightsError, match=rf"mine\.npz: .*{complaint}"):
+        HeadModel.load(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", "half", "array", "giant"])
+def test_what_is_no_archive_of_arrays_is_refused(content, tmp_path):
+    whole, path = (files("portrait3d") / "assets" / "head_model.npz").read_bytes(), tmp_path / "mine.npz"
+    if content == "array":
+        stream = io.BytesIO()
+        np.save(stream, np.ones(3))
+        content = stream.getvalue()
+    path.write_bytes(
+        whole[: len(whole) // 2] if content == "half" else b"" if content == "giant" else content
+    )
+    if content == "giant":  # a header that promises terabytes
+        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3), }".ljust(117) + b"\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("mean.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(WeightsError, match=r"mine\.npz(: mean has the shape| is no npz file)"):
+        HeadModel.load(path)
 
 
 def test_neutral_coefficients_give_the_mean_head(head):

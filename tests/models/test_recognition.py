@@ -1,14 +1,18 @@
 """ONNX graphs run by torch give what ONNX's reference gives, with gradients; faces are aligned."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 from onnx.reference import ReferenceEvaluator
 
+from portrait3d.errors import WeightsError
 from portrait3d.models.recognition import (
     FIVE_POINTS,
     OPERATIONS,
@@ -68,11 +72,51 @@ def test_the_five_points_come_from_the_landmarks() -> None:
 def test_unknown_operations_and_broken_files_are_named(tmp_path: Path) -> None:
     odd = write_network(tmp_path / "odd.onnx", [helper.make_node("Erf", ["features"], ["odd"])])
     assert "Erf" not in OPERATIONS
-    with pytest.raises(ValueError, match=r"odd\.onnx has the operation Erf"):
+    with pytest.raises(WeightsError, match=r"odd\.onnx has the operation Erf"):
         OnnxGraph(odd)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
-    with pytest.raises(ValueError, match="is no ONNX model"):
+    with pytest.raises(WeightsError, match=r"broken\.onnx is no ONNX model"):
         OnnxGraph(broken)
     with pytest.raises(FileNotFoundError, match="needs a recognition network"):
         OnnxGraph(tmp_path / "none.onnx")
+
+
+def changed(path: Path, name: str, change: Callable[[TensorProto], object]) -> Path:
+    """The file with a change made to one of its tensors."""
+    model = onnx.load(str(path))
+    change(next(entry for entry in model.graph.initializer if entry.name == name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def put(tensor: TensorProto, array: np.ndarray) -> None:
+    """Replace a tensor's values."""
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def lie_elsewhere(tensor: TensorProto) -> None:
+    """Let a tensor's values lie in another file."""
+    set_external_data(tensor, "pyproject.toml")
+    tensor.ClearField("raw_data")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        (
+            "w0",
+            lambda t: put(t, np.full((8, 3, 3, 3), np.nan, np.float32)),
+            "w0 has values that are no finite",
+        ),
+        ("w0", lambda t: put(t, np.ones((8, 3, 3, 3), np.complex64)), "no finite numbers|no ONNX model"),
+        ("w0", lambda t: put(t, np.ones((1, 2, 3), np.float32)), "makes nothing of a picture"),
+        ("w2", lambda t: put(t, np.full((5, 8), 3e38, np.float32)), "makes values that aren't finite"),
+        ("w0", lie_elsewhere, "another file|no ONNX model"),
+    ],
+)
+def test_weights_of_a_graph_that_cannot_be_used_are_named(
+    name: str, change: Callable[[TensorProto], object], complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=rf"net\.onnx.*({complaint})"):
+        RecognitionNet(changed(write_network(tmp_path / "net.onnx"), name, change))

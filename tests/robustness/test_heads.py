@@ -18,7 +18,7 @@ from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES
 
 pytestmark = pytest.mark.slow
 
-POSES = ((35.0, None, None), (-35.0, 10.0, None), (None, None, 20.0), (None, -25.0, None))
+POSES = ((35.0, -25.0, None), (-35.0, 10.0, 20.0))
 """Yaw, pitch and roll, degrees."""
 FACE, HAIR, EARS, MOUTH, NECK, BODY, HAT = 1, 2, (3, 4), 5, 6, 7, 8
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from portrait3d.errors import WeightsError
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 
 
@@ -68,6 +69,79 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
             assert torch.equal(value, b.state_dict()[name]), name
     entries = [[(e["step"], e["losses"], e["rate"]) for e in log_of(c.out)] for c in (config, parts)]
     assert entries[0] == entries[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "complaint"),
+    [
+        (["averaged"], None, "lacks averaged"),
+        (["modules"], 3, r"lacks modules\.net"),
+        (
+            ["modules", "net", "0.weight"],
+            torch.ones(8, 4),
+            r"0\.weight in modules\.net of .* has the shape \(8, 4\)",
+        ),
+        (
+            ["modules", "net", "0.weight"],
+            torch.full((8, 3), torch.nan),
+            r"0\.weight in modules\.net .*finite",
+        ),
+        (
+            ["modules", "net", "0.weight"],
+            torch.ones(8, 3, dtype=torch.complex64),
+            "stored as torch.complex64",
+        ),
+        (
+            ["modules", "net", "0.weight"],
+            "text",
+            r"modules\.net\.0\.weight in .* is 'text', expected a tensor",
+        ),
+        (
+            ["optimizers", "net", "state", 0, "exp_avg"],
+            torch.ones(2),
+            r"optimizers\.net .*exp_avg has the shape",
+        ),
+        (
+            ["optimizers", "net", "state", 0, "exp_avg"],
+            torch.full((8, 3), torch.inf),
+            r"optimizers\.net .*finite",
+        ),
+        (["optimizers", "net", "param_groups"], [], r"optimizers\.net in .* can't be used"),
+        (["optimizers", "net", "param_groups", 0, "initial_lr"], float("nan"), "initial_lr is nan"),
+        (["counters", "step"], "many", r"counters in .* can't be used: invalid literal"),
+        (["counters", "seconds"], float("nan"), r"counters in .* can't be used: .*seconds nan"),
+        (["random", "python"], (1, 2), r"random\.python in .* can't be used"),
+        (["random", "torch"], torch.ones(3), r"random\.torch in .* can't be used"),
+        (["losses"], {"total": [torch.ones(2), torch.ones(3)]}, r"losses in .* can't be used"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_named_by_file_and_entry(
+    names: list[str | int], value: object, complaint: str, tmp_path: Path
+) -> None:
+    config = LoopConfig(out=tmp_path, steps=9, checkpoint_minutes=0.0)
+    train(make_loop(config), until=3)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    *tables, last = names
+    table = state
+    for name in tables:
+        table = table[name]
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match=complaint) as caught:
+        make_loop(config)
+    assert str(tmp_path / "checkpoint.pt") in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"settings": 1, "loop": {}}', "[" * 100_000])
+def test_a_broken_record_of_a_run_is_named(text: str, tmp_path: Path) -> None:
+    config = LoopConfig(out=tmp_path, steps=2)
+    train(make_loop(config))
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"config\.json is no (JSON file|record of a training run)"):
+        make_loop(config)
 
 
 def test_the_log_of_lost_steps_is_dropped(tmp_path: Path) -> None:

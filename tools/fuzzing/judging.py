@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import resource
 import tempfile
 import time
 import warnings
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from portrait3d.errors import InvalidImageError
+from portrait3d.memory import peak_memory
 from portrait3d.preprocessing.image import PhotoSource, decode_photo
 
 MAX_SECONDS = 20.0
@@ -37,8 +37,8 @@ class Judge:
 
     @property
     def peak(self) -> int:
-        """Memory that the process held at its peak, bytes."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        """Memory that the process held at its peak, bytes; 0 where the system doesn't tell."""
+        return peak_memory() or 0
 
     def __enter__(self) -> "Judge":
         self._printed = tempfile.TemporaryFile()

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from portrait3d import arguments
 from portrait3d.app.folder import ended_by_signals, upload_folder
 from portrait3d.app.guard import Guard, read_json
 from portrait3d.app.session import (
@@ -63,7 +64,8 @@ def web_app(model: Portrait3D, folder: Path) -> Any:
 
     Gradio moves and opens no file outside the folder: `Guard` refuses requests that name one.
     """
-    folder = folder.resolve()
+    arguments.instance(model, Portrait3D, "model")
+    folder = Path(arguments.path(folder, "folder")).resolve()
     os.environ |= SETTINGS | {"GRADIO_TEMP_DIR": str(folder)}
     import gradio as gr
     from fastapi import FastAPI

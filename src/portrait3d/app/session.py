@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from portrait3d import arguments
 from portrait3d.errors import InvalidImageError
 from portrait3d.export.meshes import encode_glb
 from portrait3d.export.overview import close_up, colour_depth, depth_of_photo, draw_landmarks, tint_classes
@@ -63,6 +64,10 @@ class Controls:
     expression: Mapping[str, float] = field(default_factory=dict)
     """Strengths from 0 to 1 by the names of `EXPRESSIONS`; they add to the photo's own expression."""
 
+    def __post_init__(self) -> None:
+        arguments.instance(self.angles, HeadAngles, "angles").check("angles")
+        arguments.strengths(self.expression, "expression", EXPRESSIONS)
+
     @property
     def weights(self) -> dict[str, float]:
         """ARKit weights; expressions that share a shape add up to at most 1."""
@@ -109,7 +114,8 @@ def open_photo(path: str | Path, name: str) -> Photo:
     Raises `InvalidImageError` for files over `MAX_FILE_BYTES`, pictures over `MAX_PIXELS` and everything that
     is no picture.
     """
-    path = Path(path)
+    path = Path(arguments.path(path, "path"))
+    arguments.text(name, "name")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise InvalidImageError(
@@ -123,6 +129,9 @@ def open_photo(path: str | Path, name: str) -> Photo:
 
 def open_session(model: Portrait3D, photo: Photo, face: int = 0) -> Session:
     """Reconstruct one person in a photo; errors as of `Portrait3D.reconstruct`."""
+    arguments.instance(model, Portrait3D, "model")
+    arguments.instance(photo, Photo, "photo")
+    arguments.whole_number(face, "face")
     detections = model.detector.detect(photo.pixels, photo.name)
     portrait = model.reconstruct_face(photo, choose_face(detections, face, photo.name))
     preview = reduced(portrait, PREVIEW_SIDE / max(photo.pixels.shape[:2]))
@@ -143,12 +152,14 @@ def findings(session: Session) -> Findings:
 
 def turned_preview(session: Session, controls: Controls) -> UInt8[np.ndarray, "h w 3"]:
     """The reduced photo with the head as the sliders say; quick enough to follow them."""
+    _check(session, controls)
     with session.lock:
         return _turned(session.model, session.preview, controls)
 
 
 def turned_photo(session: Session, controls: Controls) -> UInt8[np.ndarray, "H W 3"]:
     """The photo in its own size with the head as the sliders say."""
+    _check(session, controls)
     return _turned(copy.copy(session.model), session.portrait, controls)
 
 
@@ -170,6 +181,11 @@ def film_file(session: Session, path: Path, report: Callable[[int, int], object]
         for number, frame in enumerate(frames, start=1):
             film.add(frame)
             report(number, FILM_FRAMES)
+
+
+def _check(session: Session, controls: Controls) -> None:
+    arguments.instance(session, Session, "session")
+    arguments.instance(controls, Controls, "controls")
 
 
 def _turned(model: Portrait3D, portrait: Portrait, controls: Controls) -> UInt8[np.ndarray, "h w 3"]:

@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from portrait3d import arguments
+
 Item = TypeVar("Item")
 
 OPEN_FOLDERS = ("portraits", "clips")
@@ -144,7 +146,11 @@ class PhotoFolder(Sequence[LabelledPhoto]):
         split: str | None = None,
         parsed: bool = False,
     ) -> None:
-        self.root = Path(root)
+        self.root = Path(arguments.path(root, "root"))
+        arguments.truth_value(research, "research")
+        arguments.truth_value(parsed, "parsed")
+        if isinstance(folders, str):
+            raise TypeError(f"folders must be a sequence of names, got {arguments.shown(folders)}.")
         if folders is None:
             known = OPEN_FOLDERS + (RESEARCH_FOLDERS if research else ())
             folders = [name for name in known if (self.root / name / "index.csv").is_file()]

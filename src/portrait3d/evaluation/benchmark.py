@@ -1,6 +1,5 @@
 """How long every stage of the pipeline takes on this machine, and how much memory."""
 
-import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import nn
 
+from portrait3d.memory import peak_memory
 from portrait3d.models.head_parsing import parse_head
 from portrait3d.pipeline import NETWORKS, Portrait3D
 from portrait3d.preprocessing.alignment import crop_from_detection
@@ -73,6 +73,7 @@ def run_benchmark(photo: UInt8[np.ndarray, "H W 3"], models: Path | None = None,
             measure(name, stage, runs) for name, stage in pipeline_stages(model, path, photo).items()
         )
         stages += measure_networks(model, path, runs)
+    peak = peak_memory()
     return Benchmark(
         width=photo.shape[1],
         height=photo.shape[0],
@@ -80,7 +81,7 @@ def run_benchmark(photo: UInt8[np.ndarray, "H W 3"], models: Path | None = None,
         stages=stages,
         import_seconds=seconds_of_new_process("import portrait3d"),
         start_seconds=seconds_of_new_process(start),
-        peak_megabytes=peak_megabytes(),
+        peak_megabytes=None if peak is None else peak / 1e6,
     )
 
 
@@ -160,13 +161,3 @@ def seconds_of_new_process(statement: str) -> float:
         for _ in range(3)
     ]
     return statistics.median(times)
-
-
-def peak_megabytes() -> float | None:
-    """Largest resident memory of this process so far."""
-    if os.name != "posix":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

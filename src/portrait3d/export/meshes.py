@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from portrait3d import arguments
 from portrait3d.export.files import write_together
 from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
@@ -46,6 +47,8 @@ def encode_glb(head: HeadMesh, *, lit: bool = False) -> bytes:
     with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
     The hair sheet is a node of its own, whose texture has alpha.
     """
+    arguments.instance(head, HeadMesh, "head")
+    arguments.truth_value(lit, "lit")
     meshes, texture = named_meshes(head, turns=lit), encode_image(head.texture)
     if (hair := head.hair_sheet) is None:
         return glb_bytes(meshes, texture, lit=lit)

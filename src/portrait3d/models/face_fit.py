@@ -11,7 +11,8 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
-from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
+from portrait3d.models.plausibility import check_face, check_finite, head_of
+from portrait3d.preprocessing.alignment import FACE_SIZE, Crop, crop_from_landmarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,14 @@ def fit_face(net: FaceNet, head: HeadModel, pixels: UInt8[np.ndarray, "H W 3"], 
     """Shape, light and pose of the face in a crop of a photo (paper, section 3.1).
 
     The first result places the crop anew, and the second, made in that crop, is kept: the paper's alignment
-    after the face is known. A third pass gains nothing.
+    after the face is known. A third pass gains nothing. Raises `WeightsError` if either is no face at all.
     """
     first = read_faces(net, head, crop.extract(pixels)[None], mirrored=False)
+    _check_reading(net, head, first)
     before = crop.photo_from_crop(first.landmarks[0])
     crop = crop_from_landmarks(before)
     reading = read_faces(net, head, crop.extract(pixels)[None])
+    _check_reading(net, head, reading)
     landmarks = crop.photo_from_crop(reading.landmarks[0])
     return FaceFit(
         crop=crop,
@@ -64,6 +67,14 @@ def fit_face(net: FaceNet, head: HeadModel, pixels: UInt8[np.ndarray, "H W 3"], 
         moved=float(landmark_distance(before[None], landmarks[None])),
         asymmetry=float(reading.asymmetry),
     )
+
+
+def _check_reading(net: FaceNet, head: HeadModel, reading: FaceReading) -> None:
+    """`WeightsError` if a single crop's reading can't be a face."""
+    pose = Pose(reading.camera_from_model.rotation[0], reading.camera_from_model.translation[0])
+    check_finite(head_of(net), reading.coefficients.to_vector())
+    vertices = head.vertices(reading.coefficients)[0]
+    check_face(vertices, pose, reading.landmarks[0], FACE_SIZE, head_of(net))
 
 
 @torch.no_grad()

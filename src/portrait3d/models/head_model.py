@@ -8,9 +8,49 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from portrait3d.errors import WeightsError
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.subdivision import catmull_clark, triangle_corners
+from portrait3d.weights import read_arrays
 
+ARRAYS = {
+    "mean": ("f", "V 3"),
+    "identity_basis": ("f", "80 V 3"),
+    "identity_parity": ("i", "80"),
+    "expression_basis": ("f", "64 V 3"),
+    "expression_names": ("U", "64"),
+    "expression_mirror": ("iu", "64"),
+    "expression_parity": ("i", "64"),
+    "mirror": ("iu", "V"),
+    "quads": ("iu", "Q 4"),
+    "quad_uvs": ("iu", "Q 4"),
+    "quad_parts": ("iu", "Q"),
+    "part_names": ("U", "P"),
+    "uvs": ("f", "U 2"),
+    "face_mask": ("f", "V"),
+    "ears_mask": ("f", "V"),
+    "lips_mask": ("f", "V"),
+    "lids_mask": ("f", "V"),
+    "mesh_point_vertices": ("iu", "468 3"),
+    "mesh_point_weights": ("f", "468 3"),
+    "landmark_vertices": ("iu", "68 3"),
+    "landmark_weights": ("f", "68 3"),
+    "albedo_mean": ("f", "V 3"),
+    "albedo_basis": ("fi", "80 V 3"),
+    "albedo_scale": ("f", "80"),
+    "albedo_parity": ("i", "80"),
+}
+"""The arrays of an asset: kinds and shapes as `read_arrays` takes them."""
+NUMBERED = {
+    "mirror": "mean",
+    "quads": "mean",
+    "quad_uvs": "uvs",
+    "quad_parts": "part_names",
+    "expression_mirror": "expression_names",
+    "mesh_point_vertices": "mean",
+    "landmark_vertices": "mean",
+}
+"""Arrays that hold positions in another one."""
 LIGHT_PARITY = (1, 1, 1, -1, -1, 1, 1, -1, 1)
 """Signs that the nine spherical harmonics take when x changes sign."""
 
@@ -113,12 +153,19 @@ class HeadModel(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "HeadModel":
-        """The bundled model, or another asset with the same arrays."""
+        """The bundled model, or another asset with the same arrays.
+
+        Raises `FileNotFoundError` if it is missing, `WeightsError` if it can't be used.
+        """
         source = Path(path) if path else resources.files("portrait3d") / "assets" / "head_model.npz"
         if not source.is_file():
             raise FileNotFoundError(f"{source} is missing; tools/build_head_model.py builds it.")
-        with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return cls(dict(arrays))
+        arrays = read_arrays(source, ARRAYS)
+        for name, other in NUMBERED.items():
+            count = len(arrays[other])
+            if not 0 <= arrays[name].min() <= arrays[name].max() < count:
+                raise WeightsError(f"{source}: {name} has numbers beyond the {count} of {other}.")
+        return cls(arrays)
 
     def vertices(self, coefficients: FaceCoefficients) -> Float[Tensor, "B V 3"]:
         """Vertices of all parts in the model frame, mm."""

@@ -50,7 +50,9 @@ class ParsingExperts(nn.Module):
     def load(cls, directory: Path) -> "ParsingExperts":
         """The network of a directory and those of its folders that are named like a framing."""
         places = [directory, *(directory / name for name in FRAMINGS if (directory / name).is_dir())]
-        return cls([load_network(ParsingNet, place) for place in places]).eval()
+        experts = cls([load_network(ParsingNet, place) for place in places]).eval()
+        experts.source = str(directory)  # pyright: ignore[reportArgumentType] (for messages)
+        return experts
 
     @property
     def framings(self) -> list[str]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from portrait3d.errors import WeightsError
 from portrait3d.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 ALIGNED_SIZE = 112
@@ -46,6 +47,7 @@ class RecognitionNet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None])
         self.requires_grad_(False).eval()
+        self._try(path)
 
     mean: Tensor
     deviation: Tensor
@@ -56,6 +58,16 @@ class RecognitionNet(nn.Module):
         """Features of the faces in RGB images in [0, 1]; `landmarks` (pixels) say where they are."""
         aligned = align_faces(images, five_points(landmarks))
         return F.normalize(self.graph((aligned - self.mean) / self.deviation), dim=1)
+
+    @torch.no_grad()
+    def _try(self, path: Path) -> None:
+        """Run the graph once: whether operations fit each other shows no earlier."""
+        try:
+            features = self.graph(torch.full((1, 3, ALIGNED_SIZE, ALIGNED_SIZE), 0.5))
+        except Exception as error:  # whatever torch makes of operations that don't
+            raise WeightsError(f"{path} makes nothing of a picture of {ALIGNED_SIZE} px: {error}") from None
+        if not torch.isfinite(features).all():
+            raise WeightsError(f"{path} makes values that aren't finite.")
 
 
 def five_points(landmarks: Float[Tensor, "B 68 2"]) -> Float[Tensor, "B 5 2"]:
@@ -84,7 +96,8 @@ def align_faces(
 class OnnxGraph(nn.Module):
     """The convolutional networks among ONNX files, run by torch.
 
-    Raises ValueError for a file that is none, and for an operation that isn't in `OPERATIONS`.
+    Raises `WeightsError` for a file that is none or whose weights are no finite numbers, and for an operation
+    that isn't in `OPERATIONS`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,19 +106,19 @@ class OnnxGraph(nn.Module):
         import onnx
 
         self.output = model.graph.output[0].name
-        arrays = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+        arrays = {entry.name: _array(path, entry.name, entry) for entry in model.graph.initializer}
         given = [entry.name for entry in model.graph.input if entry.name not in arrays]
         if len(given) != 1:
-            raise ValueError(f"{path} takes {len(given)} inputs ({', '.join(given)}), expected one image.")
+            raise WeightsError(f"{path} takes {len(given)} inputs ({', '.join(given)}), expected one image.")
         self.input = given[0]
         self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         for node in model.graph.node:
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
             if node.op_type == "Constant":
-                arrays[node.output[0]] = onnx.numpy_helper.to_array(attributes["value"])
+                arrays[node.output[0]] = _array(path, node.output[0], attributes.get("value"))
             elif node.op_type not in OPERATIONS:
                 known = ", ".join(sorted(OPERATIONS))
-                raise ValueError(f"{path} has the operation {node.op_type}; these are known: {known}.")
+                raise WeightsError(f"{path} has the operation {node.op_type}; these are known: {known}.")
             else:
                 self.nodes.append((node.op_type, list(node.input), node.output[0], attributes))
         self.names = list(arrays)
@@ -132,11 +145,26 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the identity loss needs a recognition network (ONNX).")
     try:
-        model = onnx.load(str(path))
+        # Weights in other files could lie anywhere on the disk: they stay out, and `_array` refuses them.
+        model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx raise many kinds
-        raise ValueError(f"{path} is no ONNX model: {error}") from None
+        raise WeightsError(f"{path} is no ONNX model: {error}") from None
     return model
+
+
+def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
+    """A constant of a graph; its numbers lie in the file itself and are finite."""
+    import onnx
+
+    if not isinstance(tensor, onnx.TensorProto):
+        raise WeightsError(f"{path}: {name} is no tensor.")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise WeightsError(f"{path}: {name} lies in another file, which isn't read.")
+    array = onnx.numpy_helper.to_array(tensor)
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise WeightsError(f"{path}: {name} has values that are no finite numbers.")
+    return array
 
 
 def _conv(attributes: Mapping[str, Any], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

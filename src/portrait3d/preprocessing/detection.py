@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from portrait3d import arguments
 from portrait3d.errors import NoFaceError
 from portrait3d.preprocessing.centerface import MULTIPLE, STRIDE, CenterFace
 from portrait3d.pretrained import bundled, load_network
@@ -68,8 +69,17 @@ class FaceDetector:
     On portraits, 480 gives higher scores and steadier boxes than CenterFace's usual 640 or more.
     """
 
+    def __post_init__(self) -> None:
+        arguments.number(self.threshold, "threshold", 0.0, 1.0)
+        if not arguments.instance(self.sides, tuple, "sides"):
+            raise ValueError("sides must name at least one, got ().")
+        for side in self.sides:
+            arguments.whole_number(side, "a side in sides", MULTIPLE)
+
     def detect(self, pixels: UInt8[np.ndarray, "H W 3"], name: str = "the picture") -> list[Detection]:
         """Find the faces in an RGB picture, the largest first. Raises NoFaceError, which gives `name`."""
+        arguments.picture(pixels, "pixels")
+        arguments.text(name, "name")
         best = 0.0
         for side in self.sides:
             found, score = self._detect_at(pixels, side)

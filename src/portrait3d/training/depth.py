@@ -20,10 +20,10 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
-from portrait3d.pretrained import load_state
 from portrait3d.rendering.warping import look_up, warp
 from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.weights import load_state
 
 HAIR_LABELS = (2, 8)
 """Parsing classes that may lie in front of the face: hair and headwear."""

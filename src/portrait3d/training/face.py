@@ -24,11 +24,11 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints, learn_slide, mirror_pairs
 from portrait3d.models.recognition import RecognitionNet, Scaling
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
-from portrait3d.pretrained import load_state
 from portrait3d.training.distributed import Workers
 from portrait3d.training.face_losses import FaceLoss, FaceLossConfig
 from portrait3d.training.face_validation import FaceValidation
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.weights import load_state
 
 ELDERLY = ("60 to 69", "70 and more")
 """Age groups of `evaluation.face_groups` with few photos and large errors."""

@@ -16,12 +16,14 @@ every process sees other samples and the gradients are averaged (`training.distr
 
 import itertools
 import logging
+import math
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,6 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from portrait3d.training.distributed import Workers
 from portrait3d.training.limits import LoopConfig
 from portrait3d.training.records import RunRecord
+from portrait3d.weights import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -192,28 +195,37 @@ class TrainingLoop:
         os.replace(path.with_suffix(".part"), path)
 
     def restore(self) -> None:
-        """Go back to the last checkpoint of the output directory."""
-        state = torch.load(self.config.out / "checkpoint.pt", map_location="cpu", weights_only=True)
+        """Go back to the last checkpoint of the output directory; `WeightsError` where it can't be used."""
+        checkpoint = Checkpoint.read(self.config.out / "checkpoint.pt")
         for name, module in self.modules.items():
-            module.load_state_dict(state["modules"][name])
+            checkpoint.fill(module, "modules", name)
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.averaged.load_state_dict(state["averaged"])
-        counters = state["counters"]
-        self.step, self.seconds, self.best = (counters[key] for key in ("step", "seconds", "best"))
-        self.in_vain = counters.get("in_vain", 0)
+            checkpoint.give(partial(_restore_optimizer, optimizer), "optimizers", name)
+        checkpoint.fill(self.averaged, "averaged")
+        checkpoint.give(self._restore_counters, "counters")
         if self.workers.first:
-            random.setstate(state["random"]["python"])
-            torch.set_rng_state(state["random"]["torch"])
+            checkpoint.give(random.setstate, "random", "python")
+            checkpoint.give(torch.set_rng_state, "random", "torch")
             if self.device.type == "cuda":
-                torch.cuda.set_rng_state_all(state["random"]["cuda"])
+                checkpoint.give(torch.cuda.set_rng_state_all, "random", "cuda")
         else:
             self._seed(self.config.seed + self.workers.rank + self.workers.count * self.step)
-        self._losses = self.to_device(state["losses"])
+        checkpoint.give(self._restore_losses, "losses")
         self._saved = self._evaluated = self.seconds
         if self.record is not None:
             self.record.forget_after(self.step)
         logger.info("Continuing %s at step %d", self.config.out, self.step)
+
+    def _restore_counters(self, counters: Mapping[str, Any]) -> None:
+        self.step, self.in_vain = int(counters["step"]), int(counters.get("in_vain", 0))
+        self.seconds, self.best = float(counters["seconds"]), float(counters["best"])
+        if not (self.step >= 0 and 0 <= self.seconds < math.inf and self.best < math.inf):
+            raise ValueError(f"step {self.step}, seconds {self.seconds}, best {self.best}")
+
+    def _restore_losses(self, losses: Mapping[str, list[Tensor]]) -> None:
+        self._losses = self.to_device(losses)
+        for values in self._losses.values():
+            torch.stack(values).mean()  # as they are logged
 
     def _set_rates(self) -> None:
         warmup = min(1.0, (self.step + 1) / max(self.config.warmup_steps, 1))
@@ -264,3 +276,20 @@ class TrainingLoop:
     def _seed(self, seed: int) -> None:
         random.seed(seed)
         torch.manual_seed(seed)
+
+
+def _restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take over a state; `ValueError` if what it keeps of a parameter doesn't fit it or isn't finite."""
+    fresh = [dict(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape not in (parameter.shape, ()):
+                shapes = f"{tuple(value.shape)} for a parameter of {tuple(parameter.shape)}"
+                raise ValueError(f"{name} has the shape {shapes}.")
+            if not torch.isfinite(torch.as_tensor(value)).all():
+                raise ValueError(f"{name} has values that aren't finite.")
+    for group, known in zip(optimizer.param_groups, fresh, strict=True):
+        for name in known:
+            if isinstance(known[name], float) and not math.isfinite(group[name]):
+                raise ValueError(f"{name} is {group[name]}.")

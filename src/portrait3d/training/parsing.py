@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
 from torch import Tensor
 
 from portrait3d.data.compositions import store_photo
@@ -16,8 +15,8 @@ from portrait3d.data.photos import PhotoFolder, evenly
 from portrait3d.evaluation.parsing import score_parsing
 from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
 from portrait3d.models.parsing_net import ParsingNet
-from portrait3d.pretrained import load_state
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.weights import load_state, tensor_names
 
 FOLDER_WEIGHTS: Mapping[str, float] = {"portraits": 1.3, "clips": 0.5, "research/scut": 1.0}
 """How often photos of each folder are drawn; a folder that is missing is left out."""
@@ -101,8 +100,7 @@ def starting_net(config: ParsingTraining) -> ParsingNet:
         if config.width == 1:
             net.encoder.load_imagenet()
         return net
-    with safe_open(config.start, "pt") as file:
-        folded = "encoder.stem.0.bias" in file.keys()  # noqa: SIM118
+    folded = "encoder.stem.0.bias" in tensor_names(config.start)
     net = ParsingNet(config.width, folded=folded, framing=config.framing)
     load_state(net, config.start)
     return net.fold() if config.folded else net

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from portrait3d.errors import WeightsError
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,13 +57,12 @@ class RunRecord:
     def _check_settings(self, settings: Any, loop: Any) -> None:
         wanted = json.loads(json.dumps(plain(settings)))
         path = self.out / "config.json"
-        if (self.out / "checkpoint.pt").is_file() and path.is_file():
-            known = json.loads(path.read_text())["settings"]
-            if isinstance(known, dict) and isinstance(wanted, dict):
-                changed = [key for key in wanted if key != "loop" and known.get(key) != wanted[key]]
-                if changed:
-                    names = ", ".join(changed)
-                    raise ValueError(f"{path.parent} was started with another {names}; choose another --out.")
+        if isinstance(wanted, dict) and (self.out / "checkpoint.pt").is_file() and path.is_file():
+            known = read_record(path)["settings"]
+            changed = [key for key in wanted if key != "loop" and known.get(key) != wanted[key]]
+            if changed:
+                names = ", ".join(changed)
+                raise ValueError(f"{path.parent} was started with another {names}; choose another --out.")
         record = {
             "settings": wanted,
             "loop": plain(loop),
@@ -70,6 +71,18 @@ class RunRecord:
             "command": sys.argv,
         }
         path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A run's config.json, with tables "settings" and "loop"; `WeightsError` if it is another file."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is no JSON file: {error}") from None
+    for name in ("settings", "loop"):
+        if not isinstance(record, dict) or not isinstance(record.get(name), dict):
+            raise WeightsError(f"{path} is no record of a training run: it has no table {name}.")
+    return record
 
 
 def current_commit() -> str | None:

@@ -23,8 +23,8 @@ from portrait3d.losses.refinement import (
 from portrait3d.models.discriminator import Discriminator
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.preprocessing.alignment import HEAD_SIZE
-from portrait3d.pretrained import load_state
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.weights import load_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,9 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
-from portrait3d.pretrained import load_state, save_network
+from portrait3d.pretrained import save_network
+from portrait3d.training.records import read_record
+from portrait3d.weights import load_state
 
 DEPTH_NET = ("width", "face_depth", "head_depth", "parsing", "outline")
 """Settings of a depth training that are arguments of its network."""
@@ -107,7 +109,7 @@ def release_network(stage: str, run: Path, directory: Path, *, notes: str = "") 
     weights = run / "best.safetensors"
     if not weights.is_file():
         raise FileNotFoundError(f"{weights} is missing: the run has not been evaluated yet.")
-    record = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    record = read_record(run / "config.json")
     net = BUILDERS[stage](record["settings"])
     load_state(net, weights)
     best = best_evaluation(run)

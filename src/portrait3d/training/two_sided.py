@@ -16,9 +16,9 @@ from portrait3d.losses.depth import depth_edge_loss, supervised_depth_loss
 from portrait3d.losses.two_sided import hair_behind_loss, laplace_loss, last_surface
 from portrait3d.models.depth_net import UNIT
 from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
-from portrait3d.pretrained import load_state
 from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.weights import load_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from portrait3d import arguments
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer, reduced
@@ -25,8 +26,27 @@ def draw_frames(
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """The photo in a sequence of absolute poses, at most `size` pixels wide and high.
 
-    `expressions`, a row for every pose, are added to the photo's own expression coefficients.
+    `expressions`, a row for every pose, are added to the photo's own expression coefficients. Raises
+    `TypeError` or `ValueError` for arguments of another kind or shape, before the first frame is drawn.
     """
+    arguments.instance(model, Portrait3D, "model")
+    arguments.instance(portrait, Portrait, "portrait")
+    for index, pose in enumerate(arguments.instance(poses, Sequence, "poses")):
+        arguments.instance(pose, HeadAngles, f"poses[{index}]").check(f"poses[{index}]")
+    if expressions is not None:
+        modes = len(model.head_model.expression_basis)
+        arguments.numbers_of(expressions, "expressions", len(poses), modes)
+    return _drawn(model, portrait, poses, expressions, arguments.whole_number(size, "size", 2))
+
+
+def _drawn(
+    model: Portrait3D,
+    portrait: Portrait,
+    poses: Sequence[HeadAngles],
+    expressions: Float[np.ndarray, "T 64"] | None,
+    size: int,
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames of `draw_frames`, a few at the same time."""
     small = reduced(portrait, size / max(portrait.photo.pixels.shape[:2]))
     reposer = Reposer(small, model.head_model)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d import arguments
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.rendering.view import frame_head, render_view
 
@@ -17,7 +18,14 @@ def turntable_poses(portrait: Portrait, frames: int, yaw: float, pitch: float) -
 
     `yaw` is the largest absolute yaw, `pitch` the largest change of pitch, both in degrees. A photo that is
     turned further than `yaw` starts at `yaw`. The last frame comes one step before the first.
+
+    Raises `TypeError` for what is no portrait or number, `ValueError` for less than one frame, a yaw outside
+    0 to 180 and a pitch outside 0 to 90.
     """
+    arguments.instance(portrait, Portrait, "portrait")
+    frames = arguments.whole_number(frames, "frames", 1)
+    yaw = arguments.number(yaw, "yaw", 0.0, arguments.ANGLES["yaw"])
+    pitch = arguments.number(pitch, "pitch", 0.0, arguments.ANGLES["pitch"])
     now = portrait.pose
     start = np.arcsin(np.clip(now.yaw / yaw, -1, 1)) if yaw else 0.0
     phases = 2 * np.pi * np.arange(frames) / frames
@@ -32,7 +40,16 @@ def turntable_poses(portrait: Portrait, frames: int, yaw: float, pitch: float) -
 
 
 def head_views(portrait: Portrait, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    """The 3D head once all the way round at an even pace, in front of white."""
+    """The 3D head once all the way round at an even pace, in front of white.
+
+    Raises `TypeError` or `ValueError` for less than one frame or pixel.
+    """
+    arguments.instance(portrait, Portrait, "portrait")
+    frames, size = arguments.whole_number(frames, "frames", 1), arguments.whole_number(size, "size", 1)
+    return _views(portrait, frames, size)
+
+
+def _views(portrait: Portrait, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
     for index in range(frames):
         pose, camera = frame_head(portrait.head, 360.0 * index / frames, -HEAD_PITCH, size)
         yield render_view(portrait.head, pose, camera)

@@ -11,11 +11,14 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d import arguments
 from portrait3d.names import naming
 from portrait3d.video.ffmpeg import PIPE, FFmpegError, ffmpeg
 from portrait3d.video.reading import VideoInfo
 
 ENDINGS = (".mp4", ".gif")
+RATES = (0.01, 1000.0)
+"""Least and largest number of frames a second."""
 CRF = "18"
 """x264's constant quality; smaller is better, 18 shows no loss."""
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", CRF, "-movflags", "+faststart")
@@ -40,6 +43,7 @@ class FrameWriter:
 
     def add(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """Append a frame; an odd last row or column is left out, as H.264's usual colours need even sizes."""
+        arguments.picture(frame, "frame")
         height, width = (max(2, side // 2 * 2) for side in frame.shape[:2])
         if self._sink is None:
             self._shape = frame.shape
@@ -94,12 +98,16 @@ def write_video(
 
     Args:
         path: Ends in .mp4 (H.264) or .gif (plays for ever).
-        rate: Frames a second.
+        rate: Frames a second, from 0.01 to 1000.
         sound: A video whose sound is kept; GIFs have none.
 
-    Raises `ValueError` for another ending or if no frame was written, `OSError` if writing fails.
+    Raises `ValueError` for another ending, another rate or if no frame was written, `TypeError` for arguments
+    of another kind, `OSError` if writing fails.
     """
-    path = Path(path)
+    path = Path(arguments.path(path, "path"))
+    arguments.number(rate, "rate", *RATES)
+    if sound is not None:
+        arguments.instance(sound, VideoInfo, "sound")
     check_ending(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)

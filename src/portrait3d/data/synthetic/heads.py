@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from portrait3d import arguments
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.beard import grow_beard
 from portrait3d.data.synthetic.drawing import Person, draw_view
@@ -84,7 +85,8 @@ class SyntheticHeads:
     def __init__(
         self, seed: int, styles: Mapping[str, HairStyle] | None = None, size: int = HEAD_SIZE
     ) -> None:
-        self.seed = seed
+        self.seed = arguments.whole_number(seed, "seed")
+        arguments.whole_number(size, "size", 1)
         self.styles = dict(styles if styles is not None else STYLES_TRAIN)
         if not self.styles:
             raise ValueError("There are no hair styles to draw from.")
@@ -94,6 +96,7 @@ class SyntheticHeads:
     @torch.no_grad()
     def pair(self, index: int) -> SyntheticPair:
         """The pair with this number."""
+        arguments.whole_number(index, "index")
         rng = np.random.default_rng([self.seed, index])
         style = list(self.styles)[rng.integers(len(self.styles))]
         coefficients = draw_coefficients(self.head, rng)
