@@ -220,7 +220,7 @@ def draw_dressed(
     if outfit.headgear is not None:
         avatar, extent = under_headgear(avatar, outfit.headgear)
         gear = outfit.headgear.layer(extent)
-        gear = replace(gear, vertices=gear.vertices + np.float32(AVATAR_FROM_MODEL))
+        gear = replace(gear, vertices=gear.vertices + np.array(AVATAR_FROM_MODEL, np.float32))
     mean_light = torch.from_numpy(light.mean(0))
     view = draw_avatar(avatar, pose, camera, light=mean_light, background=torch.from_numpy(background))
     image, depth, labels = view.picture.numpy(), view.depth.copy(), view.classes.copy()
@@ -239,7 +239,7 @@ def draw_dressed(
 
 def under_headgear(avatar: Avatar, headgear: Headgear) -> tuple[Avatar, Extent]:
     """The avatar with its hair pressed under headwear, or taken off, and the extent of the rest."""
-    shift = np.float32(AVATAR_FROM_MODEL)
+    shift = np.array(AVATAR_FROM_MODEL, np.float32)
     if headgear.kind in CLOSED:
         avatar = avatar.kept((avatar.labels != HAIR) | (avatar.face_material == 0))
     points = avatar.vertices - shift
