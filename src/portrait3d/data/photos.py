@@ -1,7 +1,8 @@
 """Folders of labelled photos, as every training and evaluation stage reads them.
 
-The layout, below one root: `portraits/`, `clips/`, `research/scut/` and `research/utk/`, each with
-`images/ID.jpg`, `parsing/ID.png` (19 classes; may be missing), `landmarks.npz` and `index.csv`. Labels are
+The layout, below one root: `portraits/`, `people/`, `clips/`, `research/scut/` and `research/utk/`, each with
+`images/ID.jpg`, `parsing/ID.png` (19 classes; may be missing), `hair/ID.png` and `figure/ID.png` (probability
+maps; may be missing), `landmarks.npz` and `index.csv`. Labels are
 converted to this project's conventions on reading: pixel centres at +0.5, pitch > 0 looks up, angles in
 radians, nine parsing classes.
 """
