@@ -152,3 +152,12 @@ def test_painting_keeps_the_size_and_shows_the_class() -> None:
     painted = paint(np.zeros((1, 2, 3), np.uint8), labels)
     np.testing.assert_array_equal(painted[0, 1], PALETTE[2] // 2)
     assert len(PALETTE) == len(PARSING_CLASSES)
+
+
+def test_headwear_is_no_ear() -> None:
+    given = np.zeros((10, 10), np.uint8)
+    given[:2], given[4:6], given[8:] = 3, 4, 8
+    found = np.where(given == 8, 0, given)
+    scores = intersection_over_union([count_overlap(found, given)])
+    assert scores["headwear"] == 0
+    assert scores["ears"] == 1

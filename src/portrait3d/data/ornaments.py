@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from portrait3d.models.parsing_net import PARSING_CLASSES
 
-EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith("ear")]
+EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith(" ear")]
 BODY = PARSING_CLASSES.index("body")
 WHOLE_EAR = 42.0
 """mm of height from which an ear shows its lobe; shorter ones are under hair."""

@@ -13,7 +13,7 @@ from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
 from portrait3d.preprocessing.alignment import crop_from_landmarks
 from portrait3d.preprocessing.framing import frame_head
 
-EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith("ear")]
+EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith(" ear")]
 TOLERANCE = 0.005
 """How far apart borders may lie and still be the same, of the head crop's side: 2.5 pixels of 500."""
 WIDE = 3.0
