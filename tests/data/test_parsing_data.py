@@ -115,6 +115,8 @@ def test_weak_labels_say_what_maps_and_mesh_know_and_no_more() -> None:
     assert sets[30, 100] == bit("hair")
     assert sets[95, 100] == bit("face")
     assert sets[140, 100] == bit("face"), "beards are face"
+    assert sets[63, 100] == bit("face"), "a forehead without hair"
+    assert sets[58, 100] == bit("hair"), "a fringe"
     assert sets[125, 100] == bit("inner mouth")
     left, right = certain(sets[90:91, [35, 165]])[0], sets[90, [35, 165]]
     assert (left == UNSURE).all()

@@ -71,7 +71,7 @@ def possible_classes(
     are not told from hair here.
     """
     up, beyond = frame.up, frame.beyond
-    core = (beyond < INSIDE) & (up < 0.75) & ~((hair > SURE) & (up > 0.45))
+    core = (beyond < INSIDE) & (up < np.where(hair > FAINT, 0.75, 0.92)) & ~((hair > SURE) & (up > 0.45))
     beard = (up < 0.5) & (beyond < OUTSIDE)
     side = (beyond > INSIDE) & (beyond < 0.4) & (up > 0.1) & (up < 0.85)
     person = (figure > FAINT) | (hair > FAINT)
