@@ -125,7 +125,7 @@ def test_weak_labels_say_what_maps_and_mesh_know_and_no_more() -> None:
     assert right[1] & bit("right ear")
     assert not right[1] & bit("left ear")
     assert sets[195, 100] & bit("body")
-    assert not sets[195, 100] & (bit("face") | bit("hair") | bit("background"))
+    assert not sets[195, 100] & (bit("face") | bit("hair") | bit("background") | bit("headwear"))
 
 
 def test_other_people_are_not_labelled() -> None:
