@@ -1,5 +1,6 @@
 """Drawn people with exact labels, weak labels of photos, and rounds of self-training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,15 @@ def test_weak_labels_say_what_maps_and_mesh_know_and_no_more() -> None:
     assert not right[1] & bit("left ear")
     assert sets[195, 100] & bit("body")
     assert not sets[195, 100] & (bit("face") | bit("hair") | bit("background") | bit("headwear"))
+
+
+def test_skin_beside_the_outline_is_ear_unless_the_face_is_turned() -> None:
+    hair, figure = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
+    frontal = possible_classes(hair, figure, face_frame())
+    turned = possible_classes(hair, figure, replace(face_frame(), turned=True))
+    assert frontal[110, 40] == bit("left ear") | bit("headwear")
+    assert turned[110, 40] == bit("left ear") | bit("headwear") | bit("face")
+    assert frontal[50, 45] & bit("face"), "a bald temple"
 
 
 def test_other_people_are_not_labelled() -> None:

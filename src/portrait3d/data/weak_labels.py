@@ -1,5 +1,6 @@
 """What hair map, figure map and mesh points leave possible at every pixel of a photo."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 3
 # fmt: on
 OPEN_MOUTH = 0.05
 """Height of the opening over the face's from which something must show in it."""
+EARS = 0.28, 0.62
+"""Heights over the chin, in face heights, between which ears lie beside the outline of any face."""
+TURNED = math.radians(30)
+"""Yaw from which the mesh's outline may lie far before the ear."""
 INSIDE, OUTSIDE = -0.05, 0.07
 """How far (in face heights) the face's outline may be off, inward and outward."""
 
@@ -38,9 +43,13 @@ class FaceFrame:
     """Distance from the opening between the lips, positive outside."""
     opening: float
     """Height of that opening."""
+    turned: bool = False
+    """The face is turned so far aside that its outline may lie far before the ear."""
 
     @classmethod
-    def of(cls, points: Float[np.ndarray, "468 2"], height: int, width: int) -> "FaceFrame":
+    def of(
+        cls, points: Float[np.ndarray, "468 2"], height: int, width: int, *, turned: bool = False
+    ) -> "FaceFrame":
         """The frame of a face whose mesh points are given, in pixels."""
         axis = points[10] - points[152]
         size = max(float(np.linalg.norm(axis)), 1.0)
@@ -53,12 +62,14 @@ class FaceFrame:
             beyond=_distance(points[OVAL], height, width) / size,
             mouth=_distance(points[INNER_LIPS], height, width) / size,
             opening=float(np.linalg.norm(points[13] - points[14])) / size,
+            turned=turned,
         )
 
 
 def weak_sets(photo: LabelledPhoto) -> UInt16[np.ndarray, "H W"]:
     """The classes that each pixel of a photo with hair and figure maps may show."""
-    frame = FaceFrame.of(photo.points[:, :2], photo.height, photo.width)
+    turned = abs(photo.yaw) > TURNED
+    frame = FaceFrame.of(photo.points[:, :2], photo.height, photo.width, turned=turned)
     return possible_classes(photo.probability("hair"), photo.probability("figure"), frame)
 
 
@@ -78,7 +89,9 @@ def possible_classes(
     bare = person & (hair < SURE)
     allowed = np.zeros((CLASSES, *hair.shape), bool)
     allowed[BACKGROUND] = (figure < SURE) & (hair < SURE)
-    allowed[FACE] = bare & ((beyond < OUTSIDE) | (up > 0.75) | (side & (beyond < 0.2)))
+    # Skin beside the outline at the height of the ears is ear.
+    only_ear = (beyond > OUTSIDE) & (up > EARS[0]) & (up < EARS[1]) & (not frame.turned)
+    allowed[FACE] = bare & ((beyond < OUTSIDE) | (up > EARS[1]) | (side & (beyond < 0.2))) & ~only_ear
     allowed[FACE] |= person & (beard | core)
     allowed[HAIR] = person & (hair > FAINT) & ~core
     allowed[LEFT_EAR] = bare & side & (frame.right < 0)
