@@ -1,0 +1,1 @@
+"""The texture: islands that go on a little, and what lies between them."""

@@ -1,0 +1,1 @@
+"""Colours of the skin: the photo where it shows it, what is likely elsewhere."""
