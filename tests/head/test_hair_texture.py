@@ -76,7 +76,7 @@ def test_unseen_hair_takes_on_the_colour_of_what_is_seen_beside_it(sitters: dict
     left, right = (beside & (side * mesh.vertices[:, 0] > 55) for side in (-1, 1))
     assert min(left.sum(), right.sum()) > 50
     own = [np.median(mesh.colors[chosen].astype(float), axis=0) for chosen in (left, right)]
-    assert (own[0] - HAIR_COLOUR).min() > 25
+    assert (own[0] - HAIR_COLOUR).min() > 15
     assert np.abs(own[1] - HAIR_COLOUR).max() < 6
 
 

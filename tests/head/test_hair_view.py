@@ -1,10 +1,13 @@
 """Front and back of hair: smooth, and one along the outline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
-from portrait3d.head.hair_view import ROUND, covered_hair, rounded
+from portrait3d.head.hair_view import MIXED, ROUND, covered_hair, rounded, settled_front
 from portrait3d.parsing_classes import ParsingClass
 from synthetic_head import Sitter
 
@@ -62,3 +65,28 @@ def test_hair_goes_on_behind_clothes_down_to_where_it_is_seen() -> None:
     assert not hanging[:, :10].any()
     assert not hanging[:, 28:].any()
     assert not covered_hair(labels, np.zeros_like(hair), is_hair).any()
+
+
+def test_the_border_of_hair_is_as_far_away_as_its_inside() -> None:
+    hair = np.hypot(ROW, COLUMN) < 30
+    depth = np.where(
+        ndimage.binary_erosion(hair, iterations=MIXED), 900.0, 880.0
+    )  # mixed with what is beside
+    front = settled_front(depth, hair, np.full(hair.shape, np.inf))
+    np.testing.assert_allclose(front[hair], 900, atol=0.5)
+    thread = np.abs(ROW) < 1.6
+    assert (settled_front(np.where(thread, 880.0, 900.0), thread, np.full(hair.shape, np.inf)) == 880).all()
+
+
+def test_locks_that_the_depth_network_sees_stand_out_and_its_place_of_hair_does_not_count(
+    sitters: dict[str, Sitter],
+) -> None:
+    known = sitters["cap"]
+    locks = 3 * np.sin(np.arange(256) * 2 * np.pi / 9)[None] * np.ones((256, 1))
+    depth = known.depth.depth + 40 + torch.from_numpy(locks).float()
+    view = replace(known, depth=replace(known.depth, depth=depth)).view
+    inner = ndimage.binary_erosion(view.hair, iterations=14)
+    change = (view.front - known.view.front)[inner]
+    assert np.abs(change.mean()) < 0.5
+    assert np.corrcoef(change, locks[inner])[0, 1] > 0.9
+    assert change.std() > 1.2

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -37,7 +37,7 @@ DETAIL = 6.0
 """Width of the blur (pixels) below which the depth network's answer counts: the two-sided one, which has seen
 heads of hair from all sides, knows better where hair is on the whole, but sees four mm as one pixel."""
 EDGE = 3
-"""Pixels from the head's outline on which the depth network tells no detail."""
+"""Pixels from hair's border on which the depth network tells no detail."""
 
 
 def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
@@ -91,7 +91,7 @@ def see_hair(
     maps = [two_sided.front, two_sided.back, two_sided.back_hair, two_sided.back_scale]
     hidden, back, is_hair, error = seen_by(torch.stack(maps), two_sided.camera, camera).double().numpy()
     hair = shown_hair(labels)
-    front = settled_front(hidden + detail(depth, frame.size), hair, model.depth)
+    front = settled_front(hidden + detail(depth, hair), hair, model.depth)
     inside = head_outline(labels) | covered_hair(labels, hair, is_hair)
     front, back = rounded(
         front,
@@ -112,13 +112,13 @@ def see_hair(
     )
 
 
-def detail(depth: DepthMap, size: int) -> Float[np.ndarray, "S S"]:
-    """What the depth network, which sees the head crop finely, knows of locks and partings, mm: how far each
-    pixel stands out of its surroundings. 0 where it knows nothing, and in a frame of `size` pixels around."""
-    margin = (size - depth.camera.width) // 2
-    own, known = depth.depth.double().numpy(), depth.valid.numpy()
-    fine = (own - blurred_inside(own, known, DETAIL)) * ndimage.binary_erosion(known, iterations=EDGE)
-    return np.pad(fine, margin)
+def detail(depth: DepthMap, hair: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """What the depth network, which sees the head crop finely, knows of locks and partings, mm: how far hair
+    stands out of the hair around it. 0 where it knows nothing, and outside the head crop."""
+    margin = (len(hair) - depth.camera.width) // 2
+    own = np.pad(depth.depth.double().numpy(), margin, mode="edge")
+    known = np.pad(depth.valid.numpy(), margin) & hair
+    return (own - blurred_inside(own, known, DETAIL)) * ndimage.binary_erosion(known, iterations=EDGE)
 
 
 def seen_by(maps: Float[Tensor, "C h w"], camera: Camera, other: Camera) -> Float[Tensor, "C H W"]:

@@ -9,6 +9,8 @@ from scipy import ndimage
 from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
+MIXED = 2
+"""Over so many pixels along hair's border the network's coarser pixels mix its depth with that beside it."""
 SPIKE = 6.0
 """A pixel this far (mm) from the median of its neighbourhood is a spike of the depth network."""
 EVEN = 1.2
@@ -110,8 +112,9 @@ def settled_front(
     """
     if not hair.any():
         return np.where(np.isfinite(skin), skin, np.median(depth))
-    _, source = nearest(hair)
-    filled = np.where(hair, depth, depth[source])
+    core = ndimage.binary_erosion(hair, iterations=MIXED)
+    away, source = nearest(core) if core.any() else nearest(hair)
+    filled = np.where(hair & (away > 2 * MIXED), depth, depth[source])
     median = ndimage.median_filter(filled, 5)
     filled = np.where(np.abs(filled - median) > SPIKE, median, filled)
     filled = np.where(hair, blurred_inside(filled, hair, EVEN), filled)
