@@ -21,8 +21,12 @@ def two_islands() -> tuple[Texels, np.ndarray]:
 def test_islands_go_on_over_a_margin_and_their_mean_lies_between() -> None:
     picture = grown(*two_islands()).permute(1, 2, 0)
     near, far = slice(8 - MARGIN, 12 + MARGIN), slice(20 - MARGIN, 24 + MARGIN)
-    torch.testing.assert_close(picture[near, near], torch.tensor(RED).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3))
-    torch.testing.assert_close(picture[near, far], torch.tensor(GREEN).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3))
+    torch.testing.assert_close(
+        picture[near, near], torch.tensor(RED).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3)
+    )
+    torch.testing.assert_close(
+        picture[near, far], torch.tensor(GREEN).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3)
+    )
     torch.testing.assert_close(picture[28, 28], torch.tensor([0.5, 0.5, 0.0]))
 
 

@@ -211,4 +211,7 @@ def test_what_lies_deep_in_the_body_is_not_shown(
 ) -> None:
     known, body = sitters["cap"], bodies["cap"]
     nearer = replace(known.view, front=known.view.front - 3 * body.voxel)
-    assert shown_vertices(nearer, known.head, body).sum() < 0.1 * shown_vertices(known.view, known.head, body).sum()
+    assert (
+        shown_vertices(nearer, known.head, body).sum()
+        < 0.1 * shown_vertices(known.view, known.head, body).sum()
+    )

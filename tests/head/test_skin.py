@@ -58,11 +58,13 @@ def test_skin_that_moves_back_is_not_torn(sitters: dict[str, Sitter]) -> None:
 
 def test_layers_put_ears_behind_the_hair_before_them(sitters: dict[str, Sitter]) -> None:
     known = sitters["half-covered ears"]
-    model, view = in_layers(known.head, known.with_hair_at(25.0).view)
+    before = known.with_hair_at(25.0).view
+    model, view = in_layers(known.head, before)
     at = tuple(np.floor(view.pixels(model.vertices)).astype(int).clip(0, view.size - 1).T[::-1])
     covered = ndimage.binary_erosion(view.hair)[at] & (model.ears_mask > 0.5)
     assert covered.sum() > 20
     assert (model.vertices[covered, 2] > view.front[at][covered]).mean() > 0.95
+    assert np.quantile((before.front - view.front)[at][covered], 0.9) < 1  # the ear gives way, not the hair
 
 
 def test_no_wrong_depth_moves_skin_far(sitters: dict[str, Sitter]) -> None:

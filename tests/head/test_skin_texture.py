@@ -1,6 +1,6 @@
 """Colours of the skin: the photo where it shows it, what is likely elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -178,7 +178,7 @@ def test_skin_under_hair_has_the_hairs_colour_and_bare_skin_does_not(sitters: di
 def test_light_is_taken_out_of_bare_skin_alone(bald: Baking) -> None:
     model = bald.model
     bright = np.where(model.face_mask > 0.5, 1.0, 1.4)
-    lit = FittedHead(**{name: getattr(model, name) for name in model.__slots__} | {"irradiance": bright})
+    lit = replace(model, irradiance=bright)
     hairy = (model.model_vertices[:, 1] < -60).astype(float)
     colours = without_light(lit, bald.fine, np.ones((len(bald.fine.place), 3)), hairy)
     _, y, z = bald.place.T
