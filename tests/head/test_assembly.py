@@ -46,6 +46,29 @@ def test_parts_are_where_they_belong(meshes: dict[str, HeadMesh]) -> None:
     assert (mesh.part[mesh.piece == HeadPiece.HAIR] == HeadPart.HAIR).all()
 
 
+def test_the_skin_is_the_whole_head_model_whatever_the_hair(
+    sitters: dict[str, Sitter], meshes: dict[str, HeadMesh]
+) -> None:
+    for style, mesh in meshes.items():
+        layout = sitters[style].head.layout
+        own = mesh.faces[(mesh.piece != HeadPiece.HAIR)[mesh.faces[:, 0]]]
+        assert np.array_equal(own[: len(layout.faces)], layout.point_faces), style
+
+
+def test_the_cut_through_the_neck_is_closed_in_the_colour_of_the_nape(meshes: dict[str, HeadMesh]) -> None:
+    mesh = meshes["bald"]
+    middle = len(mesh.vertices) - 1
+    around = mesh.faces[(mesh.faces == middle).any(axis=1)]
+    assert len(around) > 20
+    low = mesh.vertices[np.unique(around)]
+    assert np.ptp(low[:, 0]) > 60
+    assert (low[:, 1] > mesh.vertices[mesh.part == HeadPart.FACE, 1].max()).all()
+    there = np.flatnonzero((np.abs(mesh.uv - mesh.uv[middle]) < 1e-6).all(axis=1))
+    nape = mesh.vertices[there[~np.isin(there, around)]]
+    assert len(nape) > 0
+    assert (nape[:, 2] > low[:, 2].max() - 1).all()
+
+
 def test_the_head_without_its_hair_is_clean_and_bald(meshes: dict[str, HeadMesh]) -> None:
     mesh, bald = meshes["cap"], meshes["bald"]
     without = mesh.kept((mesh.piece != HeadPiece.HAIR)[mesh.faces[:, 0]])

@@ -9,9 +9,26 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import DepthMap
-from portrait3d.head.hair_body import BEFORE_EARS, INSET, UNDER, HairBody, grow_body, shown_vertices
+from portrait3d.head import hair_body
+from portrait3d.head.hair_body import (
+    BEFORE_EARS,
+    BURIED,
+    CLEAR,
+    INSET,
+    STEP,
+    UNDER,
+    HairBody,
+    body_field,
+    body_limits,
+    ear_plane,
+    grow_body,
+    largest_pieces,
+    shown_vertices,
+)
 from portrait3d.head.hair_view import head_outline
-from synthetic_head import THICKNESS, Sitter
+from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import ParsingClass
+from synthetic_head import THICKNESS, Sitter, fitted_head
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +137,90 @@ def test_the_body_stays_inside_see_through_rims(
     pixels = view.pixels(sitters["cap"].head.to_camera(bodies["cap"].vertices))
     assert pixels[:, 0].min() > hair.min() + 0.3 * INSET
     assert pixels[:, 0].max() < hair.max() + 1 - 0.3 * INSET
+
+
+def test_hair_behind_what_the_photo_shows_begins_inside_the_head_or_behind_clothes(
+    sitters: dict[str, Sitter],
+) -> None:
+    known = sitters["cap"]
+    view = replace(known.view, hidden=known.view.hidden + 300)
+    begin, _, _ = body_limits(view, known.head)
+    bare = ~view.hair & np.isfinite(view.skin)
+    neck = view.labels == ParsingClass.NECK
+    assert (begin[bare] > view.skin[bare] + BURIED - 0.01).all()
+    assert (begin[neck] > view.hidden[neck] - 0.01).all()
+    assert (begin < view.hidden)[bare & ~neck].all()
+
+
+def test_a_ray_along_the_plane_of_the_ears_does_not_end_at_it(
+    sitters: dict[str, Sitter], model: HeadModel
+) -> None:
+    view = sitters["cap"].view
+    assert ear_plane(view, sitters["cap"].head)[128, 128] == pytest.approx(900 + BEFORE_EARS)
+    assert not ear_plane(view, fitted_head(model, yaw=88))[120:136, 120:136].any()
+
+
+def test_hair_reaches_the_far_side_where_that_is_hair_and_is_a_locks_thickness_elsewhere(
+    sitters: dict[str, Sitter],
+) -> None:
+    known = sitters["cap"]
+    view = known.view
+    inner = ndimage.binary_erosion(view.hair, iterations=12)
+    for share in (0.0, 1.0):
+        begin, end, _ = body_limits(replace(view, back_is_hair=np.full_like(view.back, share)), known.head)
+        if share:
+            assert (end >= view.back - 0.01)[inner].all()
+        else:
+            assert (end > begin + hair_body.THICKNESS - 0.01)[inner].all()
+            assert np.median((end - begin)[inner]) < hair_body.THICKNESS + 5
+        assert ((end > begin)[~view.hair & np.isfinite(view.skin)]).any() == bool(share)
+
+
+def test_a_lock_that_falls_off_steeply_is_as_thick_as_its_neighbours_are_deep(
+    sitters: dict[str, Sitter],
+) -> None:
+    known = sitters["cap"]
+    view = known.view
+    steep = replace(view, front=900 + 20.0 * np.indices(view.hair.shape)[1], back_is_hair=0 * view.back)
+    begin, end, _ = body_limits(steep, known.head)
+    inner = ndimage.binary_erosion(view.hair, iterations=STEP)
+    np.testing.assert_allclose((end - begin)[inner], 20 * (STEP // 2) + hair_body.THICKNESS, atol=0.01)
+
+
+def test_the_bodys_edges_are_round(bodies: dict[str, HairBody]) -> None:
+    mesh = trimesh.Trimesh(bodies["cap"].vertices, bodies["cap"].faces, process=False)
+    assert np.quantile(mesh.face_adjacency_angles, 0.99) < np.radians(40)
+
+
+def test_there_is_no_hair_beyond_the_crop(sitters: dict[str, Sitter]) -> None:
+    view = sitters["cap"].view
+    limits = np.stack([np.full(view.hair.shape, depth, np.float32) for depth in (900, 1000, 50)])
+    points = view.rays(np.array([128.0, 128.0]), np.array([128.0, -20.0])) * 950
+    assert body_field(view, limits, points).tolist() == [CLEAR, -CLEAR]
+
+
+def test_large_heads_of_hair_are_sampled_more_coarsely(
+    sitters: dict[str, Sitter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hair_body, "MOST_VOXELS", 20_000)
+    body = grow_body(sitters["long"].view, sitters["long"].head)
+    assert body is not None
+    assert body.field.size < 40_000
+
+
+def test_pieces_are_wound_outward_whatever_they_were() -> None:
+    ball = trimesh.creation.icosphere(subdivisions=1)
+    for faces in (ball.faces, ball.faces[:, ::-1]):
+        vertices, kept = largest_pieces(ball.vertices, np.ascontiguousarray(faces))
+        assert trimesh.Trimesh(vertices, kept, process=False).volume > 3
+
+
+def test_what_lies_deep_in_the_body_is_not_shown(
+    sitters: dict[str, Sitter], bodies: dict[str, HairBody]
+) -> None:
+    known, body = sitters["cap"], bodies["cap"]
+    nearer = replace(known.view, front=known.view.front - 3 * body.voxel)
+    assert (
+        shown_vertices(nearer, known.head, body).sum()
+        < 0.1 * shown_vertices(known.view, known.head, body).sum()
+    )

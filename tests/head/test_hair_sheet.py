@@ -4,11 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from jaxtyping import Float
 from scipy import ndimage
 
 from portrait3d.geometry.mesh import HairSheet
-from portrait3d.head.hair_sheet import CELL, EDGE_ON, JUMP, faded, lift_sheet, sheet_grid, wanted_cells
+from portrait3d.head.hair_sheet import (
+    CELL,
+    CLEAR,
+    EDGE_ON,
+    GROWN,
+    JUMP,
+    OPAQUE,
+    clean_colours,
+    faded,
+    hair_share,
+    lift_sheet,
+    sheet_grid,
+    wanted_cells,
+)
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import HAIRY, HEAD, SKIN
 from synthetic_head import COLOURS, Sitter
@@ -113,3 +127,50 @@ def test_hair_parted_from_the_head_by_a_few_pixels_is_no_hair(sitters: dict[str,
     labels[rim] = 2
     view: HairView = replace(sitters["bald"], labels=labels).view
     assert not view.hair.any()
+
+
+def test_the_sheet_goes_on_a_little_beyond_the_parsed_hair(sitters: dict[str, Sitter]) -> None:
+    view = sitters["cap"].view
+    row = np.flatnonzero(view.hair[:, 128])[0]
+    cells = wanted_cells(view)[:, 128 // CELL]
+    assert cells[(row - GROWN) // CELL + 1]
+    assert not cells[: (row - GROWN) // CELL].any()
+
+
+def test_ripples_of_the_depth_do_not_stripe_the_sheet(sitters: dict[str, Sitter]) -> None:
+    ripples = 4 * np.sin(np.arange(256) * np.pi / 2) * np.ones((256, 1))
+    share = faded(replace(sitters["cap"].view, front=900 + ripples))[100:150, 100:150]
+    assert np.ptp(share) < 0.4
+
+
+@pytest.mark.parametrize(("matte", "alpha"), [(OPAQUE + 0.02, 1.0), (CLEAR - 0.02, 0.0)])
+def test_the_sheet_is_as_see_through_as_the_matte(
+    sitters: dict[str, Sitter], matte: float, alpha: float
+) -> None:
+    known = sitters["fringe"]
+    scene = replace(known.scene(), matte=torch.full((512, 512), matte))
+    sheet = lift_sheet(known.view, known.head, scene)
+    assert sheet is not None
+    inner = ndimage.binary_erosion(known.view.hair, iterations=6) & (faded(known.view) > 0.99)
+    assert np.abs(alpha_in_crop(known, sheet)[inner] - alpha).max() < 0.05
+
+
+def test_hair_and_skin_mix_where_they_meet(sitters: dict[str, Sitter]) -> None:
+    known = sitters["fringe"]
+    share = hair_share(known.view, known.scene())[:, 128]
+    last = np.flatnonzero(known.view.hair[:, 128])[-1]
+    assert share[last - 5] > 0.99
+    assert share[last + 6] < 0.01
+    assert 0.5 < share[last] < 0.9
+    assert 0.1 < share[last + 1] < 0.5
+
+
+def test_clean_colours_keep_strands_and_what_is_hairs_own() -> None:
+    brightness = 0.4 + 0.1 * (-1.0) ** torch.arange(40) + torch.linspace(0, 0.2, 40)
+    picture = brightness.expand(3, 40, 40).clone()
+    own = torch.zeros(40, 40)
+    own[:, :20] = 1.0
+    clean = clean_colours(picture, torch.ones(40, 40), own, 4.0)
+    torch.testing.assert_close(clean[..., :20], picture[..., :20])
+    strands = torch.diff(clean[0, 20, 24:36]).abs()
+    torch.testing.assert_close(strands, torch.full_like(strands, 0.2), atol=0.03, rtol=0)

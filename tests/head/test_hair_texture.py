@@ -1,15 +1,18 @@
 """Colours of hair that the photo does not show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
 from portrait3d.geometry import HeadMesh, HeadPiece
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.head.hair_body import grow_body
-from portrait3d.head.hair_texture import paint_body, unwrap
-from portrait3d.head.scene import Scene
-from portrait3d.head.strands import hair_look, strand_noise
+from portrait3d.head.hair_texture import drawn_in_chart, paint_body, unwrap
+from portrait3d.head.scene import HAIRLINE, SKIN_RIM, Scene, faded
+from portrait3d.head.strands import CROWN_TILT, hair_look, strand_noise
 from portrait3d.parsing_classes import HAIRY, ParsingClass
 from synthetic_head import COLOURS, Sitter
 
@@ -140,3 +143,85 @@ def striped_scene(contrast: float, along: int = 64) -> Scene:
     picture = torch.from_numpy(np.tile(0.4 * np.exp(contrast * noise), (3, 1, 1))).float()
     hair = np.full((64, 64), 2, np.uint8)
     return Scene(picture, picture, hair, np.ones((64, 64)), torch.ones(64, 64))
+
+
+def test_the_photo_shows_the_body_face_on_and_just_behind_the_hair(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    view, body = known.view, grow_body(known.view, known.head)
+    assert body is not None
+    chart = unwrap(body)
+    there = drawn_in_chart(view, known.head, body, chart, 128)
+    front, rim = there.points[:, 2] < 0, (there.shown > 0.05) & (there.shown < 0.95)
+    assert there.shown[front].max() == 1
+    assert rim.sum() > 50
+    assert not there.shown[there.points[:, 2] > 80].any()
+    nearer = replace(view, front=view.front - 20)
+    assert not drawn_in_chart(nearer, known.head, body, chart, 128).shown.any()
+
+
+def test_light_through_the_outline_of_hair_is_not_on_its_body(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    hair = np.isin(known.labels, HAIRY)
+    rim = hair & ~ndimage.binary_erosion(hair, iterations=2)
+    picture = known.picture
+    picture[np.kron(rim, np.ones((2, 2), bool))] = (240, 240, 240)
+    mesh = known.mesh(picture=picture)
+    own = mesh.colors[mesh.piece == HeadPiece.HAIR].astype(float)
+    assert (own.min(axis=1) > 140).mean() < 0.002
+
+
+def test_smooth_colours_have_no_strands(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    picture = known.picture
+    hair = np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool))
+    picture[hair & (np.arange(512)[None, :] // 6 % 2 == 0)] = (130, 95, 60)
+    body = grow_body(known.view, known.head)
+    assert body is not None
+    _, colours = paint_body(known.view, known.head, body, unwrap(body), known.scene(picture), 128)
+    assert torch.diff(colours.base[0], dim=1).abs().max() < 0.05
+    assert np.ptp(colours.at(body.vertices)[:, 0]) > 0.15
+
+
+def test_a_highlight_deep_in_hair_is_hair_but_not_its_own_colour(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    row, column = (int(np.median(k)) for k in np.nonzero(known.view.hair))
+    picture = known.picture
+    picture[2 * row - 4 : 2 * row + 4, 2 * column - 4 : 2 * column + 4] = (240, 230, 220)
+    scene = known.scene(picture)
+    assert scene.own_hair[row, column] < 0.2
+    assert scene.firm_hair[row, column] == 1
+    assert scene.own_hair[row, column + 10] > 0.9
+
+
+def test_skin_fades_at_its_border_but_not_toward_hair_that_lies_on_it(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    scene, hair = known.scene(), known.view.hair
+    last = np.flatnonzero(hair[:, 128])[-1]
+    fading = scene.skin[last + 1 : last + 1 + round(SKIN_RIM), 128]
+    assert 0 < fading[0] < 0.3 < fading[2] < 1
+    on_hair = scene.skin_with(hair)[:, 128]
+    assert on_hair[last + 1] == 1
+    assert on_hair[last - HAIRLINE - 1] == 0
+    assert faded(np.ones((3, 9), bool)).min() == 1
+
+
+def test_strands_meet_at_the_crown_without_a_star() -> None:
+    rng = np.random.default_rng(0)
+    tilt = np.array([0.0, -np.cos(CROWN_TILT), np.sin(CROWN_TILT)])
+    points = HEAD_CENTRE + 95 * tilt + rng.standard_normal((500, 3)) * [2, 0, 2]
+    for noise, beside in zip(strand_noise(points), strand_noise(points + np.array([0.3, 0, 0])), strict=True):
+        assert np.abs(noise - beside).mean() < 0.35
+
+
+def test_strands_have_the_tint_and_the_locks_of_the_photo() -> None:
+    scene = striped_scene(0.15)
+    red = scene.picture.clone()
+    red[1:] = red[1:].mean() + 0.5 * (red[1:] - red[1:].mean())
+    look = hair_look(replace(scene, picture=red, coarse=red), np.ones((64, 64)))
+    assert look is not None
+    assert look.tint[0] > 1.2 * look.tint[1]
+    assert look.locks > 0.4
+    even = torch.full_like(scene.picture, 0.4)
+    fine = hair_look(replace(scene, coarse=even), np.ones((64, 64)))
+    assert fine is not None
+    assert fine.locks < 0.1

@@ -7,11 +7,28 @@ import pytest
 import torch
 from scipy import ndimage
 
-from portrait3d.head.hair_view import MIXED, ROUND, covered_hair, rounded, settled_front
+from portrait3d.head.frame import EDGE, detail
+from portrait3d.head.hair_view import (
+    CLOSE,
+    LIFT,
+    MIXED,
+    ROUND,
+    SETTLES,
+    covered_hair,
+    rounded,
+    settled_back,
+    settled_front,
+    shown_hair,
+)
 from portrait3d.parsing_classes import ParsingClass
 from synthetic_head import Sitter
 
 ROW, COLUMN = np.indices((96, 96)) - 47.5
+NO_SKIN = np.full(ROW.shape, np.inf)
+
+
+def disc(radius: float) -> np.ndarray:
+    return np.hypot(ROW, COLUMN) < radius
 
 
 def test_front_and_back_meet_along_the_outline_as_on_a_ball() -> None:
@@ -25,6 +42,8 @@ def test_front_and_back_meet_along_the_outline_as_on_a_ball() -> None:
     rim = inside & ~deep
     np.testing.assert_allclose((far - near)[rim], 150 * np.sqrt(distance[rim] / ROUND), rtol=1e-9)
     np.testing.assert_allclose((far + near)[rim] / 2, 975)
+    row, column = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    np.testing.assert_array_equal(far, far[row, column])  # beyond it, as at it
 
 
 def test_what_falls_off_faster_than_a_ball_stays() -> None:
@@ -70,7 +89,7 @@ def test_hair_goes_on_behind_clothes_down_to_where_it_is_seen() -> None:
 def test_the_border_of_hair_is_as_far_away_as_its_inside() -> None:
     hair = np.hypot(ROW, COLUMN) < 30
     depth = np.where(
-        ndimage.binary_erosion(hair, iterations=MIXED), 900.0, 880.0
+        ndimage.binary_erosion(hair, iterations=MIXED), 900.0, 896.0
     )  # mixed with what is beside
     front = settled_front(depth, hair, np.full(hair.shape, np.inf))
     np.testing.assert_allclose(front[hair], 900, atol=0.5)
@@ -90,3 +109,75 @@ def test_locks_that_the_depth_network_sees_stand_out_and_its_place_of_hair_does_
     assert np.abs(change.mean()) < 0.5
     assert np.corrcoef(change, locks[inner])[0, 1] > 0.9
     assert change.std() > 1.2
+
+
+@pytest.mark.parametrize("fault", ["spike", "ripples"])
+def test_spikes_and_ripples_are_taken_out_of_hairs_depth(fault: str) -> None:
+    slope = 900 + 0.5 * ROW
+    depth = slope + 0.8 * (-1) ** np.arange(96) if fault == "ripples" else slope.copy()
+    depth[40, 50] += 40.0 * (fault == "spike")
+    front = settled_front(depth, disc(40), NO_SKIN)
+    assert np.abs(front - slope)[disc(30)].max() < 0.3
+
+
+def test_hair_comes_down_to_bare_skin_and_a_fringe_hovers_on() -> None:
+    hair, skin = ROW < 0, np.full(ROW.shape, 900.0)
+    for before in (4.0, 20.0):
+        front = settled_front(skin - before, hair, skin)
+        down = min(before - LIFT, SETTLES)
+        np.testing.assert_allclose(front[47], 900 - before + down, atol=0.1 * down)
+        np.testing.assert_allclose(front[30], 900 - before, atol=1e-6)
+        np.testing.assert_array_equal(front[48:], np.broadcast_to(front[47], front[48:].shape))
+
+
+def test_a_far_surface_that_the_network_is_unsure_of_is_that_of_its_surroundings() -> None:
+    back, error = np.where(disc(6), 1040.0, 1000.0), np.where(disc(6), 30.0, 1.0)
+    assert settled_back(back, error, disc(40))[47, 47] == pytest.approx(1000, abs=4)
+    assert settled_back(back, np.ones_like(error), disc(40))[47, 47] > 1025
+
+
+def test_a_far_surface_seen_edge_on_counts_little() -> None:
+    inside = disc(40)
+    rim = inside & (ndimage.distance_transform_edt(inside) <= 2)
+    back = settled_back(np.where(rim, 940.0, 1000.0), np.ones(inside.shape), inside)
+    assert back[rim].mean() > 989
+
+
+def test_a_few_pixels_and_thin_lines_are_no_hair() -> None:
+    line = np.abs(ROW) < 2
+    for region, wanted in ((disc(4), disc(0)), (disc(20), disc(20)), (disc(20) | line & ~disc(24), disc(20))):
+        assert np.array_equal(shown_hair(np.where(region, ParsingClass.HAIR, 0).astype(np.uint8)), wanted)
+
+
+def test_hair_that_hovers_does_not_lie_on_the_skin(sitters: dict[str, Sitter]) -> None:
+    view = sitters["cap"].view
+    for before, lies in ((CLOSE - 1, True), (CLOSE + 1, False)):
+        lying = replace(view, skin=view.front + before).lying
+        assert (lying == (view.hair & lies)).all()
+
+
+def test_at_the_border_of_hair_the_fine_depth_shows_no_detail(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    hair = known.view.hair
+    depth = replace(known.depth, depth=known.depth.depth + 30 * torch.from_numpy(hair).float())
+    fine = detail(depth, hair)
+    assert not fine[~ndimage.binary_erosion(hair, iterations=EDGE)].any()
+    assert np.abs(fine).max() > 0.3
+
+
+def test_the_views_far_surface_is_smooth(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    two = known.two_sided
+    noise = 10.0 * (-1) ** torch.arange(two.back.shape[1]).float()
+    rough = replace(known, two_sided=replace(two, back=two.back + noise)).view
+    deep = ndimage.distance_transform_edt(rough.inside) > 15
+    assert np.abs(rough.back - known.view.back)[deep].max() < 3
+
+
+def test_hair_behind_clothes_is_inside_the_outline(sitters: dict[str, Sitter]) -> None:
+    known = sitters["long"]
+    clothes = (known.labels == ParsingClass.NECK) & (np.arange(256)[:, None] > 185)
+    dressed = replace(known, labels=np.where(clothes, ParsingClass.BODY, known.labels).astype(np.uint8)).view
+    beside = clothes & (np.arange(256)[:, None] <= np.nonzero(dressed.hair)[0].max())
+    assert beside.sum() > 100
+    assert dressed.inside[beside].mean() > 0.5

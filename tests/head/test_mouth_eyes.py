@@ -1,13 +1,29 @@
 """Eyes and mouth: their margins are found, and the eye is continued behind the lids."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
 
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import openings
-from portrait3d.head.mouth_eyes import BINS, IRIS_ANGLE, inside_by, iris_middle, ring_colours
+from portrait3d.head.fitted import FittedHead
+from portrait3d.head.layout import Texels
+from portrait3d.head.mouth_eyes import (
+    BINS,
+    EYES,
+    IRIS_ANGLE,
+    inside_by,
+    iris_middle,
+    paint_pieces,
+    ring_colours,
+)
+from portrait3d.head.placement import texels
+from portrait3d.head.scene import Scene
 from portrait3d.models.head_model import HeadModel
-from synthetic_head import fitted_head
+from portrait3d.parsing_classes import ParsingClass
+from synthetic_head import SIZE, fitted_head
 
 SQUARE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
 
@@ -50,3 +66,112 @@ def test_the_hidden_part_of_an_eye_takes_the_colours_of_the_seen_part() -> None:
     rings = ring_colours(angle, seen, 0.7)
     np.testing.assert_allclose(rings[2], [0.1, 0.3, 0.7], atol=0.02)
     np.testing.assert_allclose(rings[-1], 0.9, atol=0.02)
+
+
+BLUE, WHITE = np.array([40, 60, 200], np.uint8), np.array([235, 235, 235], np.uint8)
+TOOTH, GUMS, LIPS = (np.array(colour, np.uint8) for colour in ((240, 235, 200), (90, 20, 20), (200, 90, 90)))
+
+
+@dataclass(frozen=True)
+class Face:
+    """The mean head with an open mouth in a small texture, and what the photo shows of eyes and mouth."""
+
+    model: FittedHead
+    texels: Texels
+    labels: np.ndarray
+    picture: np.ndarray
+
+    @classmethod
+    def of(cls, model: HeadModel, gaze: float = 0.0) -> "Face":
+        """Blue eyes that look so many pixels aside, yellow teeth, dark gums, between lips."""
+        head = fitted_head(model)
+        jaw = model.expression_basis[model.expression_names.index("jawOpen")].double().numpy()
+        head = head.moved(head.vertices + 0.7 * jaw)
+        piece = np.where(head.face_index >= 0, head.layout.piece[head.face_index], 255)
+        picture = np.full((SIZE, SIZE, 3), LIPS)
+        for eye in EYES:
+            row, column = np.nonzero(piece == eye)
+            picture[piece == eye] = WHITE
+            y, x = np.indices(piece.shape)
+            iris = np.hypot(y - np.median(row), x - np.median(column) - gaze) < 2.6
+            picture[iris & (piece == eye)] = BLUE
+        inner = np.isin(piece, (HeadPiece.TEETH, HeadPiece.TONGUE, HeadPiece.MOUTH_CAVITY))
+        picture[inner] = GUMS
+        picture[piece == HeadPiece.TEETH] = TOOTH
+        labels = np.where(piece < 255, ParsingClass.FACE, ParsingClass.BACKGROUND).astype(np.uint8)
+        labels[inner] = ParsingClass.INNER_MOUTH
+        return cls(head, texels(head.layout, 512)[0], labels, picture)
+
+    def painted(self) -> np.ndarray:
+        """Colours of all texels, those of the skin black."""
+        scene = Scene.of(
+            np.kron(self.picture, np.ones((2, 2, 1), np.uint8)), self.labels, torch.ones(2 * SIZE, 2 * SIZE)
+        )
+        return 255 * paint_pieces(self.model, self.texels, scene, np.zeros((len(self.texels.place), 3)))
+
+    def of_piece(self, piece: HeadPiece) -> np.ndarray:
+        return self.model.layout.piece[self.texels.face] == piece
+
+    @property
+    def behind(self) -> np.ndarray:
+        """How far texels lie behind what the photo shows in their pixel, mm; those it shows are near 0."""
+        place = self.texels.spread(self.model.vertices).astype(np.float64)
+        return place[:, 2] - self.model.read(self.model.depth, place)
+
+
+@pytest.fixture(scope="module")
+def face(model: HeadModel) -> Face:
+    return Face.of(model)
+
+
+def test_eyes_have_the_photos_colours_and_go_on_in_them_behind_the_lids(face: Face) -> None:
+    colours = face.painted()
+    place = face.texels.spread(face.model.model_vertices)
+    for eye in EYES:
+        own = face.of_piece(eye)
+        centre = place[own].min(axis=0) / 2 + place[own].max(axis=0) / 2
+        toward = (place - centre) / np.linalg.norm(place - centre, axis=1, keepdims=True)
+        iris, back = own & (toward[:, 2] < -0.97), own & (toward[:, 2] > -0.3)
+        assert min(iris.sum(), back.sum()) > 5
+        assert np.abs(np.median(colours[iris], axis=0) - BLUE).max() < 40
+        assert np.abs(np.median(colours[back], axis=0) - WHITE).max() < 30
+        assert np.abs(colours[back] - LIPS).max(axis=1).min() > 40  # no lid on the eyeball
+
+
+def test_the_iris_goes_on_where_the_eye_looks(model: HeadModel) -> None:
+    aside = Face.of(model, gaze=3.0)
+    colours = aside.painted()
+    place = aside.texels.spread(aside.model.model_vertices)
+    for eye in EYES:
+        own = aside.of_piece(eye) & (place[:, 2] < np.quantile(place[aside.of_piece(eye), 2], 0.5))
+        blue = np.where(own, colours[:, 2] - colours[:, 0], 0).clip(30) - 30
+        middle = (place[own, 0].min() + place[own, 0].max()) / 2
+        assert (place[:, 0] * blue).sum() / blue.sum() > middle + 1.5
+
+
+def test_the_open_mouth_has_the_photos_colours_and_is_dark_further_in(face: Face) -> None:
+    colours, behind = face.painted(), face.behind
+    cavity, teeth = face.of_piece(HeadPiece.MOUTH_CAVITY), face.of_piece(HeadPiece.TEETH)
+    shown = np.abs(behind) < 0.5
+    assert (teeth & shown).sum() > 20
+    assert np.abs(np.median(colours[teeth & shown], axis=0) - TOOTH).max() < 40
+    depth = face.texels.spread(face.model.model_vertices)[:, 2]
+    throat = cavity & (depth > np.quantile(depth[cavity], 0.8))
+    assert np.quantile(colours[throat], 0.9) < 40
+
+
+def test_what_lips_and_teeth_hide_does_not_show_their_colours(face: Face) -> None:
+    colours, behind = face.painted(), face.behind
+    hidden = face.of_piece(HeadPiece.MOUTH_CAVITY) & (behind > 8)
+    tooth = np.abs(colours - TOOTH).max(axis=1) < 60
+    lip = np.abs(colours - LIPS).max(axis=1) < 25
+    assert hidden.sum() > 100
+    assert (tooth | lip)[hidden].mean() < 0.01
+
+
+def test_hidden_teeth_are_like_the_shown_ones(face: Face) -> None:
+    colours, behind = face.painted(), face.behind
+    hidden = face.of_piece(HeadPiece.TEETH) & (behind > 2) & (behind < 8)
+    assert hidden.sum() > 20
+    yellow = colours[hidden, 1] / np.maximum(colours[hidden, 2], 1)
+    assert np.median(yellow) > 1.1
