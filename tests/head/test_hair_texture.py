@@ -11,7 +11,7 @@ from portrait3d.geometry import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.head.hair_body import grow_body
 from portrait3d.head.hair_texture import drawn_in_chart, paint_body, unwrap
-from portrait3d.head.scene import HAIRLINE, SKIN_RIM, Scene, faded
+from portrait3d.head.scene import HAIRLINE, SKIN_RIM, Scene
 from portrait3d.head.strands import CROWN_TILT, hair_look, strand_noise
 from portrait3d.parsing_classes import HAIRY, ParsingClass
 from synthetic_head import COLOURS, Sitter
@@ -202,7 +202,6 @@ def test_skin_fades_at_its_border_but_not_toward_hair_that_lies_on_it(sitters: d
     on_hair = scene.skin_with(hair)[:, 128]
     assert on_hair[last + 1] == 1
     assert on_hair[last - HAIRLINE - 1] == 0
-    assert faded(np.ones((3, 9), bool)).min() == 1
 
 
 def test_strands_meet_at_the_crown_without_a_star() -> None:
