@@ -159,6 +159,21 @@ def test_the_photo_shows_the_body_face_on_and_just_behind_the_hair(sitters: dict
     assert not drawn_in_chart(nearer, known.head, body, chart, 128).shown.any()
 
 
+def test_a_hairpin_in_the_photo_is_one_on_the_body(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    body, inner = grow_body(known.view, known.head), ndimage.binary_erosion(known.view.hair, iterations=8)
+    assert body is not None
+    row, column = (int(np.median(k)) for k in np.nonzero(inner))
+    picture = known.picture
+    picture[2 * row - 5 : 2 * row + 5, 2 * column - 5 : 2 * column + 5] = (0, 250, 0)
+    chart = unwrap(body)
+    texture, _ = paint_body(known.view, known.head, body, chart, known.scene(picture), 256)
+    there = drawn_in_chart(known.view, known.head, body, chart, 256)
+    pin = (np.abs(there.pixels - [column, row]) < 2).all(axis=1) & (there.shown > 0.9)
+    assert pin.sum() > 3
+    assert texture.flatten(1)[1, torch.from_numpy(there.texel[pin])].min() > 0.7
+
+
 def test_light_through_the_outline_of_hair_is_not_on_its_body(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
     hair = np.isin(known.labels, HAIRY)
