@@ -62,7 +62,7 @@ def draw(head: HeadMesh, weights: dict[str, float], yaw: float = 15.0) -> np.nda
 
 def pieces(head: HeadMesh) -> HeadMesh:
     """Eyes and mouth without the surface around them."""
-    return head.kept(head.piece[head.faces[:, 0]] != HeadPiece.SURFACE)
+    return head.kept(~np.isin(head.piece[head.faces[:, 0]], (HeadPiece.SURFACE, HeadPiece.HAIR)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from portrait3d.data.compositions import (
     widen,
 )
 from portrait3d.data.headwear import OVAL
+from portrait3d.data.label_sets import exact_sets
 from portrait3d.preprocessing.alignment import Crop
 
 
@@ -26,7 +27,9 @@ def person(color: tuple[int, int, int], behind: int = 40) -> StoredPhoto:
     points = np.tile(np.array([[50.0, 60.0]], np.float32), (468, 1))
     angles = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
     points[OVAL] = np.stack([50 + 15 * np.sin(angles), 60 - 20 * np.cos(angles)], 1)
-    return StoredPhoto(pixels, labels, points, Crop((50.0, 60.0), 128.0, 0.0, 256, 2.0), "portraits", False)
+    return StoredPhoto(
+        pixels, exact_sets(labels), points, Crop((50.0, 60.0), 128.0, 0.0, 256, 2.0), "portraits", False
+    )
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_backdrops_are_pictures_of_many_kinds(photo: StoredPhoto) -> None:
 
 def test_somebody_else_is_seen_and_not_labelled(photo: StoredPhoto) -> None:
     other, random = person((0, 255, 0)), np.random.default_rng(2)
-    other.pixels[40:80], other.labels[40:80] = (0, 255, 0), 7  # broad shoulders
+    other.pixels[40:80], other.sets[40:80] = (0, 255, 0), 1 << 7  # broad shoulders
     before = behind = 0
     for _ in range(20):
         both = add_person(photo, other, random)
@@ -115,7 +118,7 @@ def test_headwear_is_drawn_where_its_label_is(photo: StoredPhoto) -> None:
 def test_the_photo_itself_is_never_changed(photo: StoredPhoto) -> None:
     random, kept = (
         np.random.default_rng(5),
-        replace(photo, pixels=photo.pixels.copy(), labels=photo.labels.copy()),
+        replace(photo, pixels=photo.pixels.copy(), sets=photo.sets.copy()),
     )
     for change in (
         lambda: widen(photo, photo.pixels, 2, random),

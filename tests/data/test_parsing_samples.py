@@ -9,14 +9,16 @@ import torch
 
 from portrait3d.data.compositions import StoredPhoto
 from portrait3d.data.headwear import OVAL
+from portrait3d.data.label_sets import certain, exact_sets
 from portrait3d.data.parsing_samples import (
     Augmentation,
     ParsingSamples,
     cut_image,
-    cut_labels,
-    mirror_shares,
+    cut_sets,
+    gather_cells,
     recolor,
 )
+from portrait3d.losses.parsing import known_shares
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame
 
@@ -48,7 +50,9 @@ def photo() -> StoredPhoto:
     points = np.tile(np.array([[50.0, 60.0]], np.float32), (468, 1))
     angles = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
     points[OVAL] = np.stack([50 + 15 * np.sin(angles), 60 - 20 * np.cos(angles)], 1)
-    return StoredPhoto(pixels, labels, points, Crop((50.0, 60.0), 128.0, 0.0, 256, 2.0), "portraits", False)
+    return StoredPhoto(
+        pixels, exact_sets(labels), points, Crop((50.0, 60.0), 128.0, 0.0, 256, 2.0), "portraits", False
+    )
 
 
 @pytest.fixture
@@ -56,12 +60,17 @@ def samples(photo: StoredPhoto) -> ParsingSamples:
     return ParsingSamples([photo], framing="plain", size=64, weights={"portraits": 1.0}, augmentation=STILL)
 
 
+def shares_of(sets: torch.Tensor) -> torch.Tensor:
+    """The parts of each cell that show each class, from `gather_cells`."""
+    return known_shares(sets[None], 9)[0]
+
+
 @pytest.mark.parametrize("bent", [False, True])
 def test_image_and_labels_are_cut_from_the_same_place(photo: StoredPhoto, bent: bool) -> None:
     crop = replace(photo.crop, size=64, angle=0.3, centre=(47.0, 63.0), side=60.0 if bent else 100.0)
     frame = Frame(crop, bent)
     image, inside = cut_image(photo, frame, extend=False)
-    shares = cut_labels(photo, frame, extend=False)
+    shares = shares_of(gather_cells(cut_sets(photo, frame, extend=False)))
     torch.testing.assert_close(image, frame.extract(photo.pixels), atol=0.35, rtol=0)
     torch.testing.assert_close(shares.sum(0), torch.nn.functional.avg_pool2d(inside.float(), 2)[0])
     for label, channel in ((1, 0), (3, 1), (4, 2)):
@@ -71,7 +80,8 @@ def test_image_and_labels_are_cut_from_the_same_place(photo: StoredPhoto, bent: 
 
 
 def test_shares_are_parts_of_pixels_that_sum_to_one(photo: StoredPhoto) -> None:
-    shares = cut_labels(photo, Frame(replace(photo.crop, size=64, side=60.0, angle=0.2)), extend=False)
+    frame = Frame(replace(photo.crop, size=64, side=60.0, angle=0.2))
+    shares = shares_of(gather_cells(cut_sets(photo, frame, extend=False)))
     assert shares.shape == (9, 32, 32)
     torch.testing.assert_close(shares.sum(0), torch.ones(32, 32))
     assert ((shares > 0) & (shares < 1)).any()
@@ -82,31 +92,40 @@ def test_shares_are_parts_of_pixels_that_sum_to_one(photo: StoredPhoto) -> None:
 def test_beyond_the_photo_it_is_black_and_unlabelled(photo: StoredPhoto) -> None:
     frame = Frame(replace(photo.crop, size=64, side=256.0))
     image, inside = cut_image(photo, frame, extend=False)
-    shares = cut_labels(photo, frame, extend=False)
+    shares = shares_of(gather_cells(cut_sets(photo, frame, extend=False)))
     assert float(image[:, :, :18].max()) == 0
     assert not inside[..., :18].any()
     assert float(shares[:, :, :9].max()) == 0
 
 
 def test_an_extended_photo_goes_on_with_its_border_but_not_with_cut_hair(photo: StoredPhoto) -> None:
-    photo.labels[:20, 0] = 2
+    photo.sets[:20, 0] = 1 << 2
     frame = Frame(replace(photo.crop, size=64, side=256.0))
     image, inside = cut_image(photo, frame, extend=True)
-    shares = cut_labels(photo, frame, extend=True)
+    shares = shares_of(gather_cells(cut_sets(photo, frame, extend=True)))
     assert inside.all()
     torch.testing.assert_close(image[:, 40, 2], torch.full((3,), 128 / 255), atol=1e-4, rtol=0)
     assert float(shares[:, 9, 1].max()) == 0
     assert shares[0, 20, 1] == 1
 
 
-def test_mirrored_shares_exchange_the_ears_and_keep_what_is_unknown() -> None:
-    shares = torch.zeros(9, 1, 5)
-    for column, label in enumerate((3, 1, 1, 4)):
-        shares[label, 0, column] = 1
-    mirrored = mirror_shares(shares)
-    assert mirrored.sum(0).tolist() == [[0, 1, 1, 1, 1]]
-    assert mirrored[:, 0, 1:].argmax(0).tolist() == [3, 1, 1, 4]
-    assert torch.equal(mirror_shares(mirrored), shares)
+def test_ambiguous_pixels_keep_their_sets(photo: StoredPhoto) -> None:
+    photo.sets[50:60, 45:55] = (1 << 1) | (1 << 5)
+    sets = cut_sets(photo, Frame(replace(photo.crop, size=64, side=60.0)), extend=False)
+    assert set(np.unique(sets)) == {1 << 0, 1 << 1, 1 << 3, 1 << 4, (1 << 1) | (1 << 5)}
+
+
+def test_headwear_is_not_drawn_over_side_views(photo: StoredPhoto) -> None:
+    hats = replace(STILL, headwear=1.0)
+
+    def headwear_in(subject: StoredPhoto) -> bool:
+        samples = ParsingSamples(
+            [subject], framing="plain", size=64, weights={"portraits": 1.0}, augmentation=hats
+        )
+        return any(bool((samples[k][1] == 1 << 8).any()) for k in range(3))
+
+    assert headwear_in(photo)
+    assert not headwear_in(replace(photo, frontal=False))
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
@@ -126,8 +145,8 @@ def test_a_sample_depends_on_its_number_alone(photo: StoredPhoto, framing: str) 
 def test_the_left_ear_is_always_the_one_on_the_pictures_left(samples: ParsingSamples) -> None:
     colors = set()
     for number in range(12):
-        image, shares = samples[number]
-        labels = shares.argmax(0)
+        image, sets = samples[number]
+        labels = torch.from_numpy(certain(sets[0].numpy().astype(np.uint16)))
         columns = [torch.nonzero(labels == label)[:, 1].float().mean() for label in (3, 1, 4)]
         assert columns == sorted(columns)
         shown = image[1:, ::2, ::2][:, labels == 3].mean(1)
@@ -135,14 +154,14 @@ def test_the_left_ear_is_always_the_one_on_the_pictures_left(samples: ParsingSam
     assert colors == {False, True}  # flipped and not
 
 
-def test_samples_have_images_in_range_and_shares_at_half_resolution(samples: ParsingSamples) -> None:
+def test_samples_have_images_in_range_and_sets_at_half_resolution(samples: ParsingSamples) -> None:
     samples.augmentation = Augmentation(headwear=0.5, backdrop=0.5, people=0.5, objects=0.5)
     for number in range(10):
-        image, shares = samples[number]
+        image, sets = samples[number]
         assert image.shape == (3, 64, 64)
-        assert shares.shape == (9, 32, 32)
+        assert sets.shape == (4, 32, 32)
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
-        assert 0 <= float(shares.min()) <= float(shares.sum(0).max()) <= 1
+        assert 0 <= int(sets.min()) <= int(sets.max()) < 1 << 9
 
 
 def test_recolouring_changes_neither_shape_nor_range() -> None:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from portrait3d.data.compositions import StoredPhoto
+from portrait3d.data.label_sets import exact_sets
 from portrait3d.evaluation.parsing import (
     WIDE,
     border_score,
@@ -43,7 +44,9 @@ def photo() -> StoredPhoto:
     pixels, labels = np.full((100, 100, 3), 20, np.uint8), np.zeros((100, 100), np.uint8)
     pixels[30:70, 35:65], labels[30:70, 35:65] = (250, 0, 0), 1
     crop = Crop((50.0, 50.0), 100.0, 0.0, 256, 2.0)
-    return StoredPhoto(pixels, labels, np.full((468, 2), 50, np.float32), crop, "portraits", False)
+    return StoredPhoto(
+        pixels, exact_sets(labels), np.full((468, 2), 50, np.float32), crop, "portraits", False
+    )
 
 
 def test_equal_borders_score_one_and_shifted_ones_by_the_tolerance() -> None:
@@ -149,3 +152,12 @@ def test_painting_keeps_the_size_and_shows_the_class() -> None:
     painted = paint(np.zeros((1, 2, 3), np.uint8), labels)
     np.testing.assert_array_equal(painted[0, 1], PALETTE[2] // 2)
     assert len(PALETTE) == len(PARSING_CLASSES)
+
+
+def test_headwear_is_no_ear() -> None:
+    given = np.zeros((10, 10), np.uint8)
+    given[:2], given[4:6], given[8:] = 3, 4, 8
+    found = np.where(given == 8, 0, given)
+    scores = intersection_over_union([count_overlap(found, given)])
+    assert scores["headwear"] == 0
+    assert scores["ears"] == 1

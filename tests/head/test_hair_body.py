@@ -90,6 +90,15 @@ def test_hanging_hair_reaches_behind_the_neck(bodies: dict[str, HairBody]) -> No
     assert bodies["cap"].vertices[:, 1].max() < 60
 
 
+def test_hair_behind_the_neck_of_which_front_and_back_are_one_is_no_hole(sitters: dict[str, Sitter]) -> None:
+    known = sitters["long"]
+    body = grow_body(replace(known.view, hidden=known.view.back), known.head)
+    assert body is not None
+    behind = np.stack(np.meshgrid(np.linspace(-15, 15, 7), np.linspace(60, 100, 9)), -1).reshape(-1, 2)
+    deep = [body.inside(np.column_stack([behind, np.full(len(behind), z)])) for z in np.arange(60, 150, 2.0)]
+    assert (np.max(deep, axis=0) > 1).all()
+
+
 def test_a_loose_speck_of_hair_is_dropped(sitters: dict[str, Sitter], bodies: dict[str, HairBody]) -> None:
     known = sitters["cap"]
     labels = known.labels.copy()

@@ -6,12 +6,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+from portrait3d.data.parsing_preparation import prepare_parsing
 from portrait3d.data.parsing_samples import Augmentation
+from portrait3d.data.photos import MAPS
+from portrait3d.models.head_model import HeadModel
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop
-from portrait3d.training.parsing import ParsingTraining, parsing_losses, parsing_optimizer, starting_net
+from portrait3d.training.parsing import (
+    ParsingTraining,
+    parsing_losses,
+    parsing_optimizer,
+    read_pictures,
+    starting_net,
+    train_parsing,
+)
+from tiny_photos import photo_folder
 
 
 @pytest.fixture
@@ -37,10 +49,10 @@ def test_one_batch_is_learned_in_a_few_dozen_steps() -> None:
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     weights = torch.tensor(config.class_weights)
-    shares = torch.nn.functional.one_hot(labels, 9).permute(0, 3, 1, 2).float()
+    sets = (1 << labels)[:, None].expand(2, 4, 32, 32)
     totals = []
     for _ in range(30):
-        losses = parsing_losses(net.logits_at_half(images), shares, weights, config.dice_weight)
+        losses = parsing_losses(net.logits_at_half(images), sets, weights, config.dice_weight)
         optimizer.zero_grad()
         losses["total"].backward()
         optimizer.step()
@@ -77,8 +89,8 @@ def test_folding_needs_weights_to_fold() -> None:
 
 
 def test_the_total_is_cross_entropy_and_weighted_dice() -> None:
-    logits, shares = torch.randn(2, 9, 4, 4), torch.randn(2, 9, 4, 4).softmax(1)
-    losses = parsing_losses(logits, shares, torch.ones(9), 0.5)
+    logits, sets = torch.randn(2, 9, 4, 4), torch.randint(0, 512, (2, 4, 4, 4))
+    losses = parsing_losses(logits, sets, torch.ones(9), 0.5)
     torch.testing.assert_close(losses["total"], losses["cross_entropy"] + 0.5 * losses["dice"])
 
 
@@ -90,3 +102,28 @@ def test_the_configuration_holds_no_objects_that_json_lacks(tmp_path: Path) -> N
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     TrainingLoop(config.loop, {"net": net}, {"net": optimizer}, averaged="net", settings=config)
     assert '"data": "photos"' in (tmp_path / "config.json").read_text()
+
+
+def test_training_learns_from_drawn_people_and_photos_together(tmp_path: Path) -> None:
+    photos = photo_folder(tmp_path / "photos", HeadModel.load())
+    for kind in MAPS:
+        (photos / "portraits" / kind).mkdir()
+        for k in range(6):
+            Image.new("L", (200, 200), 255).save(photos / "portraits" / kind / f"p{k}.png")
+    drawn = tmp_path / "drawn"
+    list(prepare_parsing(photos, drawn, avatars=None, hairstyles=None, synthetic_views=2))
+    config = ParsingTraining(
+        data=photos, drawn=drawn, loop=LoopConfig(out=tmp_path / "run", steps=2), size=64, batch=2, width=0.25
+    )
+    learned, checked = read_pictures(config, 80)
+    assert sorted(photo.folder for photo in learned) == ["drawn/synthetic"] * 2 + ["portraits"] * 4
+    assert [(photo.folder, photo.split) for photo in checked] == [("drawn/synthetic", "val")]
+    train_parsing(config)
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
+def test_without_exact_labels_there_is_nothing_to_evaluate_on(tmp_path: Path) -> None:
+    photos = photo_folder(tmp_path, HeadModel.load())
+    config = ParsingTraining(data=photos, loop=LoopConfig(out=tmp_path / "run", steps=1))
+    with pytest.raises(FileNotFoundError, match="--set drawn=DIR"):
+        read_pictures(config, 80)

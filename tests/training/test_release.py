@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portrait3d.models.depth_net import DepthNet
+from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
 from portrait3d.pretrained import load_network
@@ -79,6 +80,23 @@ def test_the_avatars_notice_goes_with_weights_that_learned_from_them(
     assert "train two-sided" in card
     assert "secret" not in card
     assert "Non-commercial" not in card
+
+
+@pytest.mark.parametrize(
+    ("teacher", "licence"), [(False, "Apache-2.0"), (True, "that of the photos' labels")]
+)
+def test_a_parsing_networks_card_says_who_taught_it(
+    teacher: bool, licence: str, run: Path, tmp_path: Path
+) -> None:
+    save_file(ParsingNet(0.25).state_dict(), run / "best.safetensors")
+    record = json.loads((run / "config.json").read_text())
+    record["settings"] = {"width": 0.25, "drawn": "/secret/drawn", "labels": "/secret/1", "teacher": teacher}
+    (run / "config.json").write_text(json.dumps(record))
+    card = (release_network("parsing", run, tmp_path / "parsing") / "README.md").read_text()
+    assert licence in card.splitlines()[2]
+    assert ("MediaPipe" in card) != teacher
+    assert "Copyright (c) 2022 Tiffany Do" in card
+    assert "secret" not in card
 
 
 def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: Path) -> None:

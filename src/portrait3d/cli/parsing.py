@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from portrait3d.cli.console import Json, Models, working
-from portrait3d.cli.evaluation import Data, Limit, Research, require_directory, show_tables, weights
+from portrait3d.cli.evaluation import Data, Limit, require_directory, show_tables, weights
 
 TABLES = {
-    "overlap": "How far do the classes overlap with the labels? (IoU)",
+    "exact": "How far do the classes overlap with the exact labels of drawn people? (IoU)",
+    "overlap": "How far do the classes overlap with the photos' labels? (IoU)",
     "borders": "How many of their borders lie where those of the labels do? (F-score)",
     "wide": "And if the person is small in a larger picture? (IoU)",
     "boxes": "And if the face box has a wrong size or place? (IoU)",
@@ -23,7 +24,12 @@ def parsing(
     data: Data,
     models: Models = None,
     limit: Limit = None,
-    research: Research = True,
+    drawn: Annotated[
+        Path | None, typer.Option(help="Root of drawn people from `prepare parsing`: exact labels.")
+    ] = None,
+    photos: Annotated[
+        bool, typer.Option("--photos/--no-photos", help="Compare with the photos' own labels too.")
+    ] = True,
     boxes: Annotated[
         int, typer.Option(min=0, help="Photos to parse with face boxes of wrong size and place too.")
     ] = 0,
@@ -34,26 +40,37 @@ def parsing(
     sheet: Annotated[
         Path | None, typer.Option(help="Write the worst 20 photos here: labels found and given, the head.")
     ] = None,
+    doubts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write all photos of people/ here with their labels, first those that contradict the maps "
+            "of hair and figure most."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Overlap of the classes and of their borders with the labels, in the photos' own pixels.
+    """Overlap of the classes and of their borders with labels, in the pictures' own pixels.
 
-    Labels are a teacher network's, not people's.
+    Labels of drawn people are exact. Those of photos are a teacher network's, not people's: for comparison.
     """
     require_directory(data)
+    from portrait3d.data.photos import evenly, real_photos
     from portrait3d.evaluation.parsing_report import evaluate_parsing
+    from portrait3d.evaluation.parsing_sheets import write_doubts
     from portrait3d.models.head_parsing import ParsingExperts
 
     experts = ParsingExperts.load(weights(models, "parsing"))
     with working("Parsing", quiet=json):
         report = evaluate_parsing(
             experts,
-            data,
+            data if photos else None,
+            drawn=drawn,
             limit=limit,
-            research=research,
             disturbed=boxes,
             wide=wide,
             timed=speed,
             sheet=sheet,
         )
+        if doubts is not None:
+            write_doubts(experts, evenly(real_photos(data, folders=("people",)), limit), doubts)
     show_tables(TABLES, asdict(report), json=json)

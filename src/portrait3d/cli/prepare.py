@@ -1,4 +1,4 @@
-"""`prepare pairs`: data for training from files of one's own."""
+"""`prepare pairs|parsing|labels`: data for training from files of one's own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -75,3 +75,74 @@ def pairs(
         say(f"{folder}: {counts[0]} frames, {counts[1]} pairs in all")
     if failures:
         raise typer.Exit(FAILURE)
+
+
+@prepare.command()
+def parsing(
+    data: Annotated[Path, typer.Option(help="Root of photos with figure maps, for backgrounds.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Root of training data; gets drawn/.")],
+    avatars: Annotated[
+        Path | None, typer.Option(help="Directory of artist-made heads; without it there are none.")
+    ] = None,
+    hairstyles: Annotated[
+        Path | None, typer.Option(help="File of hairstyles that tools/bind_hairstyles.py writes.")
+    ] = None,
+    avatar_views: Annotated[int, typer.Option(min=0, help="Training pictures of artist-made heads.")] = 1800,
+    synthetic_views: Annotated[int, typer.Option(min=0, help="Training pictures of synthetic heads.")] = 1400,
+    hairstyle_views: Annotated[
+        int, typer.Option(min=0, help="Training pictures of synthetic heads that wear hairstyles.")
+    ] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    json: Json = False,
+) -> None:
+    """Draw people whose every pixel has an exact label, for training and measuring parsing.
+
+    The result is read by `train parsing --set drawn=OUT` and `evaluate parsing --drawn OUT`. Pictures that
+    are there already are kept.
+    """
+    from portrait3d.data.parsing_preparation import prepare_parsing
+
+    folders = []
+    with working("Drawing people", quiet=json):
+        for folder in prepare_parsing(
+            data,
+            out,
+            avatars=avatars,
+            hairstyles=hairstyles,
+            avatar_views=avatar_views,
+            synthetic_views=synthetic_views,
+            hairstyle_views=hairstyle_views,
+            seed=seed,
+        ):
+            folders.append(folder)
+            if not json:
+                say(folder)
+    if json:
+        print_json({"folders": folders})
+
+
+@prepare.command()
+def labels(
+    data: Annotated[Path, typer.Option(help="Root of photos with hair and figure maps.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Root of the label sets.")],
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Parsing networks to agree with: a directory with parsing/. Without: maps alone."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write which classes every pixel of the training photos may show: a round of self-training.
+
+    Maps and mesh points leave several possible; where all networks are sure of one of these, it alone is
+    left. The result is read by `train parsing --set labels=OUT`. Files that are there already are kept.
+    """
+    from portrait3d.data.parsing_rounds import prepare_labels
+    from portrait3d.models.head_parsing import ParsingExperts
+
+    experts = None if models is None else ParsingExperts.load(models / "parsing")
+    with working("Labelling photos", quiet=json):
+        count = sum(1 for _ in prepare_labels(data, out, experts))
+    if json:
+        print_json({"directory": out, "photos": count})
+    else:
+        say(f"{out}: {count} photos")

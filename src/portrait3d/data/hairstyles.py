@@ -10,6 +10,8 @@ from jaxtyping import Float, Int64
 from portrait3d.data.synthetic.hair_mesh import HairMesh
 from portrait3d.data.synthetic.scalp import to_polar
 
+HELD_OUT_HAIRSTYLES = ("bob01", "short02")
+"""Hairstyles that parsing is measured on and no parsing network learns from."""
 LASTING = 1000.0
 """mm of strand that is left everywhere: modelled hair has its own ends."""
 ACROSS, ALONG = 90.0, 120.0

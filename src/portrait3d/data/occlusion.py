@@ -86,6 +86,25 @@ def draw_hand(layer: Image.Image, landmarks: Float[np.ndarray, "68 2"], random: 
         _disc(pen, tip, width / 2, shade)
 
 
+def draw_microphone(
+    layer: Image.Image, landmarks: Float[np.ndarray, "68 2"], random: np.random.Generator
+) -> None:
+    """A round or long head on a stick that comes from below, before mouth or chin."""
+    extent = float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))) + 1
+    target = landmarks[random.choice([57, 8, 5, 11])] + random.normal(0, 0.1 * extent, 2)
+    width, lean = random.uniform(0.08, 0.2) * extent, random.normal(0, 0.5)
+    down = np.array([np.sin(lean), np.cos(lean)])
+    end = target + down * width * random.choice([0.0, random.uniform(0.5, 2.5)])
+    grey = random.uniform(0.03, 0.7) * (1 + random.normal(0, 0.05, 3))
+    pen = ImageDraw.Draw(layer)
+    stick = _colour(random.uniform(0.02, 0.6) * np.ones(3))
+    pen.line([*end, *(end + down * 3 * extent)], fill=(*stick, 255), width=max(int(0.7 * width), 1))
+    pen.line([*target, *end], fill=(*_colour(grey), 255), width=max(int(2 * width), 1))
+    for place in (target, end):
+        _disc(pen, place, width, _colour(grey))
+    _disc(pen, target - 0.3 * width, 0.5 * width, _colour(1.3 * grey))
+
+
 def draw_rectangle(
     layer: Image.Image, landmarks: Float[np.ndarray, "68 2"], random: np.random.Generator
 ) -> None:

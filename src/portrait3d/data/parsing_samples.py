@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int16, UInt16
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,7 +20,8 @@ from portrait3d.data.compositions import (
     put_on_headwear,
     widen,
 )
-from portrait3d.models.parsing_net import MIRRORED_CLASSES, PARSING_CLASSES
+from portrait3d.data.label_sets import certain, mirrored_sets
+from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.preprocessing.framing import Frame, frame_head, inside, labels_at, read_pyramid
 
 BACKGROUND, BODY = PARSING_CLASSES.index("background"), PARSING_CLASSES.index("body")
@@ -53,9 +54,9 @@ class Augmentation:
 class ParsingSamples(Dataset):
     """An endless list of samples, each a function of its number.
 
-    A sample is `(image [3, size, size], shares [9, size / 2, size / 2])`: RGB in [0, 1], and the part of each
-    pixel that shows each class, at the resolution of the network's logits. Shares sum to 1, or to less where
-    the photo ends.
+    A sample is `(image [3, size, size], sets [4, size / 2, size / 2])`: RGB in [0, 1], and the classes that
+    the four pixels under each of the network's logits may show, as bits (`data.label_sets`); 0 where the
+    photo ends.
 
     Args:
         photos: What samples are cut from, in memory (about 0.6 MB each).
@@ -87,11 +88,10 @@ class ParsingSamples(Dataset):
         frame = self._place(photo, random)
         extend = random.random() < self.augmentation.extend
         image, shown = cut_image(photo, frame, extend=extend)
-        shares = cut_labels(photo, frame, extend=extend)
-        image = recolor(image, random) * shown
+        sets = cut_sets(photo, frame, extend=extend)
         if random.random() < 0.5:
-            image, shares = image.flip(-1), mirror_shares(shares)
-        return image, shares
+            image, shown, sets = image.flip(-1), shown.flip(-1), mirrored_sets(sets[:, ::-1])
+        return recolor(image, random) * shown, gather_cells(sets)
 
     def __len__(self) -> int:
         return 2**62
@@ -107,7 +107,7 @@ class ParsingSamples(Dataset):
             photo = widen(photo, draw_backdrop(photo, self._draw(random), random), factor, random)
         if people:
             photo = add_person(photo, self._draw(random), random)
-        if headwear and not (photo.labels == HEADWEAR).any():
+        if headwear and photo.frontal and not (photo.labels == HEADWEAR).any():
             photo = put_on_headwear(photo, random)
         return add_object(photo, random) if objects else photo
 
@@ -116,7 +116,7 @@ class ParsingSamples(Dataset):
         low, high = (a.zoom[1], 2.0) if random.random() < a.far else a.zoom
         zoom = math.exp(random.uniform(math.log(low), math.log(high)))
         shift = random.uniform(-a.shift, a.shift, 2) * photo.crop.side
-        frame = frame_head(self.framing, photo.crop, photo.labels.shape, self.size)
+        frame = frame_head(self.framing, photo.crop, photo.sets.shape, self.size)
         x, y = (np.array(frame.crop.centre) + shift).tolist()
         angle = frame.crop.angle + random.triangular(-a.roll, 0, a.roll)
         crop = replace(frame.crop, centre=(x, y), side=frame.crop.side * zoom, angle=angle)
@@ -134,31 +134,27 @@ def cut_image(
     if not frame.bent:
         footprint = torch.exp2(footprint.log2().round())
     image = read_pyramid(photo.pixels, positions, footprint)
-    shown = (inside(positions, *photo.labels.shape) | extend)[None]
+    shown = (inside(positions, *photo.sets.shape) | extend)[None]
     return image * shown, shown
 
 
-def cut_labels(photo: StoredPhoto, frame: Frame, *, extend: bool) -> Float[Tensor, "9 half half"]:
-    """The classes' shares at half the frame's resolution, 0 beyond the photo.
+def cut_sets(photo: StoredPhoto, frame: Frame, *, extend: bool) -> UInt16[np.ndarray, "size size"]:
+    """The classes that each of the frame's pixels may show, 0 beyond the photo.
 
-    When extended, labels other than those of the head go on there.
+    When extended, background and body go on there.
     """
     positions = frame.positions()
-    labels = labels_at(photo.labels, positions)
-    known = inside(positions, *photo.labels.shape).numpy()
+    sets = labels_at(photo.sets, positions)
+    known = inside(positions, *photo.sets.shape).numpy()
     if extend:
-        known |= (labels == BACKGROUND) | (labels == BODY)
-    half, classes = frame.size // 2, len(PARSING_CLASSES)
-    row, column = np.ogrid[: frame.size, : frame.size]
-    cells = (row // 2 * half + column // 2) * (classes + 1) + np.where(known, labels, classes)
-    counts = np.bincount(cells.ravel(), minlength=half * half * (classes + 1))
-    counts = counts.reshape(half, half, classes + 1)[..., :classes]
-    return torch.from_numpy(counts.astype(np.float32)).permute(2, 0, 1) / 4
+        known |= np.isin(certain(sets), (BACKGROUND, BODY))
+    return np.where(known, sets, np.uint16(0))
 
 
-def mirror_shares(shares: Float[Tensor, "9 H W"]) -> Float[Tensor, "9 H W"]:
-    """The shares of the mirrored picture: flipped, with the ears exchanged."""
-    return shares.flip(-1)[list(MIRRORED_CLASSES)]
+def gather_cells(sets: UInt16[np.ndarray, "H W"]) -> Int16[Tensor, "4 h w"]:
+    """The four pixels of every cell of 2 x 2, one after the other."""
+    cells = [sets[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    return torch.from_numpy(np.stack(cells).astype(np.int16))
 
 
 def recolor(image: Float[Tensor, "3 H W"], random: np.random.Generator) -> Float[Tensor, "3 H W"]:

@@ -1,7 +1,8 @@
 """Folders of labelled photos, as every training and evaluation stage reads them.
 
-The layout, below one root: `portraits/`, `clips/`, `research/scut/` and `research/utk/`, each with
-`images/ID.jpg`, `parsing/ID.png` (19 classes; may be missing), `landmarks.npz` and `index.csv`. Labels are
+The layout, below one root: `portraits/`, `people/`, `clips/`, `research/scut/` and `research/utk/`, each with
+`images/ID.jpg`, `parsing/ID.png` (19 classes; may be missing), `hair/ID.png` and `figure/ID.png` (probability
+maps; may be missing), `landmarks.npz` and `index.csv`. Labels are
 converted to this project's conventions on reading: pixel centres at +0.5, pitch > 0 looks up, angles in
 radians, nine parsing classes.
 """
@@ -23,6 +24,12 @@ Item = TypeVar("Item")
 
 OPEN_FOLDERS = ("portraits", "clips")
 """Folders whose licences allow any use of models trained on them."""
+PHOTO_FOLDERS = ("portraits", "people", "clips")
+"""Folders of photos of real people, with hair and figure maps, whose licences allow any use."""
+GENERATED = "op_"
+"""How the names of pictures begin whose people don't exist; no network learns parsing from them."""
+MAPS = ("hair", "figure")
+"""Probability maps that photos may have."""
 RESEARCH_FOLDERS = ("research/scut", "research/utk")
 """Folders that make a model trained on them non-commercial research only."""
 
@@ -31,6 +38,8 @@ FOLDED_CLASSES = np.array([0, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1, 5, 1, 1, 6, 7, 7, 2,
 
 Brows, eyes, nose, lips and glasses are face; ear rings, necklaces and clothes are body.
 """
+UNFOLDED_CLASSES = np.array([0, 1, 17, 7, 8, 11, 14, 16, 18], np.uint8)
+"""The nine classes -> one of the 19 that folds back to each."""
 
 # fmt: off
 LANDMARKS_OF_MESH = np.array([
@@ -89,6 +98,20 @@ class LabelledPhoto:
     def parsing_path(self) -> Path:
         """Where the 19-class label image lies, if there is one."""
         return self.root / self.folder / "parsing" / f"{self.name}.png"
+
+    def map_path(self, name: str) -> Path:
+        """Where a probability map lies, if there is one: "hair" or "figure"."""
+        return self.root / self.folder / name / f"{self.name}.png"
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether it comes with `MAPS`."""
+        return all(self.map_path(name).is_file() for name in MAPS)
+
+    def probability(self, name: str) -> Float[np.ndarray, "H W"]:
+        """A probability map, 0 to 1: "hair" or "figure"."""
+        with Image.open(self.map_path(name)) as image:
+            return np.asarray(image.convert("L"), np.float32) / 255
 
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
         """The photo itself, RGB."""
@@ -186,6 +209,22 @@ class PhotoFolder(Sequence[LabelledPhoto]):
                 if first is not None and second is not None:
                     rotation = math.radians(float(row["rotation_deg"]))
                     yield ClipPair(first, second, rotation, float(row["scale_ratio"]))
+
+
+def real_photo_folders(root: Path) -> list[str]:
+    """Those of `PHOTO_FOLDERS` that exist below a root; `FileNotFoundError` if none does."""
+    folders = [name for name in PHOTO_FOLDERS if (root / name / "index.csv").is_file()]
+    if not folders:
+        raise FileNotFoundError(f"{root} holds none of {', '.join(PHOTO_FOLDERS)}.")
+    return folders
+
+
+def real_photos(
+    root: Path, split: str | None = None, folders: Sequence[str] | None = None
+) -> list[LabelledPhoto]:
+    """Photos of real people with hair and figure maps; by default of both splits and all `PHOTO_FOLDERS`."""
+    photos = PhotoFolder(root, folders=folders or real_photo_folders(root), split=split)
+    return [photo for photo in photos if not photo.name.startswith(GENERATED) and photo.has_maps]
 
 
 def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:

@@ -13,7 +13,9 @@ from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
 from portrait3d.preprocessing.alignment import crop_from_landmarks
 from portrait3d.preprocessing.framing import frame_head
 
-EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith("ear")]
+EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith(" ear")]
+SCORED = ("face", "hair", "ears", "inner mouth")
+"""Classes whose mean decides which weights of a training are the best."""
 TOLERANCE = 0.005
 """How far apart borders may lie and still be the same, of the head crop's side: 2.5 pixels of 500."""
 WIDE = 3.0
@@ -23,11 +25,14 @@ WIDE = 3.0
 def score_parsing(
     net: ParsingNet, photos: Sequence[LabelledPhoto], framing: str = "plain", size: int = 256
 ) -> dict[str, float]:
-    """IoU of each class over some photos, in one pass; "score": the mean of face, hair, ears and mouth."""
+    """IoU of each class over some photos, in one pass.
+
+    "score" is the mean of face, hair, ears and mouth, as far as the photos show them.
+    """
     iou = intersection_over_union(
         count_overlap(parse_framed(net, photo, framing, size), photo.parsing()) for photo in photos
     )
-    return {"score": (iou["face"] + iou["hair"] + iou["ears"] + iou["inner mouth"]) / 4, **iou}
+    return {"score": float(np.nanmean([iou[name] for name in SCORED])), **iou}
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Everything that `evaluate parsing` prints: agreement by folder, borders, robustness, wide photos, time."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from portrait3d.data.compositions import StoredPhoto
+from portrait3d.data.parsing_preparation import DRAWN_FOLDERS, drawn_people
 from portrait3d.data.photos import PhotoFolder, evenly
 from portrait3d.evaluation.parsing import (
     TOLERANCE,
@@ -52,12 +54,15 @@ BOXES: dict[str, tuple[float, float, float]] = {
 BOX = 1 / 3.2
 """Side of the landmarks' box over that of the head crop."""
 TIMED_SIDE = 1024
+YAWS = {"yaw to 30": 30.0, "yaw 30 to 60": 60.0, "yaw beyond 60": 180.0}
+"""Degrees of yaw, either way, below which heads belong to each group."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsingReport:
     """Tables, each a list of rows."""
 
+    exact: list[dict[str, Any]]
     overlap: list[dict[str, Any]]
     borders: list[dict[str, Any]]
     wide: list[dict[str, Any]]
@@ -67,28 +72,31 @@ class ParsingReport:
 
 def evaluate_parsing(
     experts: ParsingExperts,
-    data: Path | str,
+    data: Path | str | None,
     *,
+    drawn: Path | None = None,
     limit: int | None = None,
     disturbed: int = 0,
     wide: int = 0,
     timed: bool = False,
-    research: bool = True,
     sheet: Path | None = None,
 ) -> ParsingReport:
-    """Score networks on the validation split below `data`.
+    """Score networks on the validation splits of photos with labels and of drawn people.
 
     Args:
         experts: The networks, in evaluation mode.
-        data: Root of the labelled photos.
+        data: Root of the labelled photos; None for drawn people alone.
+        drawn: Root of drawn people with exact labels.
         limit: Take only so many photos, spread over the split.
         disturbed: Photos that are parsed with wrong face boxes too.
         wide: Photos that are parsed small in larger pictures too.
         timed: Measure the time, too.
-        research: Include the research-only folders.
         sheet: Write the photos with the worst hair here: photo, labels found, labels given, cut out.
     """
-    photos = evenly(PhotoFolder(data, research=research, split="val", parsed=True), limit)
+    exact = [] if drawn is None else exact_rows(experts, drawn, limit)
+    photos = [] if data is None else evenly(PhotoFolder(data, split="val", parsed=True), limit)
+    if not photos:
+        return ParsingReport(exact, [], [], [], [], [])
     subjects = [whole_photo(photo) for photo in photos]
     overlap, borders = [], []
     for photo in subjects:
@@ -100,12 +108,29 @@ def evaluate_parsing(
         worst = np.argsort([counts[0, 2] / max(counts[1, 2], 1) for counts in overlap])[:20]
         write_sheet(experts, [subjects[i] for i in worst], sheet)
     return ParsingReport(
+        exact,
         rows(groups, overlap, intersection_over_union),
         rows(groups, borders, border_score),
         wide_rows(experts, subjects[:: max(1, len(subjects) // wide)]) if wide else [],
         box_rows(experts, subjects[:: max(1, len(subjects) // disturbed)]) if disturbed else [],
         time_rows(experts, subjects[0]) if timed else [],
     )
+
+
+def exact_rows(experts: ParsingExperts, drawn: Path, limit: int | None) -> list[dict[str, Any]]:
+    """Overlap with exact labels of drawn people that no training saw: by source and by yaw."""
+    pictures = evenly([photo for photo in drawn_people(drawn) if photo.split == "val"], limit)
+    groups: dict[str, list[int]] = {"all": list(range(len(pictures)))}
+    counts = []
+    for number, picture in enumerate(pictures):
+        subject = whole_photo(picture)
+        labels = parse_head(experts, subject.pixels, subject.crop).labels
+        counts.append(count_overlap(labels, subject.labels))
+        turned = next(name for name, limit in YAWS.items() if abs(picture.yaw) < math.radians(limit))
+        for name in (picture.folder, turned):
+            groups.setdefault(name, []).append(number)
+    order = ["all", *DRAWN_FOLDERS, *YAWS]
+    return rows({name: groups[name] for name in order if name in groups}, counts, intersection_over_union)
 
 
 def grouped(photos: Sequence[StoredPhoto]) -> dict[str, list[int]]:

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+import torch
+from jaxtyping import Float, Integer, UInt8, UInt16
 from PIL import Image
 
 from portrait3d.data.compositions import StoredPhoto
+from portrait3d.data.label_sets import exact_sets
+from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.weak_labels import weak_sets
 from portrait3d.models.head_parsing import ParsingExperts, parse_head
+from portrait3d.preprocessing.alignment import crop_from_landmarks
 
 # fmt: off
 PALETTE = np.array([
@@ -20,6 +25,7 @@ PALETTE = np.array([
 BEHIND = (70, 200, 90)
 """Colour behind heads that are cut out."""
 SIDE, COLUMNS = 200, 2
+DOUBTS_COLUMNS = 6
 
 
 def write_sheet(experts: ParsingExperts, photos: Sequence[StoredPhoto], path: Path) -> None:
@@ -39,6 +45,36 @@ def write_sheet(experts: ParsingExperts, photos: Sequence[StoredPhoto], path: Pa
     rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack(rows)).save(path)
+
+
+def write_doubts(
+    experts: ParsingExperts, photos: Sequence[LabelledPhoto], path: Path
+) -> list[tuple[str, float]]:
+    """A picture of photos and their labels, those first that contradict the photos' maps most.
+
+    Returns names and `contradiction`s in this order.
+    """
+    tiles, doubts = [], []
+    for photo in photos:
+        pixels = photo.pixels()
+        crop = crop_from_landmarks(torch.from_numpy(photo.landmarks)).head_crop()
+        labels = parse_head(experts, pixels, crop).labels
+        doubts.append((photo.name, contradiction(labels, weak_sets(photo))))
+        tiles.append(np.hstack([_fitted(picture) for picture in (pixels, paint(pixels, labels))]))
+    order = sorted(range(len(photos)), key=lambda k: -doubts[k][1])
+    tiles = [tiles[k] for k in order]
+    while len(tiles) % DOUBTS_COLUMNS:
+        tiles.append(np.zeros_like(tiles[0]))
+    rows = [np.hstack(tiles[i : i + DOUBTS_COLUMNS]) for i in range(0, len(tiles), DOUBTS_COLUMNS)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.vstack(rows)).save(path)
+    return [doubts[k] for k in order]
+
+
+def contradiction(labels: UInt8[np.ndarray, "H W"], sets: UInt16[np.ndarray, "H W"]) -> float:
+    """Pixels whose label is impossible by the label sets, over those that aren't surely background."""
+    impossible = (sets > 0) & ((exact_sets(labels) & sets) == 0)
+    return float(impossible.sum() / max(int((sets > 1).sum()), 1))
 
 
 def paint(

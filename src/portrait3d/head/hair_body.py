@@ -32,7 +32,8 @@ BEFORE_EARS, STEEP = 18.0, 0.3
 """Depth of the ears in the model's frame, mm: behind skin that the photo shows, hair does not begin before
 them, or it would come out of the cheek's side; and the slope from which a ray has a point in that plane."""
 THICKNESS = 9.0
-"""Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe."""
+"""Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe. What hangs behind neck
+and clothes is no thinner."""
 STEP = 5
 """Pixels across in which a lock is as thick as its deepest neighbour."""
 CLEAR = 6.0
@@ -107,7 +108,8 @@ def samples(
 def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
     """Where hair begins and ends along every pixel's ray, mm, and how far inside the outline that is, mm."""
     skin = np.where(np.isfinite(view.skin), view.skin + BURIED, 0.0)
-    hidden = np.where(np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY)), view.hidden, 0.0)
+    covered = np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY))
+    hidden = np.where(covered, np.minimum(view.hidden, view.back - THICKNESS), 0.0)
     behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
     begin = np.where(view.hair, view.front + UNDER, behind)
     certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)

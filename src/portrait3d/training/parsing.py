@@ -1,25 +1,40 @@
-"""Training of the parsing network: `portrait3d train parsing --data DIR --minutes M --out runs/parsing`."""
+"""Training of the parsing network on drawn people with exact labels and on photos with label sets.
 
+`portrait3d train parsing --data DATA --set drawn=DRAWN --minutes M --out runs/parsing`
+"""
+
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer, UInt16
 from torch import Tensor
 
-from portrait3d.data.compositions import store_photo
+from portrait3d.data.compositions import StoredPhoto, store_photo
+from portrait3d.data.label_sets import exact_sets, label_path, read_sets
+from portrait3d.data.parsing_preparation import drawn_people
 from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
-from portrait3d.data.photos import PhotoFolder, evenly
+from portrait3d.data.photos import GENERATED, LabelledPhoto, PhotoFolder, evenly, real_photo_folders
+from portrait3d.data.weak_labels import weak_sets
 from portrait3d.evaluation.parsing import score_parsing
-from portrait3d.losses.parsing import cross_entropy_loss, dice_loss
+from portrait3d.losses.parsing import dice_loss, known_shares, set_cross_entropy
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state, tensor_names
 
-FOLDER_WEIGHTS: Mapping[str, float] = {"portraits": 1.3, "clips": 0.5, "research/scut": 1.0}
-"""How often photos of each folder are drawn; a folder that is missing is left out."""
+SHARES: Mapping[str, float] = {
+    "drawn/avatars": 0.24,
+    "drawn/hairstyles": 0.08,
+    "drawn/synthetic": 0.18,
+    "portraits": 0.27,
+    "people": 0.13,
+    "clips": 0.10,
+}
+"""Share of the samples that each folder has; a folder that is missing leaves its own to the others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +42,14 @@ class ParsingTraining:
     """Everything that decides what a training run yields."""
 
     data: Path
-    """Root of the labelled photos (--data)."""
+    """Root of the photos with hair and figure maps (--data)."""
     loop: LoopConfig
+    drawn: Path | None = None
+    """Root of drawn people with exact labels, from `prepare parsing`; None learns from photos alone."""
+    labels: Path | None = None
+    """Label sets of the photos from `prepare labels`; photos without any get those of their maps."""
+    teacher: bool = False
+    """Learn from the photos' own `parsing/` labels, wherever these come from, instead of their maps."""
     framing: str = "plain"
     """How the network sees heads, one of `preprocessing.framing.FRAMINGS`."""
     start: Path | None = None
@@ -36,9 +57,7 @@ class ParsingTraining:
     folded: bool = False
     """Fold the batch normalisations of `start` and train without them: two thirds of the time."""
     checked: int | None = None
-    """Evaluate on so many photos of the validation split; None takes all."""
-    research: bool = True
-    """Use research-only photos too, which makes the weights non-commercial research only."""
+    """Evaluate on so many pictures with exact labels of the validation split; None takes all."""
     size: int = 224
     """Side of the training crops; on CPUs 256 px cost out of proportion, and still gain at inference."""
     batch: int = 16
@@ -59,18 +78,19 @@ class ParsingTraining:
 def train_parsing(config: ParsingTraining) -> ParsingNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
     torch.manual_seed(config.loop.seed)
-    photos = PhotoFolder(config.data, research=config.research, parsed=True)
     # The middle of the warped frame is twice as fine.
     resolution = round((2.6 if config.framing == "tanh" else 1.3) * config.size)
+    learned, checked = read_pictures(config, resolution)
+    counts = Counter(photo.folder for photo in learned)
     samples = ParsingSamples(
-        [store_photo(photo, resolution) for photo in photos if photo.split == "train"],
+        learned,
         framing=config.framing,
         size=config.size,
-        weights=FOLDER_WEIGHTS,
+        weights={folder: SHARES[folder] / count for folder, count in counts.items()},
         augmentation=config.augmentation,
         seed=config.loop.seed,
     )
-    checked = evenly([photo for photo in photos if photo.split == "val"], config.checked)
+    checked = evenly(checked, config.checked)
     net = starting_net(config)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     loop = TrainingLoop(
@@ -82,13 +102,46 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
         settings=config,
     )
     class_weights = torch.tensor(config.class_weights, device=loop.device)
-    for _, (images, shares) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
+    for _, (images, sets) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
         with loop.autocast():
             logits = net.logits_at_half(images.contiguous(memory_format=torch.channels_last))
-        losses = parsing_losses(logits.float(), shares, class_weights, config.dice_weight)
+        losses = parsing_losses(logits.float(), sets, class_weights, config.dice_weight)
         loop.update("net", losses["total"])
         loop.log(losses)
     return cast(ParsingNet, loop.averaged)
+
+
+def read_pictures(config: ParsingTraining, resolution: int) -> tuple[list[StoredPhoto], list[LabelledPhoto]]:
+    """What to learn from, in memory, and what to evaluate on: pictures whose labels are one class a pixel.
+
+    `FileNotFoundError` if there is nothing of either.
+    """
+    photos = PhotoFolder(config.data, folders=real_photo_folders(config.data))
+    drawn = [] if config.drawn is None else drawn_people(config.drawn)
+    learned = [store_photo(photo, resolution) for photo in drawn if photo.split == "train"]
+    for photo in photos:
+        if photo.split == "train" and not photo.name.startswith(GENERATED):
+            sets = sets_of_photo(config, photo)
+            if sets is not None:
+                learned.append(store_photo(photo, resolution, sets))
+    exact = drawn or [photo for photo in photos if config.teacher and photo.parsing_path.is_file()]
+    checked = [photo for photo in exact if photo.split == "val"]
+    if not learned or not checked:
+        raise FileNotFoundError(
+            f"{config.data} has no photos to learn from, or nothing has exact labels to evaluate on: parsing "
+            "needs drawn people (--set drawn=DIR) or, with --set teacher=true, photos with labels."
+        )
+    return learned, checked
+
+
+def sets_of_photo(config: ParsingTraining, photo: LabelledPhoto) -> UInt16[np.ndarray, "H W"] | None:
+    """What is known of a photo: its label sets, its teacher's labels or what its maps leave possible."""
+    path = None if config.labels is None else label_path(config.labels, photo)
+    if path is not None and path.is_file():
+        return read_sets(path)
+    if config.teacher:
+        return exact_sets(photo.parsing()) if photo.parsing_path.is_file() else None
+    return weak_sets(photo) if photo.has_maps else None
 
 
 def starting_net(config: ParsingTraining) -> ParsingNet:
@@ -108,13 +161,13 @@ def starting_net(config: ParsingTraining) -> ParsingNet:
 
 def parsing_losses(
     logits: Float[Tensor, "B 9 H W"],
-    shares: Float[Tensor, "B 9 H W"],
+    sets: Integer[Tensor, "B 4 H W"],
     class_weights: Float[Tensor, "9"],
     dice_weight: float,
 ) -> dict[str, Float[Tensor, ""]]:
     """The total and its parts."""
-    cross_entropy = cross_entropy_loss(logits, shares, class_weights).mean()
-    dice = dice_loss(logits, shares)
+    cross_entropy = set_cross_entropy(logits, sets, class_weights).mean()
+    dice = dice_loss(logits, known_shares(sets, logits.shape[1]))
     return {"total": cross_entropy + dice_weight * dice, "cross_entropy": cross_entropy, "dice": dice}
 
 

@@ -47,6 +47,17 @@ LINEAGE = (
     "The photos' labels come from networks, not from people: parsing from a BiSeNetV2 that was trained on "
     "CelebAMask-HQ (whose own terms are research-only), points from MediaPipe's face mesh (Apache-2.0)."
 )
+PARSING_LICENCE = (
+    "Apache-2.0 as far as this project goes. Photos are CC0, MIT, Apache-2.0 or public domain; drawn people "
+    "are this project's own, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is "
+    "below, as far as they are named."
+)
+PARSING_LINEAGE = (
+    "Drawn people have exact labels. What a photo's pixels may show is known from maps of hair (MediaPipe) "
+    "and of figures (ML Kit) and from MediaPipe's face mesh, all Apache-2.0, and, in rounds of "
+    "self-training, from earlier networks of the same kind."
+)
+TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
 DRAWN_LICENCE = (
     "Apache-2.0 as far as this project goes. Everything learned from is drawn: synthetic heads of this "
     "project, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is below, as far as "
@@ -170,6 +181,8 @@ class Origin:
 
 def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     """Where the weights of a training come from."""
+    if stage == "parsing":
+        return _parsing_origin(settings)
     if stage == "two_sided":
         heads = ["synthetic heads with procedural hair"]
         heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
@@ -180,6 +193,18 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
     licence = RESEARCH_LICENCE if research else OPEN_LICENCE
     return Origin(licence, f"labelled photos ({folders}), their training split.", LINEAGE)
+
+
+def _parsing_origin(settings: Mapping[str, Any]) -> Origin:
+    sources = ["photos of real people (portraits, people, clips), their training split"]
+    if settings.get("drawn"):
+        sources.append("drawn people with exact labels (`portrait3d prepare parsing`)")
+    notice = AVATARS_NOTICE if settings.get("drawn") else ""
+    if settings.get("teacher"):
+        return Origin(
+            "Unknown: that of the photos' labels.", f"{'; '.join(sources)}.", TAUGHT_LINEAGE, notice
+        )
+    return Origin(PARSING_LICENCE, f"{'; '.join(sources)}.", PARSING_LINEAGE, notice)
 
 
 def lineage(stage: str, settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,126 @@
+"""What hair map, figure map and mesh points leave possible at every pixel of a photo."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt16
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from portrait3d.data.headwear import OVAL
+from portrait3d.data.label_sets import CLASSES, collect
+from portrait3d.data.photos import LabelledPhoto
+
+BACKGROUND, FACE, HAIR, LEFT_EAR, RIGHT_EAR, MOUTH, NECK, BODY, HEADWEAR = range(CLASSES)
+SURE, FAINT = 0.9, 0.1
+"""Probabilities from which a map is believed, and up to which it is believed to say no."""
+# fmt: off
+INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
+"""The inner border of the lips among the 468 mesh points, in order."""
+# fmt: on
+OPEN_MOUTH = 0.05
+"""Height of the opening over the face's from which something must show in it."""
+EARS = 0.28, 0.62
+"""Heights over the chin, in face heights, between which ears lie beside the outline of any face."""
+TURNED = math.radians(30)
+"""Yaw from which the mesh's outline may lie far before the ear."""
+INSIDE, OUTSIDE = -0.05, 0.07
+"""How far (in face heights) the face's outline may be off, inward and outward."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFrame:
+    """A photo's pixels in the frame of the face, in face heights from forehead to chin."""
+
+    right: Float[np.ndarray, "H W"]
+    """To the picture's right of the face's middle, along the face's own horizontal."""
+    up: Float[np.ndarray, "H W"]
+    """Above the chin: 0 at the chin, 1 at the top of the forehead."""
+    beyond: Float[np.ndarray, "H W"]
+    """Distance from the face's outline, positive outside."""
+    mouth: Float[np.ndarray, "H W"]
+    """Distance from the opening between the lips, positive outside."""
+    opening: float
+    """Height of that opening."""
+    turned: bool = False
+    """The face is turned so far aside that its outline may lie far before the ear."""
+
+    @classmethod
+    def of(
+        cls, points: Float[np.ndarray, "468 2"], height: int, width: int, *, turned: bool = False
+    ) -> "FaceFrame":
+        """The frame of a face whose mesh points are given, in pixels."""
+        axis = points[10] - points[152]
+        size = max(float(np.linalg.norm(axis)), 1.0)
+        upward = axis / size
+        across = np.array([-upward[1], upward[0]])
+        grid = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+        return cls(
+            right=(grid - points[OVAL].mean(0)) @ across / size,
+            up=(grid - points[152]) @ upward / size,
+            beyond=_distance(points[OVAL], height, width) / size,
+            mouth=_distance(points[INNER_LIPS], height, width) / size,
+            opening=float(np.linalg.norm(points[13] - points[14])) / size,
+            turned=turned,
+        )
+
+
+def weak_sets(photo: LabelledPhoto) -> UInt16[np.ndarray, "H W"]:
+    """The classes that each pixel of a photo with hair and figure maps may show."""
+    turned = abs(photo.yaw) > TURNED
+    frame = FaceFrame.of(photo.points[:, :2], photo.height, photo.width, turned=turned)
+    return possible_classes(photo.probability("hair"), photo.probability("figure"), frame)
+
+
+def possible_classes(
+    hair: Float[np.ndarray, "H W"], figure: Float[np.ndarray, "H W"], frame: FaceFrame
+) -> UInt16[np.ndarray, "H W"]:
+    """Sets of classes from the probabilities of hair and of a figure, and from where the face is.
+
+    Beards and moustaches, which the hair map takes for hair, are face; caps, which it takes for hair too,
+    are not told from hair here.
+    """
+    up, beyond = frame.up, frame.beyond
+    core = (beyond < INSIDE) & (up < np.where(hair > FAINT, 0.75, 0.92)) & ~((hair > SURE) & (up > 0.45))
+    beard = (up < 0.5) & (beyond < OUTSIDE)
+    side = (beyond > INSIDE) & (beyond < 0.4) & (up > 0.1) & (up < 0.85)
+    person = (figure > FAINT) | (hair > FAINT)
+    bare = person & (hair < SURE)
+    allowed = np.zeros((CLASSES, *hair.shape), bool)
+    allowed[BACKGROUND] = (figure < SURE) & (hair < SURE)
+    # Skin beside the outline at the height of the ears is ear.
+    only_ear = (beyond > OUTSIDE) & (up > EARS[0]) & (up < EARS[1]) & (not frame.turned)
+    allowed[FACE] = bare & ((beyond < OUTSIDE) | (up > EARS[1]) | (side & (beyond < 0.2))) & ~only_ear
+    allowed[FACE] |= person & (beard | core)
+    allowed[HAIR] = person & (hair > FAINT) & ~core
+    allowed[LEFT_EAR] = bare & side & (frame.right < 0)
+    allowed[RIGHT_EAR] = bare & side & (frame.right > 0)
+    allowed[NECK] = bare & (up < 0.3) & (beyond > INSIDE)
+    allowed[BODY] = bare & (up < 0.1) & (beyond > INSIDE)
+    # Hoods and headscarves reach further down, but collars are many times more frequent.
+    allowed[HEADWEAR] = bare & ((up > 0.7) | (beyond > OUTSIDE)) & (up > 0.1) & ~core
+    allowed[:, core & (figure > SURE)] = False
+    allowed[FACE, core] = True
+    opening = frame.mouth < (0.02 if frame.opening > OPEN_MOUTH / 2 else -1)
+    allowed[MOUTH] = opening
+    if frame.opening > OPEN_MOUTH:
+        allowed[:, frame.mouth < -0.015] = False
+        allowed[MOUTH, frame.mouth < -0.015] = True
+    sets = collect(allowed)
+    # Other people are figures too: nothing is known of what doesn't hang together with the face.
+    parts = np.asarray(ndimage.label(person)[0])  # pyright: ignore[reportIndexIssue]
+    own = np.bincount(parts[core & person], minlength=1)
+    stranger = person & (parts != own.argmax()) if own.size and own.any() else np.zeros_like(person)
+    return np.where(stranger, np.uint16(0), sets)
+
+
+def _distance(polygon: Float[np.ndarray, "N 2"], height: int, width: int) -> Float[np.ndarray, "H W"]:
+    # Signed distance from a polygon in pixels, positive outside.
+    mask = Image.new("1", (width, height))
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in (polygon - 0.5).tolist()], fill=1)
+    inside = np.array(mask)
+    if not inside.any():
+        return np.full(inside.shape, 1e3)
+    outward, inward = (np.asarray(ndimage.distance_transform_edt(x)) for x in (~inside, inside))
+    return outward - inward
