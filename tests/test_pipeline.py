@@ -11,7 +11,7 @@ from PIL import Image
 from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
 from portrait3d.geometry import HeadPart
 from portrait3d.models.fit_quality import LEAST_QUALITY
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.detection import Detection
 
 FEATURES = {

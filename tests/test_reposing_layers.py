@@ -305,3 +305,45 @@ def test_what_the_network_changes_everywhere_changes_nothing(reposer: Reposer) -
     plain = reposer.composite(turn).astype(int)
     brighter = reposer.composite(turn, turn.image + 0.2).astype(int)
     assert np.quantile(np.abs(brighter - plain), 0.999) < 12
+
+
+def test_expressions_move_the_surface_before_it_turns(reposer: Reposer, rest: Turn) -> None:
+    surface = reposer.layers.head.surface
+    change = np.zeros((len(HeadModel.load().mean), 3))
+    change[:, 1] = 2.0
+    moved = surface.moved(rest, change) - surface.moved(rest, None)
+    assert moved[:, 1].max() == pytest.approx(2.0, abs=0.01)
+
+
+def test_beside_the_hole_the_plate_is_the_photo() -> None:
+    hole = torch.zeros(800, 60)  # so high that it is filled at a lower resolution
+    hole[300:500, 20:40] = 1.0
+    picture = torch.rand(3, 800, 60)
+    filled = fill_plate(picture, hole, torch.zeros(800, 60))
+    assert torch.equal(filled[:, hole == 0], picture[:, hole == 0])
+    assert filled[:, 380:420, 28:32].std() < 0.5 * picture.std()
+
+
+def test_around_the_window_the_network_sees_the_photo(reposer: Reposer) -> None:
+    blank = torch.zeros(3, *reposer.window.shape)
+    image, holes = reposer._to_crop(blank, torch.ones_like(blank[:1]))
+    inside = reposer._places[1][0] == 1
+    assert min(inside.sum(), (~inside).sum()) > 1000
+    around = reposer.drawn.head_crop.extract(reposer.drawn.photo.pixels)
+    torch.testing.assert_close(image[:, ~inside], around[:, ~inside])
+    assert not holes[:, ~inside].any()
+    assert image[:, inside].max() < 0.01
+    assert holes[:, inside].all()
+
+
+def test_new_parts_of_eyes_and_mouth_are_holes_for_the_network(
+    reposer: Reposer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (1, *reposer.window.shape)
+    new = torch.zeros(size)
+    new[:, 80:100, 80:100] = 1.0
+    painted = Painted(torch.zeros(3, *size[1:]), torch.zeros(size), new, torch.zeros(size[1:]))
+    monkeypatch.setattr(reposer.layers, "draw", lambda *_: painted)
+    turn = reposer.coarse_turn(HeadAngles(10.0, 0.0, 0.0))
+    assert turn.holes.sum() > 50
+    assert not turn.unknown.any()

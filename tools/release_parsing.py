@@ -22,7 +22,8 @@ import torch
 from portrait3d.data.photos import real_photo_folders, real_photos
 from portrait3d.evaluation.parsing_report import ParsingReport, evaluate_parsing
 from portrait3d.models.head_parsing import ParsingExperts
-from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.pretrained import bundled, load_network, save_network
 from portrait3d.training.release import AVATARS_NOTICE, PARSING_LICENCE, release_network
 

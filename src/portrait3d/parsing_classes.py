@@ -22,5 +22,11 @@ HAIRY = (ParsingClass.HAIR, ParsingClass.HEADWEAR)
 EARS = (ParsingClass.LEFT_EAR, ParsingClass.RIGHT_EAR)
 FACE = (ParsingClass.FACE, ParsingClass.INNER_MOUTH)
 SKIN = (*FACE, *EARS, ParsingClass.NECK)
-HEAD = (*FACE, *EARS, *HAIRY)
+HEAD = tuple(sorted((*FACE, *EARS, *HAIRY)))
 """What turns with the head; S in the paper."""
+COVERING = (ParsingClass.NECK, ParsingClass.BODY)
+"""What hair may hang behind without a part of the head before it."""
+PARSING_CLASSES = tuple(kind.name.lower().replace("_", " ") for kind in ParsingClass)
+"""Their names, as files and tables give them. Glasses and beards are face."""
+MIRRORED_CLASSES = (0, 1, 2, 4, 3, 5, 6, 7, 8)
+"""The label that each label has in the mirrored picture."""

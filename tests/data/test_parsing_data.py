@@ -28,12 +28,13 @@ from portrait3d.data.people_free import LEAST, PeopleFreeBackgrounds, largest_em
 from portrait3d.data.photos import PhotoFolder, real_photos
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.synthetic.backgrounds import draw_background
-from portrait3d.data.synthetic.headgear import CLOSED, HEADWEAR, KINDS, Headgear
+from portrait3d.data.synthetic.headgear import CLOSED, KINDS, Headgear
 from portrait3d.data.synthetic.heads import draw_coefficients
 from portrait3d.data.weak_labels import FaceFrame, possible_classes, weak_sets
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.parsing_classes import ParsingClass
 from tiny_avatars import write_avatars
 from tiny_photos import photo_folder
 
@@ -250,7 +251,7 @@ def test_avatars_turn_to_profiles_with_the_ear_that_is_seen(tmp_path: Path) -> N
     for number in range(12):
         scene = heads.scene(number)
         yaw = np.degrees(scene.angles[0])
-        if abs(yaw) > 60 and not (scene.labels == HEADWEAR).any():
+        if abs(yaw) > 60 and not (scene.labels == ParsingClass.HEADWEAR).any():
             near, far = (LEFT_EAR, RIGHT_EAR) if yaw > 0 else (RIGHT_EAR, LEFT_EAR)
             assert (scene.labels == near).sum() > 50
             assert (scene.labels == near).sum() > 5 * (scene.labels == far).sum()
@@ -266,7 +267,7 @@ def test_headgear_encloses_the_hair_that_it_covers(kind: str) -> None:
     person, _ = heads.dress(draw_coefficients(heads.head, rng), heads.styles["afro"], torch.eye(3), rng)
     dressed = with_headgear(person, gear)
     shell = dressed.layers[-1]
-    assert (shell.labels == HEADWEAR).all()
+    assert (shell.labels == ParsingClass.HEADWEAR).all()
     assert np.isfinite(shell.attributes).all()
     hair = [layer.vertices for layer in dressed.layers[1:-1] if (layer.labels == HAIR).all()]
     if kind in CLOSED:

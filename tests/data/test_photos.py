@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from portrait3d.data.photos import FOLDED_CLASSES, LANDMARKS_OF_MESH, PhotoFolder
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import PARSING_CLASSES
 
 ROW = {
     "source": "s",

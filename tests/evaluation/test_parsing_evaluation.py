@@ -21,7 +21,8 @@ from portrait3d.evaluation.parsing import (
 from portrait3d.evaluation.parsing_report import box_rows, disturb, grouped, time_rows, wide_rows
 from portrait3d.evaluation.parsing_sheets import PALETTE, cut_out, paint, write_sheet
 from portrait3d.models.head_parsing import ParsingExperts
-from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.alignment import Crop
 
 

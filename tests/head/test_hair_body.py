@@ -9,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import DepthMap
+from portrait3d.geometry.skin import normals
 from portrait3d.head import hair_body
 from portrait3d.head.hair_body import (
     BEFORE_EARS,
@@ -143,7 +144,7 @@ def test_hair_behind_what_the_photo_shows_begins_inside_the_head_or_behind_cloth
     sitters: dict[str, Sitter],
 ) -> None:
     known = sitters["cap"]
-    view = replace(known.view, hidden=known.view.hidden + 300)
+    view = replace(known.view, hidden=known.view.hidden + 300, back=known.view.back + 600)
     begin, _, _ = body_limits(view, known.head)
     bare = ~view.hair & np.isfinite(view.skin)
     neck = view.labels == ParsingClass.NECK
@@ -224,3 +225,22 @@ def test_what_lies_deep_in_the_body_is_not_shown(
         shown_vertices(nearer, known.head, body).sum()
         < 0.1 * shown_vertices(known.view, known.head, body).sum()
     )
+
+
+def test_the_outlines_own_pixels_are_at_the_bodys_limit(sitters: dict[str, Sitter]) -> None:
+    view = sitters["cap"].view
+    _, _, inside = body_limits(view, sitters["cap"].head)
+    rim = view.inside & ~ndimage.binary_erosion(view.inside, np.ones((3, 3)), iterations=1)
+    distance = ndimage.distance_transform_edt(view.inside)
+    np.testing.assert_allclose(inside[rim], (distance[rim] - INSET) * view.millimetres, atol=1e-3)
+    assert (inside[rim & (distance <= 1)] <= 0).all()
+
+
+def test_only_what_faces_the_camera_is_shown(bodies: dict[str, HairBody], sitters: dict[str, Sitter]) -> None:
+    for style, body in bodies.items():
+        head = sitters[style].head
+        shown = shown_vertices(sitters[style].view, head, body)
+        points = head.to_camera(body.vertices)
+        facing = (normals(points, body.faces) * points).sum(axis=1) < 0
+        assert (facing | ~shown).all(), style
+        assert (facing & ~shown).any()

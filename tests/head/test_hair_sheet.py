@@ -174,3 +174,15 @@ def test_clean_colours_keep_strands_and_what_is_hairs_own() -> None:
     torch.testing.assert_close(clean[..., :20], picture[..., :20])
     strands = torch.diff(clean[0, 20, 24:36]).abs()
     torch.testing.assert_close(strands, torch.full_like(strands, 0.2), atol=0.03, rtol=0)
+
+
+def test_the_sheet_of_hair_seen_edge_on_is_see_through(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    down = (np.arange(256)[:, None] - 128) * np.ones((1, 256))
+    opaque = []
+    for slope in (0.0, 8.0):
+        sheet = lift_sheet(replace(known.view, front=900 + slope * down), known.head, known.scene())
+        assert sheet is not None
+        opaque.append((sheet.texture[..., 3] > 200).mean())
+    assert opaque[0] > 0.3
+    assert opaque[1] < 0.01

@@ -198,6 +198,8 @@ def test_a_mole_in_the_photo_is_one_on_the_skin(bald: Baking) -> None:
     on_mole = (np.abs(pixels - [126, 90]) < 1).all(axis=1) & (bald.at_texels(bald.surfaces.shown) == 1)
     assert on_mole.sum() > 2
     assert greenness(colours)[on_mole].min() > 0.5
+    eyes = np.isin(bald.model.layout.piece[bald.fine.face], (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE))
+    assert np.median(colours[eyes, 0] - colours[eyes, 2]) < 0.12  # white, not skin
     assert ground.shape == (3, 512, 512)
     row, column = np.divmod(bald.fine.place, 512)
     beside = np.roll(ground.numpy()[:, row, column], 1, axis=1).T  # the ground has colours of its own

@@ -16,8 +16,9 @@ from portrait3d.models.head_parsing import (
     parse_head,
     place,
 )
-from portrait3d.models.parsing_net import MIRRORED_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
+from portrait3d.parsing_classes import MIRRORED_CLASSES
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
 from portrait3d.pretrained import save_network

@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from portrait3d.models.parsing_net import (
-    MIRRORED_CLASSES,
-    PARSING_CLASSES,
-    ParsingNet,
-)
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.parsing_classes import MIRRORED_CLASSES, PARSING_CLASSES
 from portrait3d.pretrained import load_network, save_network
 
 SWAPPED = list(MIRRORED_CLASSES)

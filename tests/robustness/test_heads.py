@@ -14,7 +14,7 @@ import trimesh
 
 from portrait3d import PoorFitWarning, Portrait, Portrait3D, pipeline
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES
+from portrait3d.parsing_classes import HEAD, PARSING_CLASSES
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def remapped(parsing: HeadParsing, to: dict[int, int]) -> HeadParsing:
     probabilities = torch.zeros_like(parsing.head_probabilities)
     probabilities.index_add_(0, torch.from_numpy(table.astype(np.int64)), parsing.head_probabilities)
     labels = table[parsing.labels]
-    matte = np.where(np.isin(labels, HEAD_CLASSES), np.maximum(parsing.matte, 0.5), 0).astype(np.float32)
+    matte = np.where(np.isin(labels, HEAD), np.maximum(parsing.matte, 0.5), 0).astype(np.float32)
     return HeadParsing(labels, probabilities.argmax(0).numpy().astype(np.uint8), probabilities, matte)
 
 
@@ -64,7 +64,7 @@ def scattered(parsing: HeadParsing) -> HeadParsing:
     head = rng.integers(0, len(PARSING_CLASSES), parsing.head_labels.shape).astype(np.uint8)
     probabilities = torch.nn.functional.one_hot(torch.from_numpy(head).long(), len(PARSING_CLASSES))
     labels = rng.integers(0, len(PARSING_CLASSES), parsing.labels.shape).astype(np.uint8)
-    matte = np.isin(labels, HEAD_CLASSES).astype(np.float32)
+    matte = np.isin(labels, HEAD).astype(np.float32)
     return HeadParsing(labels, head, probabilities.permute(2, 0, 1).float().contiguous(), matte)
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart, welded_normals
 from portrait3d.geometry.pose import Pose
-from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES
+from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES
 from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
@@ -191,7 +191,7 @@ def draw_avatar(
     height, width = camera.height, camera.width
     screen = camera.screen(camera_from_avatar.apply(torch.from_numpy(avatar.vertices)))[None]
     faces = torch.from_numpy(avatar.faces)
-    head = np.isin(avatar.labels, HEAD_CLASSES)
+    head = np.isin(avatar.labels, HEAD)
     head_faces, head_labels = torch.from_numpy(avatar.faces[head]), avatar.labels[head]
     seen = rasterize(screen, faces, height, width)
     near = rasterize(screen, head_faces, height, width)

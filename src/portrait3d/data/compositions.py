@@ -16,14 +16,13 @@ from portrait3d.data.headwear import draw_headwear
 from portrait3d.data.label_sets import bit, certain, exact_sets
 from portrait3d.data.occlusion import draw_hand, draw_microphone, draw_rectangle
 from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
 
 NOBODY = np.uint16(bit("background"))
 """The set of pixels that surely show background."""
 FRONTAL = math.radians(40)
 """Largest yaw of a face that drawn headwear fits."""
-HAIR, HEADWEAR = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("headwear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def store_photo(
         points = points * scale
         x, y = (np.array(crop.centre) * scale).tolist()
         crop = replace(crop, centre=(x, y), side=crop.side * float(scale.mean()))
-    rows, columns = np.nonzero(certain(sets) == HAIR)
+    rows, columns = np.nonzero(certain(sets) == ParsingClass.HAIR)
     hair = crop.crop_from_photo(torch.from_numpy(np.stack([columns, rows], 1).astype(np.float32)))
     chin = crop.crop_from_photo(torch.from_numpy(points[152]))[1]
     below = float((hair[:, 1] > chin).sum()) / crop.side**2
@@ -126,7 +125,7 @@ def draw_backdrop(
         top, left = random.integers(0, height - high + 1), random.integers(0, width - wide + 1)
         piece = other.pixels[top : top + high, left : left + wide]
         return np.rot90(piece, int(random.integers(0, 4))).copy()
-    hair = photo.pixels[photo.labels == HAIR]
+    hair = photo.pixels[photo.labels == ParsingClass.HAIR]
     if len(hair) and random.random() < 0.6:
         colour, spread = hair[random.integers(0, len(hair))] * random.uniform(0.8, 1.25), hair.std()
     else:
@@ -184,7 +183,7 @@ def put_on_headwear(photo: StoredPhoto, random: np.random.Generator) -> StoredPh
     color = np.concatenate([enlarged(layer.color[..., i]) for i in range(3)], -1) * 255
     pixels = photo.pixels * enlarged(layer.shade)
     pixels = (pixels + alpha * (color - pixels)).clip(0, 255).astype(np.uint8)
-    sets = np.where(alpha[..., 0] >= 0.5, np.uint16(1 << HEADWEAR), photo.sets)
+    sets = np.where(alpha[..., 0] >= 0.5, np.uint16(1 << ParsingClass.HEADWEAR), photo.sets)
     return replace(photo, pixels=pixels, sets=sets)
 
 

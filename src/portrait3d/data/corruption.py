@@ -14,13 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from portrait3d.geometry.filling import push_pull
-from portrait3d.models.parsing_net import PARSING_CLASSES
-
-HAIR, NECK, BODY = (PARSING_CLASSES.index(name) for name in ("hair", "neck", "body"))
-HEAD = tuple(
-    PARSING_CLASSES.index(name)
-    for name in ("face", "hair", "left ear", "right ear", "inner mouth", "headwear")
-)
+from portrait3d.parsing_classes import COVERING, HEAD, ParsingClass
 
 OUTSIDE = 255
 """Label of crop pixels beyond the photo, of whose colours nothing is made."""
@@ -102,7 +96,7 @@ def fill_roughly(image: Image, holes: Mask, labels: UInt8[np.ndarray, "H W"], *,
     filled = push_pull(image, known.float())
     if not layered:
         return torch.where(outside, image, filled)
-    head, body = (torch.from_numpy(np.isin(labels, classes)) for classes in (HEAD, (NECK, BODY)))
+    head, body = (torch.from_numpy(np.isin(labels, classes)) for classes in (HEAD, COVERING))
     for layer in (head, body, ~head & ~body & ~outside):
         if bool((layer & known).any()) and bool((layer & holes).any()):
             filled = torch.where(layer, push_pull(image, (layer & known).float()), filled)
@@ -166,7 +160,7 @@ def cracks(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator, damage
 
 def blobs(labels: UInt8[np.ndarray, "H W"], random: np.random.Generator) -> Mask:
     """Round holes in hair and on the neck behind the jaw."""
-    places = torch.from_numpy((labels == HAIR) | (labels == NECK))
+    places = torch.from_numpy((labels == ParsingClass.HAIR) | (labels == ParsingClass.NECK))
     return places & (_noise(places.shape, random, int(random.integers(12, 32))) > random.uniform(1.2, 2.0))
 
 
@@ -199,7 +193,7 @@ def halo(
     image: Image, head: Mask, holes: Mask, labels: UInt8[np.ndarray, "H W"], random: np.random.Generator
 ) -> Image:
     """Remains of the old head's colours around its holes, and a light or dark rim around the new one."""
-    hair = torch.from_numpy(labels == HAIR)
+    hair = torch.from_numpy(labels == ParsingClass.HAIR)
     region = hair if int(hair.sum()) > 100 else head
     colour = (
         image[:, region].mean(1)[:, None, None] if bool(region.any()) else image.mean((1, 2), keepdim=True)

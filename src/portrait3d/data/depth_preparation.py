@@ -8,12 +8,13 @@ import numpy as np
 
 from portrait3d.data.fits import load_or_fit
 from portrait3d.data.model_views import SkinModel
-from portrait3d.data.pairs import HAIR, prepare_clips, prepare_portraits
+from portrait3d.data.pairs import prepare_clips, prepare_portraits
 from portrait3d.data.photos import LabelledPhoto, PhotoFolder
 from portrait3d.data.synthetic_views import prepare_synthetic
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.mesh_points import MeshPoints
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.pretrained import bundled
 
 logger = logging.getLogger(__name__)
@@ -87,4 +88,4 @@ def hair_below_mouth(photo: LabelledPhoto) -> float:
     labels, landmarks = photo.parsing(), photo.landmarks
     width, height = np.ptp(landmarks, axis=0)
     row = int(landmarks[48:68, 1].mean())
-    return float((labels[max(row, 0) :] == HAIR).sum() / (width * height))
+    return float((labels[max(row, 0) :] == ParsingClass.HAIR).sum() / (width * height))

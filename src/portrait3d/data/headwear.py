@@ -7,10 +7,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 from scipy import ndimage
 
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import EARS, ParsingClass
 
-FACE, HAIR, NECK = (PARSING_CLASSES.index(name) for name in ("face", "hair", "neck"))
-EARS = [PARSING_CLASSES.index(name) for name in ("left ear", "right ear")]
 # fmt: off
 OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
         148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
@@ -65,7 +63,7 @@ def draw_headwear(
     shade = np.ones_like(x)
     if kind == "band":
         width = random.uniform(0.06, 0.22)
-        inside = np.isin(labels, [FACE, HAIR, *EARS])
+        inside = np.isin(labels, [ParsingClass.FACE, ParsingClass.HAIR, *EARS])
         distance = _signed_distance(inside) * head.pixel + 0.02
         region = np.minimum(np.minimum(head.y - brim, brim + width - head.y), distance)
     elif kind == "scarf":
@@ -107,7 +105,7 @@ def _measure(labels: Integer[np.ndarray, "H W"], points: Float[np.ndarray, "468 
     left, right_end = float(oval[:, 0].min()), float(oval[:, 0].max())
     hairline = float(((points[10] - brows) @ axes)[1])
     head = _Head(x, y, 1 / size, hairline, oval, left, right_end, hairline + 0.2)
-    above = np.isin(labels, [FACE, HAIR]) & (y > 0.3 * hairline)
+    above = np.isin(labels, [ParsingClass.FACE, ParsingClass.HAIR]) & (y > 0.3 * hairline)
     if above.sum() < 20:
         return head
     return replace(
@@ -127,7 +125,7 @@ def _scarf(
     bottom = -random.uniform(0.9, 1.5)
     a, b = half * random.uniform(1.1, 1.35), (top - bottom) / 2
     outer = (1 - np.hypot((head.x - middle) / a, (head.y - (top + bottom) / 2) / b)) * min(a, b)
-    covered = np.isin(labels, [HAIR, NECK, *EARS])
+    covered = np.isin(labels, [ParsingClass.HAIR, ParsingClass.NECK, *EARS])
     outer = np.maximum(outer, _signed_distance(covered) * head.pixel + random.uniform(0.0, 0.04))
     centre = head.oval.mean(0)
     # The opening: the face's outline, a little smaller or larger, lower at the forehead or not.

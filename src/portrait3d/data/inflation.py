@@ -20,12 +20,10 @@ from portrait3d.data.model_views import (
     nearest_value,
     render_model_views,
 )
+from portrait3d.parsing_classes import EARS, FACE, ParsingClass
 
-BACKGROUND, FACE, HAIR, LEFT_EAR, RIGHT_EAR, INNER_MOUTH, NECK, BODY, HEADWEAR = range(9)
-FACE_PARTS = (FACE, INNER_MOUTH)
-EARS = (LEFT_EAR, RIGHT_EAR)
-BARE_HEAD = (*FACE_PARTS, HAIR, *EARS)
-BEHIND_HEAD = (BACKGROUND, BODY, HEADWEAR)
+BARE_HEAD = (*FACE, ParsingClass.HAIR, *EARS)
+BEHIND_HEAD = (ParsingClass.BACKGROUND, ParsingClass.BODY, ParsingClass.HEADWEAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +113,15 @@ def inflate(
     thickness = hair_thickness(labels, model, head)
     views = render_model_views(model, head, thickness)
     region = np.isin(labels, BARE_HEAD) & inside
-    hair, ear, skin = (np.isin(labels, classes) & region for classes in ((HAIR,), EARS, FACE_PARTS))
+    classes = ((ParsingClass.HAIR,), EARS, FACE)
+    hair, ear, skin = (np.isin(labels, own) & region for own in classes)
     behind = np.isin(labels, BEHIND_HEAD) & inside
     on_skull = np.isfinite(views.scalp)
     face_visible = np.isfinite(views.face)
     seen = skin & face_visible & (views.face_cosine > config.min_cosine)
 
     beyond = np.clip(ndimage.distance_transform_edt(~on_skull) * head.scale / 20, 0, 1)
-    height = inflated_height((region | (labels == NECK)) & inside, behind, config.bulge)
+    height = inflated_height((region | (labels == ParsingClass.NECK)) & inside, behind, config.bulge)
     height = height * head.scale
     height = (1 - beyond) * height + beyond * height / np.sqrt(1 + (height / config.sheet) ** 2)
     middle = float((head.rotation @ [0, 0, config.rim_behind] + head.translation)[2])

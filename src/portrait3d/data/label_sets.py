@@ -12,7 +12,7 @@ from jaxtyping import Bool, Integer, UInt8, UInt16
 from PIL import Image
 
 from portrait3d.data.photos import LabelledPhoto
-from portrait3d.models.parsing_net import MIRRORED_CLASSES, PARSING_CLASSES
+from portrait3d.parsing_classes import MIRRORED_CLASSES, PARSING_CLASSES
 
 CLASSES = len(PARSING_CLASSES)
 UNSURE = 255

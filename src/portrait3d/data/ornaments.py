@@ -4,10 +4,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import EARS, ParsingClass
 
-EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith(" ear")]
-BODY = PARSING_CLASSES.index("body")
 WHOLE_EAR = 42.0
 """mm of height from which an ear shows its lobe; shorter ones are under hair."""
 
@@ -40,5 +38,5 @@ def hang_earrings(
         light = np.clip(1.2 - 0.5 * away / radius, 0.4, 1.4)
         soft = ndimage.gaussian_filter(shape.astype(np.float32), 0.6)
         image = image + soft * (np.clip(colour[:, None, None] * light, 0, 1) - image)
-        labels[shape] = BODY
+        labels[shape] = ParsingClass.BODY
     return image.astype(np.float32), labels

@@ -19,13 +19,12 @@ from portrait3d.data.photos import ClipPair, LabelledPhoto, frames_of, pairs_by_
 from portrait3d.data.registration import register_clip
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
 from portrait3d.geometry.pose import Pose
-from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.mesh_points import IDENTITIES, OUTLINE, MeshPoints
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
 
 logger = logging.getLogger(__name__)
 
-HAIR, HEADWEAR = 2, 8
 OUTSIDE = 255
 
 
@@ -96,12 +95,12 @@ def portrait_pair(
     )
     forward = head.rotation @ np.array([0.0, 0.0, -1.0])
     yaw = math.atan2(forward[0], -forward[2])
-    region = np.isin(labels, HEAD_LABELS) & inside
+    region = np.isin(labels, HEAD) & inside
     if fits.residual[row] > limits.residual * (1.5 if abs(yaw) > math.radians(15) else 1.0):
         return f"fit {fits.residual[row]:.3f}"
     if abs(yaw) > math.radians(limits.yaw):
         return f"yaw {math.degrees(yaw):.0f}"
-    if (labels == HEADWEAR).sum() > limits.headwear * region.sum():
+    if (labels == ParsingClass.HEADWEAR).sum() > limits.headwear * region.sum():
         return "headwear"
     if (cut := share_cut(region, inside)) > limits.cut_side:
         return f"cut by the border {cut:.2f}"
@@ -262,7 +261,7 @@ def fitted_views(
         yield HeadView(
             image=image,
             labels=labels,
-            region=np.isin(labels, HEAD_LABELS) & inside,
+            region=np.isin(labels, HEAD) & inside,
             face_depth=steep_face(render_model_views(skin, head, 0.0)),
             depth=nothing,
             trust=np.zeros(labels.shape),

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from portrait3d.data.compositions import (
-    HEADWEAR,
     StoredPhoto,
     add_object,
     add_person,
@@ -21,10 +20,8 @@ from portrait3d.data.compositions import (
     widen,
 )
 from portrait3d.data.label_sets import certain, mirrored_sets
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.framing import Frame, frame_head, inside, labels_at, read_pyramid
-
-BACKGROUND, BODY = PARSING_CLASSES.index("background"), PARSING_CLASSES.index("body")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +104,7 @@ class ParsingSamples(Dataset):
             photo = widen(photo, draw_backdrop(photo, self._draw(random), random), factor, random)
         if people:
             photo = add_person(photo, self._draw(random), random)
-        if headwear and photo.frontal and not (photo.labels == HEADWEAR).any():
+        if headwear and photo.frontal and not (photo.labels == ParsingClass.HEADWEAR).any():
             photo = put_on_headwear(photo, random)
         return add_object(photo, random) if objects else photo
 
@@ -147,7 +144,7 @@ def cut_sets(photo: StoredPhoto, frame: Frame, *, extend: bool) -> UInt16[np.nda
     sets = labels_at(photo.sets, positions)
     known = inside(positions, *photo.sets.shape).numpy()
     if extend:
-        known |= np.isin(certain(sets), (BACKGROUND, BODY))
+        known |= np.isin(certain(sets), (ParsingClass.BACKGROUND, ParsingClass.BODY))
     return np.where(known, sets, np.uint16(0))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, draw_avatar
 from portrait3d.data.hairstyles import Hairstyle
-from portrait3d.data.ornaments import EARS, hang_earrings
+from portrait3d.data.ornaments import hang_earrings
 from portrait3d.data.photos import LANDMARKS_OF_MESH
 from portrait3d.data.synthetic import HairStyle, SyntheticHeads
 from portrait3d.data.synthetic.drawing import (
@@ -26,7 +26,6 @@ from portrait3d.data.synthetic.glasses import Glasses, put_on
 from portrait3d.data.synthetic.headgear import CLOSED, Extent, Headgear
 from portrait3d.data.synthetic.heads import draw_coefficients, place
 from portrait3d.data.synthetic.light import draw_light
-from portrait3d.data.synthetic.skin import FACE, HAIR
 from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.data.two_sided_scenes import (
     AVATAR_FROM_MODEL,
@@ -39,6 +38,7 @@ from portrait3d.data.two_sided_scenes import (
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import EARS, ParsingClass
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
 
 SIDE = 416
@@ -225,7 +225,7 @@ def draw_dressed(
     view = draw_avatar(avatar, pose, camera, light=mean_light, background=torch.from_numpy(background))
     image, depth, labels = view.picture.numpy(), view.depth.copy(), view.classes.copy()
     if rng.random() < 0.6:
-        image = recoloured(image, labels == HAIR, rng)
+        image = recoloured(image, labels == ParsingClass.HAIR, rng)
     if gear is not None:
         person = Person((), HairLook.draw(rng), light)
         colour, z, label = draw_layer(gear, person, pose, camera)
@@ -241,11 +241,11 @@ def under_headgear(avatar: Avatar, headgear: Headgear) -> tuple[Avatar, Extent]:
     """The avatar with its hair pressed under headwear, or taken off, and the extent of the rest."""
     shift = np.array(AVATAR_FROM_MODEL, np.float32)
     if headgear.kind in CLOSED:
-        avatar = avatar.kept((avatar.labels != HAIR) | (avatar.face_material == 0))
+        avatar = avatar.kept((avatar.labels != ParsingClass.HAIR) | (avatar.face_material == 0))
     points = avatar.vertices - shift
     skin, hair = (np.zeros(len(points), bool) for _ in range(2))
-    skin[avatar.faces[avatar.labels == FACE]] = True
-    hair[avatar.faces[avatar.labels == HAIR]] = True
+    skin[avatar.faces[avatar.labels == ParsingClass.FACE]] = True
+    hair[avatar.faces[avatar.labels == ParsingClass.HAIR]] = True
     extent = Extent.measure(points[skin | (hair & ~_hangs(points))], points[hair])
     own = hair & ~skin
     if headgear.kind in CLOSED:
@@ -260,9 +260,9 @@ def _hangs(points: Float[np.ndarray, "N 3"]) -> np.ndarray:
 def with_headgear(person: Person, headgear: Headgear) -> Person:
     """The person with headwear; hair is pressed under it, or taken off where it would hang out."""
     solid, *others = person.layers
-    skin = solid.vertices[np.isin(solid.labels, [FACE, HAIR])].astype(np.float64)
-    hair = [layer for layer in others if (layer.labels == HAIR).all()]
-    beards = [layer for layer in others if (layer.labels != HAIR).any()]
+    skin = solid.vertices[np.isin(solid.labels, [ParsingClass.FACE, ParsingClass.HAIR])].astype(np.float64)
+    hair = [layer for layer in others if (layer.labels == ParsingClass.HAIR).all()]
+    beards = [layer for layer in others if (layer.labels != ParsingClass.HAIR).any()]
     if headgear.kind in CLOSED:
         hair = []
     loose = np.isin(solid.labels, EARS) & (headgear.kind in CLOSED)

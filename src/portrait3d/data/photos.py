@@ -34,7 +34,7 @@ RESEARCH_FOLDERS = ("research/scut", "research/utk")
 """Folders that make a model trained on them non-commercial research only."""
 
 FOLDED_CLASSES = np.array([0, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1, 5, 1, 1, 6, 7, 7, 2, 8], np.uint8)
-"""CelebAMask-HQ's 19 classes -> the nine of `portrait3d.models.parsing_net.PARSING_CLASSES`.
+"""CelebAMask-HQ's 19 classes -> the nine of `portrait3d.parsing_classes.PARSING_CLASSES`.
 
 Brows, eyes, nose, lips and glasses are face; ear rings, necklaces and clothes are body.
 """

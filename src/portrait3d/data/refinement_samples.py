@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from portrait3d.data.compositions import store_photo
-from portrait3d.data.corruption import HEAD, OUTSIDE, Damage, damage_photo
+from portrait3d.data.corruption import OUTSIDE, Damage, damage_photo
 from portrait3d.data.photos import LabelledPhoto
+from portrait3d.parsing_classes import HEAD
 from portrait3d.preprocessing.alignment import HEAD_SIZE, Crop
 
 REAL = "-real"

@@ -18,8 +18,8 @@ from portrait3d.data.synthetic import (
     head_camera,
 )
 from portrait3d.data.turning import HeadView
-from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.head_parsing import ParsingExperts, parse_head
+from portrait3d.parsing_classes import HEAD
 from portrait3d.preprocessing.alignment import HEAD_ZOOM, Crop
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def head_view(view: SyntheticView) -> HeadView:
     size = view.image.shape[-1]
     labels = view.labels.numpy()
     depth = view.depth.double().numpy()
-    region = np.isin(labels, HEAD_LABELS) & np.isfinite(depth)
+    region = np.isin(labels, HEAD) & np.isfinite(depth)
     head = HeadInCrop(
         vertices=np.zeros((0, 3)),
         rotation=view.camera_from_model.rotation.double().numpy(),
@@ -57,7 +57,7 @@ def as_parsed(view: HeadView, experts: ParsingExperts) -> HeadView:
     size = len(view.image)
     crop = Crop((size / 2, size / 2), size, angle=0.0, size=size, zoom=HEAD_ZOOM)
     labels = parse_head(experts, view.image, crop).head_labels
-    return replace(view, labels=labels, region=np.isin(labels, HEAD_LABELS))
+    return replace(view, labels=labels, region=np.isin(labels, HEAD))
 
 
 def prepare_synthetic(

@@ -11,12 +11,11 @@ from scipy.spatial.transform import Rotation
 from portrait3d.data.model_views import HeadInCrop, ModelViews, SkinModel, render_model_views
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.geometry.warping import region_triangles
-from portrait3d.models.depth_net import FACE_LABELS
+from portrait3d.parsing_classes import FACE, ParsingClass
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.warping import LONGEST_STEP
 
-BACKGROUND, FACE, HAIR = 0, 1, 2
 WALL_TRUST = 0.25
 """Trust in the model's surface where a turn uncovers it."""
 
@@ -41,7 +40,7 @@ class HeadView:
 
 def bare_face(view: HeadView) -> Bool[np.ndarray, "H W"]:
     """Where the fitted face is seen and nothing covers it."""
-    return np.isin(view.labels, FACE_LABELS) & np.isfinite(view.face_depth) & view.region
+    return np.isin(view.labels, FACE) & np.isfinite(view.face_depth) & view.region
 
 
 def turned(head: HeadInCrop, yaw: float, pitch: float) -> HeadInCrop:
@@ -68,16 +67,23 @@ def turn_view(view: HeadView, skin: SkinModel, thickness: float, target: HeadInC
     takes the colours of the nearest background.
     """
     covered, sheet = _move_pixels(view, target)
-    bald = (view.labels == HAIR).mean() < 0.01
+    bald = (view.labels == ParsingClass.HAIR).mean() < 0.01
     views = render_model_views(skin, target, 0.0 if bald else max(thickness - 3.0, 0.0))
     revealed = np.isfinite(views.scalp) & ~covered & ~views.is_neck
     hairy = revealed & (views.scalp < views.skin - 1.0)
 
-    labels = np.where(view.region, BACKGROUND, view.labels)
-    labels = np.where(covered, sheet["labels"], np.where(hairy, HAIR, np.where(revealed, FACE, labels)))
+    labels = np.where(view.region, ParsingClass.BACKGROUND, view.labels)
+    labels = np.where(
+        covered,
+        sheet["labels"],
+        np.where(hairy, ParsingClass.HAIR, np.where(revealed, ParsingClass.FACE, labels)),
+    )
     image = _without_head(view)
     image[covered] = sheet["image"][covered]
-    for where, like in ((hairy, labels == HAIR), (revealed & ~hairy, labels == FACE)):
+    for where, like in (
+        (hairy, labels == ParsingClass.HAIR),
+        (revealed & ~hairy, labels == ParsingClass.FACE),
+    ):
         known = covered & like if (covered & like).any() else covered
         row, column = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
         image[where] = image[row[where], column[where]]

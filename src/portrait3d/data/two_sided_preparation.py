@@ -23,12 +23,12 @@ from portrait3d.models.face_fit import fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts, parse_head
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.alignment import HEAD_ZOOM, WIDE_ZOOM, Crop, crop_from_landmarks
 from portrait3d.pretrained import bundled, load_network
 
 logger = logging.getLogger(__name__)
 
-FACE, HAIR = 1, 2
 SHARD = 24
 """Views in a file."""
 LEAST_FACE = 40
@@ -178,14 +178,14 @@ def face_proper(scene: Scene, crop: Crop, labels: UInt8[np.ndarray, "S S"]) -> B
     """The crop's pixels of the face from brows to chin: a bald scalp is face too, but no fit knows it."""
     low, high = (f(crop.crop_from_photo(scene.landmarks).numpy(), axis=0) for f in (np.min, np.max))
     centres = crop.camera().pixel_centres().numpy()
-    return (labels == FACE) & ((centres >= low) & (centres <= high)).all(axis=-1)
+    return (labels == ParsingClass.FACE) & ((centres >= low) & (centres <= high)).all(axis=-1)
 
 
 def as_far_as_parsed(
     labels: UInt8[np.ndarray, "H W"], head_labels: UInt8[np.ndarray, "S S"]
 ) -> UInt8[np.ndarray, "H W"]:
     """Exact labels of a wide crop as `parse_head` gives them: beyond the head crop only if hair leaves it."""
-    hair = head_labels == HAIR
+    hair = head_labels == ParsingClass.HAIR
     if sum(int(edge.sum()) for edge in (hair[0], hair[-1], hair[:, 0], hair[:, -1])) > HAIR_AT_BORDER:
         return labels
     size = len(labels)

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from portrait3d.data.two_sided_views import IS_HAIR, UNKNOWN, TwoSidedViews
 from portrait3d.models.face_depth import carried_on
-from portrait3d.models.two_sided_depth_net import COVERING_LABELS
+from portrait3d.parsing_classes import COVERING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def view_tensors(views: TwoSidedViews, index: int) -> dict[str, Tensor]:
     near, far, front, back = (depth(values) for values in (views.near, views.far, views.front, views.back))
     labels = torch.from_numpy(views.labels[index])[None]
     reached = torch.from_numpy(views.back_hair[index] != UNKNOWN)[None]
-    covering = torch.isin(labels, labels.new_tensor(COVERING_LABELS))
+    covering = torch.isin(labels, labels.new_tensor(COVERING))
     return {
         "image": torch.from_numpy(views.image[index]).permute(2, 0, 1).float() / 255,
         "labels": labels,

@@ -16,11 +16,11 @@ from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.drawing import develop, draw_sides, draw_view, soften_edges
 from portrait3d.data.synthetic.heads import draw_coefficients, place
 from portrait3d.data.synthetic.light import draw_light
-from portrait3d.data.synthetic.skin import HAIR
 from portrait3d.data.synthetic.strands import PALETTE
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_MARGIN, FACE_SIZE
 
 SIDE = 448
@@ -194,7 +194,7 @@ def _draw(
     view = draw_avatar(avatar, pose, camera, light=light, background=background)
     picture = view.picture.numpy()
     if recolour and rng.random() < 0.6:
-        picture = recoloured(picture, view.classes == HAIR, rng)
+        picture = recoloured(picture, view.classes == ParsingClass.HAIR, rng)
     picture = develop(soften_edges(picture, view.depth), rng)
     return Scene(
         name=avatar.name,
@@ -203,7 +203,7 @@ def _draw(
         labels=view.classes,
         front=view.near,
         back=view.far,
-        back_is_hair=view.far_classes == HAIR,
+        back_is_hair=view.far_classes == ParsingClass.HAIR,
         camera=camera,
         landmarks=camera.project(pose.apply(_average_landmarks())),
     )
@@ -235,7 +235,7 @@ def unseen_hair(
     avatar: Avatar, pose: Pose, scene: Scene, rng: np.random.Generator
 ) -> Float[np.ndarray, "N 3"]:
     """Points of the hair's outside that lie behind what the picture shows, camera frame, mm."""
-    corners = avatar.vertices[avatar.faces[avatar.labels == HAIR]]
+    corners = avatar.vertices[avatar.faces[avatar.labels == ParsingClass.HAIR]]
     points = pose.apply(torch.from_numpy(np.concatenate([corners.mean(axis=1), corners[:, 0]])))
     column, row = scene.camera.project(points).floor().long().T.numpy()
     inside = (column >= 0) & (column < SIDE) & (row >= 0) & (row < SIDE)

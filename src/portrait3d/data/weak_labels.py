@@ -11,8 +11,8 @@ from scipy import ndimage
 from portrait3d.data.headwear import OVAL
 from portrait3d.data.label_sets import CLASSES, collect
 from portrait3d.data.photos import LabelledPhoto
+from portrait3d.parsing_classes import ParsingClass
 
-BACKGROUND, FACE, HAIR, LEFT_EAR, RIGHT_EAR, MOUTH, NECK, BODY, HEADWEAR = range(CLASSES)
 SURE, FAINT = 0.9, 0.1
 """Probabilities from which a map is believed, and up to which it is believed to say no."""
 # fmt: off
@@ -88,25 +88,27 @@ def possible_classes(
     person = (figure > FAINT) | (hair > FAINT)
     bare = person & (hair < SURE)
     allowed = np.zeros((CLASSES, *hair.shape), bool)
-    allowed[BACKGROUND] = (figure < SURE) & (hair < SURE)
+    allowed[ParsingClass.BACKGROUND] = (figure < SURE) & (hair < SURE)
     # Skin beside the outline at the height of the ears is ear.
     only_ear = (beyond > OUTSIDE) & (up > EARS[0]) & (up < EARS[1]) & (not frame.turned)
-    allowed[FACE] = bare & ((beyond < OUTSIDE) | (up > EARS[1]) | (side & (beyond < 0.2))) & ~only_ear
-    allowed[FACE] |= person & (beard | core)
-    allowed[HAIR] = person & (hair > FAINT) & ~core
-    allowed[LEFT_EAR] = bare & side & (frame.right < 0)
-    allowed[RIGHT_EAR] = bare & side & (frame.right > 0)
-    allowed[NECK] = bare & (up < 0.3) & (beyond > INSIDE)
-    allowed[BODY] = bare & (up < 0.1) & (beyond > INSIDE)
+    allowed[ParsingClass.FACE] = (
+        bare & ((beyond < OUTSIDE) | (up > EARS[1]) | (side & (beyond < 0.2))) & ~only_ear
+    )
+    allowed[ParsingClass.FACE] |= person & (beard | core)
+    allowed[ParsingClass.HAIR] = person & (hair > FAINT) & ~core
+    allowed[ParsingClass.LEFT_EAR] = bare & side & (frame.right < 0)
+    allowed[ParsingClass.RIGHT_EAR] = bare & side & (frame.right > 0)
+    allowed[ParsingClass.NECK] = bare & (up < 0.3) & (beyond > INSIDE)
+    allowed[ParsingClass.BODY] = bare & (up < 0.1) & (beyond > INSIDE)
     # Hoods and headscarves reach further down, but collars are many times more frequent.
-    allowed[HEADWEAR] = bare & ((up > 0.7) | (beyond > OUTSIDE)) & (up > 0.1) & ~core
+    allowed[ParsingClass.HEADWEAR] = bare & ((up > 0.7) | (beyond > OUTSIDE)) & (up > 0.1) & ~core
     allowed[:, core & (figure > SURE)] = False
-    allowed[FACE, core] = True
+    allowed[ParsingClass.FACE, core] = True
     opening = frame.mouth < (0.02 if frame.opening > OPEN_MOUTH / 2 else -1)
-    allowed[MOUTH] = opening
+    allowed[ParsingClass.INNER_MOUTH] = opening
     if frame.opening > OPEN_MOUTH:
         allowed[:, frame.mouth < -0.015] = False
-        allowed[MOUTH, frame.mouth < -0.015] = True
+        allowed[ParsingClass.INNER_MOUTH, frame.mouth < -0.015] = True
     sets = collect(allowed)
     # Other people are figures too: nothing is known of what doesn't hang together with the face.
     parts = np.asarray(ndimage.label(person)[0])  # pyright: ignore[reportIndexIssue]

@@ -17,7 +17,7 @@ from portrait3d.evaluation.depth_errors import HeadTruth, surface_of
 from portrait3d.evaluation.depth_methods import SeenHead, rest_of_head
 from portrait3d.evaluation.depth_photos import points_of
 from portrait3d.geometry.camera import Camera
-from portrait3d.models.depth_net import HEAD_LABELS
+from portrait3d.parsing_classes import HEAD
 
 SEED = 3
 """Training and its validation draw their heads from other seeds."""
@@ -48,7 +48,7 @@ class KnownHead:
     @cached_property
     def region(self) -> Bool[np.ndarray, "S S"]:
         """The head, as it is labelled."""
-        return np.isin(self.labels, HEAD_LABELS) & np.isfinite(self.depth)
+        return np.isin(self.labels, HEAD) & np.isfinite(self.depth)
 
     def truth(self, skin: SkinModel) -> HeadTruth:
         """What predictions in this picture's own pixels are measured against."""

@@ -15,9 +15,10 @@ from portrait3d.data.turning import HeadView, bare_face
 from portrait3d.evaluation.face_synthetic import rigid_alignment
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
-from portrait3d.models.depth_net import FACE_LABELS, DepthNet
+from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_depth import render_average_head
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import FACE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ def depth_methods(net: DepthNet, head_model: HeadModel) -> dict[str, Method]:
 def rest_of_head(view: HeadView) -> Bool[np.ndarray, "H W"]:
     """The head without its bare face, and without eyes and mouth, which are holes in the model's face."""
     face = ndimage.binary_fill_holes(np.isfinite(view.face_depth))
-    return view.region & ~(np.isin(view.labels, FACE_LABELS) & face)
+    return view.region & ~(np.isin(view.labels, FACE) & face)
 
 
 @torch.no_grad()

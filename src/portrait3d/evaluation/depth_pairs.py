@@ -26,10 +26,11 @@ from portrait3d.data.turning import HeadView
 from portrait3d.evaluation.depth_methods import SeenHead, depth_methods
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.models.mesh_points import MeshPoints
+from portrait3d.parsing_classes import EARS, ParsingClass
 from portrait3d.pipeline import Portrait3D
 from portrait3d.rendering.warping import LONGEST_STEP
 
-HAIR_AND_EARS = (2, 3, 4)
+HAIR_AND_EARS = (ParsingClass.HAIR, *EARS)
 RIM = 2
 """Pixels of a region's rim that are left out: parsing is off by as much."""
 HIDDEN = 4.0

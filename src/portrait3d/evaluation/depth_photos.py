@@ -14,9 +14,9 @@ from portrait3d.evaluation.depth_errors import HeadTruth
 from portrait3d.evaluation.depth_methods import SeenHead
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
-from portrait3d.models.depth_net import HEAD_LABELS
 from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import HEAD
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
@@ -46,7 +46,7 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
     view = HeadView(
         image=(crop.extract(pixels).permute(1, 2, 0) * 255).round().byte().numpy(),
         labels=labels,
-        region=np.isin(labels, HEAD_LABELS) & inside,
+        region=np.isin(labels, HEAD) & inside,
         face_depth=face.depth[0].double().numpy(),
         depth=nothing,
         trust=np.zeros(labels.shape),

@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from portrait3d.data.avatars import Avatar, avatar_mesh, draw_avatar
-from portrait3d.evaluation.head_truth import BODY, HAIR, HEADWEAR, NECK, AvatarPhoto, studio_light
+from portrait3d.evaluation.head_truth import AvatarPhoto, studio_light
 from portrait3d.evaluation.surfaces import turned
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.losses.perceptual import Features, perceptual_loss
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.rendering.view import DISTANCE, render_view
 
 TURNS = (-60.0, -30.0, 30.0, 60.0, 90.0, 180.0)
@@ -76,10 +77,12 @@ class HeadPair:
     def of(cls, photo: AvatarPhoto, found: HeadMesh, avatar_from_found: Similarity) -> "HeadPair":
         """The pair of a photo's avatar and its reconstruction."""
         avatar = photo.avatar
-        hair = np.isin(avatar.labels, (HAIR, HEADWEAR))
+        hair = np.isin(avatar.labels, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
         end = np.where(hair, photo.hair_end, photo.chin)
         corners = avatar.vertices[avatar.faces]
-        shoulder = np.isin(avatar.labels, (NECK, BODY)) & (np.abs(corners[..., 0]).max(axis=1) > NECK_SIDE)
+        shoulder = np.isin(avatar.labels, (ParsingClass.NECK, ParsingClass.BODY)) & (
+            np.abs(corners[..., 0]).max(axis=1) > NECK_SIDE
+        )
         true = avatar.kept((corners[..., 1].max(axis=1) <= end) & ~shoulder)
         end = np.where(found.part[found.faces[:, 0]] == HeadPart.HAIR, photo.hair_end, photo.chin)
         height = avatar_from_found.apply(found.vertices)[:, 1]

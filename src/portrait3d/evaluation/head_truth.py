@@ -20,10 +20,9 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
-from portrait3d.models.parsing_net import HEAD_CLASSES
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.rendering.rasterizer import rasterize
 
-FACE, HAIR, LEFT_EAR, RIGHT_EAR, NECK, BODY, HEADWEAR = 1, 2, 3, 4, 6, 7, 8
 SIZE, FOCAL = 512, 1200.0
 """Of the photos, pixels."""
 PRINCIPAL_ROW = 210.0
@@ -63,12 +62,14 @@ class AvatarPhoto:
     @property
     def chin(self) -> float:
         """The lowest place of the face (y in the avatar's frame, mm)."""
-        return float(self.avatar.vertices[self.avatar.faces[self.avatar.labels == FACE], 1].max())
+        return float(
+            self.avatar.vertices[self.avatar.faces[self.avatar.labels == ParsingClass.FACE], 1].max()
+        )
 
     @property
     def hair_end(self) -> float:
         """How far down the photo shows hair (y in the avatar's frame, mm), at least to the chin."""
-        hair = np.isin(self.view.classes, (HAIR, HEADWEAR))
+        hair = np.isin(self.view.classes, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
         return float(self.places(hair)[:, 1].max(initial=self.chin))
 
     def places(self, shown: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "N 3"]:
@@ -118,7 +119,7 @@ def studio_light(turn: float = 0.0) -> Float[Tensor, "9"]:
 
 def true_surface(avatar: Avatar) -> Surface:
     """The outer surface of an avatar's head and neck in its own frame, labelled by the parsing's classes."""
-    wanted = np.isin(avatar.labels, (*HEAD_CLASSES, NECK))
+    wanted = np.isin(avatar.labels, (*HEAD, ParsingClass.NECK))
     samples = sample_surface(avatar.vertices, avatar.faces[wanted], avatar.labels[wanted])
     return samples.kept(outer_surface(samples, avatar.vertices, avatar.faces))
 
@@ -147,15 +148,15 @@ def measure_head(
     motion = align_faces(head, camera, photo)
     found = found_surface(head, motion)
     shown = seen(truth.points, photo.camera_from_avatar, photo.camera, photo.view.depth)
-    face = (truth.labels == FACE) & in_face_proper(truth.points)
-    hair = np.isin(truth.labels, (HAIR, HEADWEAR))
-    scalp = (truth.labels == FACE) & (truth.points[:, 2] > SCALP_DEPTH)
+    face = (truth.labels == ParsingClass.FACE) & in_face_proper(truth.points)
+    hair = np.isin(truth.labels, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
+    scalp = (truth.labels == ParsingClass.FACE) & (truth.points[:, 2] > SCALP_DEPTH)
     unseen = (hair | scalp) & ~shown & (truth.points[:, 1] <= photo.hair_end)
     errors = HeadErrors(
         hair_seen=truth.kept(hair & shown).distance_to(found),
         hair_predicted=found.of(HeadPart.HAIR).distance_to(truth),
         unseen=truth.kept(unseen).distance_to(found),
-        ears=truth.of(LEFT_EAR, RIGHT_EAR).distance_to(found),
+        ears=truth.of(ParsingClass.LEFT_EAR, ParsingClass.RIGHT_EAR).distance_to(found),
         face=truth.kept(face & shown).distance_to(found),
         size=1 / motion.scale,
     )
@@ -178,7 +179,7 @@ def align_faces(head: HeadMesh, camera: Camera, photo: AvatarPhoto) -> Similarit
     drawn = rasterize(screen[None], torch.from_numpy(head.faces), SIZE, SIZE)
     index, depth = drawn.face_index[0].numpy(), drawn.depth[0]
     part = np.append(head.part[head.faces[:, 0]], np.uint8(HeadPart.REST))[index]
-    both = (part == HeadPart.FACE) & (photo.view.classes == FACE)
+    both = (part == HeadPart.FACE) & (photo.view.classes == ParsingClass.FACE)
     target = photo.places(both)
     proper = in_face_proper(target)
     if proper.sum() < LEAST_PIXELS:

@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from portrait3d.data.compositions import StoredPhoto, draw_backdrop, store_photo, widen
 from portrait3d.data.photos import LabelledPhoto
-from portrait3d.models.parsing_net import PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.parsing_classes import EARS, PARSING_CLASSES
 from portrait3d.preprocessing.alignment import crop_from_landmarks
 from portrait3d.preprocessing.framing import frame_head
 
-EARS = [i for i, name in enumerate(PARSING_CLASSES) if name.endswith(" ear")]
 SCORED = ("face", "hair", "ears", "inner mouth")
 """Classes whose mean decides which weights of a training are the best."""
 TOLERANCE = 0.005
@@ -106,8 +106,8 @@ def by_class(part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
         name: float(part[i] / whole[i]) if whole[i] else float("nan")
         for i, name in enumerate(PARSING_CLASSES)
     }
-    total = whole[EARS].sum()
-    return ratios | {"ears": float(part[EARS].sum() / total) if total else float("nan")}
+    total = whole[list(EARS)].sum()
+    return ratios | {"ears": float(part[list(EARS)].sum() / total) if total else float("nan")}
 
 
 def _border(region: np.ndarray) -> np.ndarray:

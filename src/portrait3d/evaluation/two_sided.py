@@ -14,7 +14,7 @@ from portrait3d.data.two_sided_samples import view_tensors
 from portrait3d.data.two_sided_views import TwoSidedViews
 from portrait3d.geometry.camera import Camera
 from portrait3d.models.depth_net import head_region
-from portrait3d.models.two_sided_depth_net import COVERING_LABELS
+from portrait3d.parsing_classes import COVERING
 from portrait3d.preprocessing.alignment import WIDE_SIZE, WIDE_ZOOM, Crop
 
 FINER = 3
@@ -54,7 +54,7 @@ def score_view(net: nn.Module, views: TwoSidedViews, index: int) -> TwoSidedScor
     front, back = found.front[0, 0], found.back[0, 0]
     is_hair = found.hair_logit[0, 0] > 0
     seen_hair = (labels == 2) & sample["front_known"][0]
-    covered = torch.isin(labels, labels.new_tensor(COVERING_LABELS)) & is_hair
+    covered = torch.isin(labels, labels.new_tensor(COVERING)) & is_hair
     valid = (head_region(labels[None])[0, 0] | covered).numpy()
     known = sample["back_known"][0].numpy()
     predicted = surface(front.numpy(), back.numpy(), valid)

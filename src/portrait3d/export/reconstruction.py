@@ -17,8 +17,8 @@ from portrait3d.export.rig import PIECE_NAMES
 from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
 from portrait3d.models.expressions import arkit_basis
-from portrait3d.models.parsing_net import PARSING_CLASSES
 from portrait3d.names import as_text
+from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.portrait import Portrait
 
 

@@ -10,13 +10,17 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.models.backbones import ResNet18
 from portrait3d.models.face_depth import FaceDepth
+from portrait3d.parsing_classes import EARS, FACE, HEAD, ParsingClass
 
-HEAD_LABELS = (1, 2, 3, 4, 5, 8)
-"""Parsing classes whose depth is wanted: face, hair, ears, inner mouth and headwear (S in the paper)."""
-FACE_LABELS = (1, 5)
-"""Parsing classes under which the face itself is seen: skin and inner mouth."""
-PARTS = ((1, 5), (2,), (3, 4), (6,), (7,), (8,))
-"""Parsing classes that share a mask: face, hair, ears, neck, body and headwear."""
+PARTS = (
+    FACE,
+    (ParsingClass.HAIR,),
+    EARS,
+    (ParsingClass.NECK,),
+    (ParsingClass.BODY,),
+    (ParsingClass.HEADWEAR,),
+)
+"""Classes that share a mask."""
 UNIT = 100.0
 """Millimetres per unit of the network's depth input and output."""
 ROUND = 64
@@ -141,12 +145,12 @@ def outline_distance(region: Bool[Tensor, "B 1 H W"]) -> Float[Tensor, "B 1 H W"
 
 def head_region(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
     """The parsed head, S in the paper: everything whose depth is wanted."""
-    return torch.isin(labels, labels.new_tensor(HEAD_LABELS))[:, None]
+    return torch.isin(labels, labels.new_tensor(HEAD))[:, None]
 
 
 def uncovered_face(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
     """Where skin itself is seen; hair, glasses' surroundings and hats that lie over the face are left out."""
-    return torch.isin(labels, labels.new_tensor(FACE_LABELS))[:, None]
+    return torch.isin(labels, labels.new_tensor(FACE))[:, None]
 
 
 @torch.no_grad()

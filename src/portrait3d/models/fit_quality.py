@@ -13,7 +13,7 @@ from torch import Tensor
 from portrait3d.models.face_fit import FaceFit
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.parsing_net import HEAD_CLASSES, PARSING_CLASSES
+from portrait3d.parsing_classes import FACE, HEAD
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame, inside
 from portrait3d.rendering.rasterizer import rasterize
@@ -43,7 +43,6 @@ RAG = 0.3
 """Width of the widest rags, in sizes of the face."""
 PIXEL_ERROR = 0.75
 """Error that cannot be undercut, in the photo's pixels: there is no finer detail."""
-FACE = [PARSING_CLASSES.index(name) for name in ("face", "inner mouth")]
 CHIN, NECK = 85.0, 60.0
 """Where the head ends below, mm downward in the model's frame: in the face and behind it."""
 
@@ -81,7 +80,7 @@ class FitSigns:
             uncovered_share(landmarks, parsing.head_probabilities),
             math.degrees(math.acos(min(max(facing, -1.0), 1.0))),
             lost_share(head_silhouette(fit, head_crop, head) & within, parsing.head_labels),
-            ragged_share(np.isin(parsing.head_labels, HEAD_CLASSES), landmarks.double().numpy()),
+            ragged_share(np.isin(parsing.head_labels, HEAD), landmarks.double().numpy()),
             far_half_of_mouth(fit.landmarks.double().numpy()),
             100 / max(float(np.ptp(fit.landmarks.double().numpy(), axis=0).prod() ** 0.5), 1.0),
         )
@@ -126,7 +125,7 @@ def uncovered_share(landmarks: Float[Tensor, "68 2"], probabilities: Float[Tenso
     x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
     beyond = sides[:, :2] @ np.stack([x.ravel(), y.ravel()]) + sides[:, 2:]
     inside = torch.from_numpy((beyond <= 0).all(axis=0).reshape(size, size))
-    return 1 - float(probabilities[FACE].sum(0)[inside].mean()) if inside.any() else 1.0
+    return 1 - float(probabilities[list(FACE)].sum(0)[inside].mean()) if inside.any() else 1.0
 
 
 def head_silhouette(fit: FaceFit, head_crop: Crop, head: HeadModel) -> Bool[np.ndarray, "S S"]:
@@ -141,7 +140,7 @@ def head_silhouette(fit: FaceFit, head_crop: Crop, head: HeadModel) -> Bool[np.n
 
 def lost_share(head: Bool[np.ndarray, "S S"], labels: UInt8[np.ndarray, "S S"]) -> float:
     """How much of a head's silhouette is parsed as background, neck or body; 1 if it is empty."""
-    return 1 - float(np.isin(labels, HEAD_CLASSES)[head].mean()) if head.any() else 1.0
+    return 1 - float(np.isin(labels, HEAD)[head].mean()) if head.any() else 1.0
 
 
 def ragged_share(head: Bool[np.ndarray, "S S"], landmarks: Float[np.ndarray, "68 2"]) -> float:

@@ -13,16 +13,16 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.compilation import compiled
-from portrait3d.models.parsing_net import HEAD_CLASSES, MIRRORED_CLASSES, PARSING_CLASSES, ParsingNet
+from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
+from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, ParsingClass
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
 from portrait3d.preprocessing.threads import side_by_side
 from portrait3d.pretrained import load_network
 
-HAIR, NECK = PARSING_CLASSES.index("hair"), PARSING_CLASSES.index("neck")
-IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD_CLASSES)
+IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD)
 """Of every class, whether it turns with the head."""
 GROWTH = 1.625
 """Side of the square that is parsed over that of the head crop, where hair leaves the head crop: a
@@ -141,7 +141,7 @@ def parse_grid(
 
 def leaves_crop(probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, "H W"]) -> bool:
     """Whether hair touches the border of a crop where the photo goes on."""
-    hair = probabilities[HAIR].numpy() > 0.3
+    hair = probabilities[ParsingClass.HAIR].numpy() > 0.3
     touching = [(hair & within)[edge] for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:])]
     return sum(int(edge.sum()) for edge in touching) > 8
 
@@ -183,8 +183,8 @@ def photo_labels(
     border = np.flatnonzero((coded & 16) > 0)
 
     def draw_matte() -> np.ndarray:
-        head = probabilities[list(HEAD_CLASSES)].sum(0)
-        below = ndimage.maximum_filter(probabilities[NECK].numpy(), 9)
+        head = probabilities[list(HEAD)].sum(0)
+        below = ndimage.maximum_filter(probabilities[ParsingClass.NECK].numpy(), 9)
         return soft_outline(pixels, crop, head, torch.from_numpy(ndimage.uniform_filter(below, 5)))
 
     def read_border() -> np.ndarray:
@@ -237,7 +237,7 @@ def _without_head(
     if not cleared.any():
         return probabilities
     probabilities = probabilities.clone()
-    probabilities[list(HEAD_CLASSES)] *= ~torch.from_numpy(cleared)
+    probabilities[list(HEAD)] *= ~torch.from_numpy(cleared)
     probabilities[0] += 1e-6
     return probabilities / probabilities.sum(0)
 

@@ -10,24 +10,8 @@ from torch import Tensor, nn
 
 from portrait3d.models.backbones import EfficientNetLite0
 from portrait3d.models.folding import fold_norms
+from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.framing import FRAMINGS
-
-PARSING_CLASSES = (
-    "background",
-    "face",
-    "hair",
-    "left ear",
-    "right ear",
-    "inner mouth",
-    "neck",
-    "body",
-    "headwear",
-)
-"""What the labels 0 to 8 mean; left and right are the picture's. Glasses and beards are face."""
-MIRRORED_CLASSES = (0, 1, 2, 4, 3, 5, 6, 7, 8)
-"""The label that each label has in the mirrored picture."""
-HEAD_CLASSES = (1, 2, 3, 4, 5, 8)
-"""The labels of what turns with the head."""
 
 
 class ParsingNet(nn.Module):

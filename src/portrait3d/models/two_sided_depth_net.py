@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from portrait3d.geometry.camera import Camera
 from portrait3d.models.depth_net import PARTS, UNIT, head_region, outline_distance
 from portrait3d.models.face_depth import HeadDepths, carried_on
+from portrait3d.parsing_classes import COVERING
 from portrait3d.preprocessing.alignment import HEAD_SIZE, HEAD_ZOOM, WIDE_SIZE, WIDE_ZOOM
 
-COVERING_LABELS = (6, 7)
-"""Parsing classes that hair may hang behind without a part of the head before it: neck and body."""
 CHANNELS = 3 + len(PARTS) + 4
 """Colours, a mask of every part, the fitted head's two depths and its mask, the distance to the outline."""
 OUTPUTS = 5
@@ -162,7 +161,7 @@ def predict_two_sided(
         head.center,
     )
     back_hair = found.hair_logit[0, 0].sigmoid()
-    covered = torch.isin(labels[0], labels.new_tensor(COVERING_LABELS)) & (back_hair > 0.5)
+    covered = torch.isin(labels[0], labels.new_tensor(COVERING)) & (back_hair > 0.5)
     return TwoSidedDepth(
         front=found.front[0, 0],
         back=found.back[0, 0],

@@ -20,14 +20,13 @@ from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
 from portrait3d.models.depth_net import DepthNet, uncovered_face
+from portrait3d.parsing_classes import EARS, HAIRY
 from portrait3d.rendering.warping import look_up, warp
 from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state
 
-HAIR_LABELS = (2, 8)
-"""Parsing classes that may lie in front of the face: hair and headwear."""
-REST_LABELS = (2, 3, 4, 8)
+REST_LABELS = (*HAIRY, *EARS)
 """Hair, ears and headwear."""
 RIM = 2
 """Pixels of a part's rim whose colours are not compared."""
@@ -174,7 +173,7 @@ def depth_losses(
     region, face_depth, labels = views["region"], views["face_depth"], views["labels"]
     rendered = face_depth > 0
     bare = uncovered_face(labels[:, 0]) & rendered & region
-    covering = torch.isin(labels, labels.new_tensor(HAIR_LABELS)) & rendered & region
+    covering = torch.isin(labels, labels.new_tensor(HAIRY)) & rendered & region
     given = torch.where(bare, face_depth, torch.zeros_like(face_depth))
     depth = net(views["image"], given, region, views["center"], labels, views["head_depth"]).float()
     trust = views["trust"] * region

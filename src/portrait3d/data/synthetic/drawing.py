@@ -11,12 +11,12 @@ from torch import Tensor
 
 from portrait3d.data.synthetic.hair_mesh import HairMesh
 from portrait3d.data.synthetic.scalp import sample, to_polar
-from portrait3d.data.synthetic.skin import FACE, HAIR, Solid
+from portrait3d.data.synthetic.skin import Solid
 from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
-from portrait3d.models.parsing_net import HEAD_CLASSES
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.shading import spherical_harmonics
 
@@ -56,11 +56,14 @@ class Person:
         if sheets:
             azimuth, polar, _ = to_polar(solid.vertices)
             depth = sample(inside, azimuth, polar)
-            rooted = np.clip(depth / 6, 0, 1) * (labels == FACE) * (solid.vertices[:, 1] < 60)
+            rooted = np.clip(depth / 6, 0, 1) * (labels == ParsingClass.FACE) * (solid.vertices[:, 1] < 60)
             albedo += 0.85 * rooted[:, None] * (0.6 * look.color - albedo)
-            labels[rooted > 0.5] = HAIR
+            labels[rooted > 0.5] = ParsingClass.HAIR
         layers = [Layer(solid.vertices, solid.faces, albedo, labels, False)]
-        for mesh, label in [*((sheet, HAIR) for sheet in sheets), *([(beard, FACE)] if beard else [])]:
+        for mesh, label in [
+            *((sheet, ParsingClass.HAIR) for sheet in sheets),
+            *([(beard, ParsingClass.FACE)] if beard else []),
+        ]:
             attributes = np.column_stack([mesh.strand, mesh.rest, mesh.depth])
             full = np.full(len(mesh.vertices), label, np.uint8)
             layers.append(Layer(mesh.vertices, mesh.faces, attributes, full, True))
@@ -134,7 +137,7 @@ def draw_sides(person: Person, pose: Pose, camera: Camera) -> HeadSides:
         far, label = _layer_side(layer, person, pose, camera, farthest=True)
         front = np.minimum(front, near)
         farther = np.isfinite(far) & (far > back)
-        back[farther], is_hair[farther] = far[farther], label[farther] == HAIR
+        back[farther], is_hair[farther] = far[farther], label[farther] == ParsingClass.HAIR
     # Frayed ends may hide one side of a ray and not the other.
     known = np.isfinite(front) & np.isfinite(back)
     return HeadSides(np.where(known, front, np.inf), np.where(known, back, np.inf), is_hair & known)
@@ -144,7 +147,7 @@ def _layer_side(
     layer: Layer, person: Person, pose: Pose, camera: Camera, *, farthest: bool
 ) -> tuple[Float[np.ndarray, "H W"], UInt8[np.ndarray, "H W"]]:
     # Depth (inf where nothing is) and class of the head's part of one layer.
-    faces = layer.faces[np.isin(layer.labels[layer.faces], HEAD_CLASSES).all(axis=1)]
+    faces = layer.faces[np.isin(layer.labels[layer.faces], HEAD).all(axis=1)]
     label = np.zeros((camera.height, camera.width), np.uint8)
     if not len(faces):
         return np.full(label.shape, np.inf, np.float32), label
@@ -215,12 +218,12 @@ def shade_hair(
 
 def shadow_of_hair(image: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "3 H W"]:
     """Darken skin and clothes close to hair that stands before them."""
-    hair = (labels == HAIR).astype(np.float32)
+    hair = (labels == ParsingClass.HAIR).astype(np.float32)
     scale = len(labels) / 256
     near = np.roll(hair, int(3 * scale), axis=0)
     for _ in range(2):
         near = ndimage.uniform_filter(near, 2 * int(5 * scale) + 1)
-    dark = np.where((labels > 0) & (labels != HAIR), 1 - 0.45 * near, 1.0)
+    dark = np.where((labels > 0) & (labels != ParsingClass.HAIR), 1 - 0.45 * near, 1.0)
     return image * dark
 
 

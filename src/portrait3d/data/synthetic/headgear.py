@@ -11,9 +11,8 @@ from scipy import ndimage
 from portrait3d.data.synthetic.drawing import Layer
 from portrait3d.data.synthetic.scalp import CENTRE, TILT, crown_axis, to_polar
 from portrait3d.geometry.mesh import vertex_normals
-from portrait3d.models.parsing_net import PARSING_CLASSES
+from portrait3d.parsing_classes import ParsingClass
 
-HEADWEAR = PARSING_CLASSES.index("headwear")
 KINDS = {"beanie": 0.24, "cap": 0.22, "hat": 0.16, "band": 0.12, "hood": 0.13, "headscarf": 0.13}
 """What there is, and how often."""
 CLOSED = ("hood", "headscarf")
@@ -140,7 +139,9 @@ class Headgear:
         vertices = vertices.astype(np.float32)
         normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
         attributes = np.concatenate([normals, self._colour(vertices)], axis=1).astype(np.float32)
-        return Layer(vertices, faces, attributes, np.full(len(vertices), HEADWEAR, np.uint8), False)
+        return Layer(
+            vertices, faces, attributes, np.full(len(vertices), ParsingClass.HEADWEAR, np.uint8), False
+        )
 
     def _covers(self, points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
         if self.kind in CLOSED:

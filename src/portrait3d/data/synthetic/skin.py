@@ -8,9 +8,8 @@ from jaxtyping import Float, Int64, UInt8
 
 from portrait3d.data.synthetic.torso import Torso
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import ParsingClass
 
-FACE, HAIR, LEFT_EAR, RIGHT_EAR, INNER_MOUTH, NECK, BODY = 1, 2, 3, 4, 5, 6, 7
-"""Parsing classes; left and right are the picture's."""
 SMOOTH_NECK = (62.0, 112.0)
 """Heights between which the neck takes up the turn between head and body, mm."""
 
@@ -29,14 +28,14 @@ class Solid:
 def skin_labels(head: HeadModel) -> UInt8[np.ndarray, " V"]:
     """The parsing class of every vertex of the head model."""
     mean, parts = head.mean.numpy(), head.part_of_vertex.numpy()
-    labels = np.full(len(mean), FACE, np.uint8)
+    labels = np.full(len(mean), ParsingClass.FACE, np.uint8)
     low = ((mean[:, 1] > 60) & (head.face_mask.numpy() < 0.5)) | (mean[:, 1] > 88)
-    labels[low] = NECK
+    labels[low] = ParsingClass.NECK
     ears = head.ears_mask.numpy() > 0.5
-    labels[ears & (mean[:, 0] < 0)] = LEFT_EAR
-    labels[ears & (mean[:, 0] > 0)] = RIGHT_EAR
+    labels[ears & (mean[:, 0] < 0)] = ParsingClass.LEFT_EAR
+    labels[ears & (mean[:, 0] > 0)] = ParsingClass.RIGHT_EAR
     inner = [head.part_names.index(n) for n in ("mouth_cavity", "upper_teeth", "lower_teeth", "tongue")]
-    labels[np.isin(parts, inner)] = INNER_MOUTH
+    labels[np.isin(parts, inner)] = ParsingClass.INNER_MOUTH
     return labels
 
 
@@ -81,16 +80,20 @@ def build_solid(
     """Head and torso as one mesh; the torso's bare skin has the neck's colour."""
     labels = skin_labels(head)
     body, faces, below = torso.mesh()
-    tone = albedo[(labels == NECK) & (head.part_of_vertex.numpy() == 0)].mean(axis=0)
+    tone = albedo[(labels == ParsingClass.NECK) & (head.part_of_vertex.numpy() == 0)].mean(axis=0)
     colors = np.where((below > 0)[:, None], clothes.colors(body, below), tone)
-    shade = 1 - 0.28 * np.clip((vertices[:, 1] - 58) / 30, 0, 1) * np.clip((labels == NECK) * 1.0, 0, 1)
-    shade = np.where(labels == INNER_MOUTH, 0.6, shade)
+    shade = 1 - 0.28 * np.clip((vertices[:, 1] - 58) / 30, 0, 1) * np.clip(
+        (labels == ParsingClass.NECK) * 1.0, 0, 1
+    )
+    shade = np.where(labels == ParsingClass.INNER_MOUTH, 0.6, shade)
     neck = np.where(below > 0, 1, 0.72 + 0.28 * np.clip((body[:, 1] - 90) / 40, 0, 1))
     return Solid(
         vertices=np.concatenate([vertices, body]),
         faces=np.concatenate([head.faces.numpy(), faces + len(vertices)]),
         albedo=np.concatenate([albedo * shade[:, None], colors * neck[:, None]]),
-        labels=np.concatenate([labels, np.where(below > 0, BODY, NECK).astype(np.uint8)]),
+        labels=np.concatenate(
+            [labels, np.where(below > 0, ParsingClass.BODY, ParsingClass.NECK).astype(np.uint8)]
+        ),
     )
 
 
