@@ -144,7 +144,7 @@ def test_hair_behind_what_the_photo_shows_begins_inside_the_head_or_behind_cloth
     sitters: dict[str, Sitter],
 ) -> None:
     known = sitters["cap"]
-    view = replace(known.view, hidden=known.view.hidden + 300)
+    view = replace(known.view, hidden=known.view.hidden + 300, back=known.view.back + 600)
     begin, _, _ = body_limits(view, known.head)
     bare = ~view.hair & np.isfinite(view.skin)
     neck = view.labels == ParsingClass.NECK
