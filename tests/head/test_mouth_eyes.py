@@ -1,10 +1,11 @@
 """Eyes and mouth: their margins are found, and the eye is continued behind the lids."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import openings
@@ -13,7 +14,9 @@ from portrait3d.head.layout import Texels
 from portrait3d.head.mouth_eyes import (
     BINS,
     EYES,
+    HIDDEN,
     IRIS_ANGLE,
+    NATURAL,
     inside_by,
     iris_middle,
     paint_pieces,
@@ -138,15 +141,32 @@ def test_eyes_have_the_photos_colours_and_go_on_in_them_behind_the_lids(face: Fa
         assert np.abs(colours[back] - LIPS).max(axis=1).min() > 40  # no lid on the eyeball
 
 
-def test_the_iris_goes_on_where_the_eye_looks(model: HeadModel) -> None:
+def test_the_iris_goes_on_behind_the_lids_where_the_eye_looks(model: HeadModel) -> None:
     aside = Face.of(model, gaze=3.0)
-    colours = aside.painted()
+    colours, behind = aside.painted(), aside.behind
     place = aside.texels.spread(aside.model.model_vertices)
     for eye in EYES:
-        own = aside.of_piece(eye) & (place[:, 2] < np.quantile(place[aside.of_piece(eye), 2], 0.5))
-        blue = np.where(own, colours[:, 2] - colours[:, 0], 0).clip(30) - 30
-        middle = (place[own, 0].min() + place[own, 0].max()) / 2
-        assert (place[:, 0] * blue).sum() / blue.sum() > middle + 1.5
+        own = aside.of_piece(eye)
+        centre = place[own].min(axis=0) / 2 + place[own].max(axis=0) / 2
+        toward = (place - centre) / np.linalg.norm(place - centre, axis=1, keepdims=True)
+        hidden = own & (toward[:, 2] < -0.6) & (behind > 1)
+        blue = np.where(hidden, colours[:, 2] - colours[:, 0] - 30, 0).clip(0)
+        assert (toward[:, 0] * blue).sum() / blue.sum() > 0.15
+
+
+def test_a_red_corner_of_an_eye_is_red(face: Face) -> None:
+    picture = face.picture.copy()
+    piece = np.where(face.model.face_index >= 0, face.model.layout.piece[face.model.face_index], 255)
+    for eye in EYES:
+        middle = np.median(np.nonzero(piece == eye)[1])
+        picture[(piece == eye) & (np.indices(piece.shape)[1] > middle + 3)] = (200, 30, 30)
+    colours = replace(face, picture=picture).painted()
+    x = face.texels.spread(face.model.model_vertices)[:, 0]
+    for eye in EYES:
+        shown = face.of_piece(eye) & (face.behind < 0.3)
+        red = x[shown & (colours[:, 0] - colours[:, 2] > 60)]
+        assert len(red) > 10
+        assert red.min() > np.median(x[shown])
 
 
 def test_the_open_mouth_has_the_photos_colours_and_is_dark_further_in(face: Face) -> None:
@@ -160,18 +180,31 @@ def test_the_open_mouth_has_the_photos_colours_and_is_dark_further_in(face: Face
     assert np.quantile(colours[throat], 0.9) < 40
 
 
-def test_what_lips_and_teeth_hide_does_not_show_their_colours(face: Face) -> None:
-    colours, behind = face.painted(), face.behind
-    hidden = face.of_piece(HeadPiece.MOUTH_CAVITY) & (behind > 8)
-    tooth = np.abs(colours - TOOTH).max(axis=1) < 60
-    lip = np.abs(colours - LIPS).max(axis=1) < 25
-    assert hidden.sum() > 100
-    assert (tooth | lip)[hidden].mean() < 0.01
+def test_the_cavity_behind_teeth_does_not_have_their_colour(face: Face) -> None:
+    around = np.where(np.isfinite(face.model.depth), face.model.depth, -np.inf)
+    place = face.texels.spread(face.model.vertices).astype(np.float64)
+    behind = place[:, 2] - face.model.read(ndimage.grey_dilation(around, (5, 5)), place)
+    hidden = face.of_piece(HeadPiece.MOUTH_CAVITY) & (behind > HIDDEN + 2)
+    assert hidden.sum() > 1000
+    assert face.painted()[hidden].max() < 110
+
+
+def test_beyond_the_fitted_lips_the_photo_shows_no_mouth(face: Face) -> None:
+    """Parsing that takes the lips for the mouth paints them on nothing behind the fitted ones."""
+    lips = openings(face.model.faces, face.model.model_vertices)[HeadPiece.MOUTH_CAVITY]
+    centres = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1).reshape(-1, 2) + 0.5
+    inside = inside_by(centres, face.model.pixels(face.model.vertices)[lips]).reshape(SIZE, SIZE)
+    labels = np.where(inside > -3, ParsingClass.INNER_MOUTH, face.labels).astype(np.uint8)
+    picture = np.where((inside < -1)[..., None], BLUE, face.picture)
+    colours = replace(face, labels=labels, picture=picture).painted()
+    mouth = np.isin(face.model.layout.piece[face.texels.face], list(NATURAL))
+    assert (colours[:, 2] - colours[:, 0])[mouth].max() < 60
 
 
 def test_hidden_teeth_are_like_the_shown_ones(face: Face) -> None:
-    colours, behind = face.painted(), face.behind
+    picture = face.picture.copy()
+    picture[(face.picture == TOOTH).all(axis=-1)] = (90, 220, 90)
+    colours, behind = replace(face, picture=picture).painted(), face.behind
     hidden = face.of_piece(HeadPiece.TEETH) & (behind > 2) & (behind < 8)
     assert hidden.sum() > 20
-    yellow = colours[hidden, 1] / np.maximum(colours[hidden, 2], 1)
-    assert np.median(yellow) > 1.1
+    assert np.quantile((colours[:, 1] - colours[:, 0])[hidden], 0.1) > 0
