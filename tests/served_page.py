@@ -15,10 +15,14 @@ from typing import Any
 
 PROGRAM = """
 from pathlib import Path
+from portrait3d import Portrait3D
 from portrait3d.app.server import serve
 
-class Endless:
+class Endless(Portrait3D):
     detector = property(lambda self: self)
+
+    def __init__(self):
+        pass
 
     def detect(self, pixels, name):
         Path("at-work").touch()
