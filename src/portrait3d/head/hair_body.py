@@ -176,9 +176,8 @@ def largest_pieces(
 def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np.ndarray, " N"]:
     """Vertices of the body that lie just behind the photographed hair and face the camera."""
     points = model.to_camera(body.vertices)
-    at = view.pixels(points).T[::-1] - 0.5
-    front = ndimage.map_coordinates(view.front, at, order=1, mode="nearest")
-    hair = ndimage.map_coordinates(view.hair.astype(float), at, order=1, mode="constant") > 0.5
+    front = view.read(view.front, points)
+    hair = view.read(view.hair, points, beyond=0.0) > 0.5
     toward = normals(points, body.faces)
     facing = -(toward * points).sum(axis=1) > 0
     return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)

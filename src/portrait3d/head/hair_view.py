@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
@@ -78,6 +78,15 @@ class HairView:
         """Where points of the crop's camera frame are seen."""
         return self.focal * points[:, :2] / points[:, 2:] + self.size / 2
 
+    def read(
+        self, values: Shaped[np.ndarray, "S S"], points: Float[np.ndarray, "N 3"], beyond: float | None = None
+    ) -> Float[np.ndarray, " N"]:
+        """Values between the pixels at which points of the crop's camera frame are seen; past the border
+        `beyond`, or without it the border's."""
+        at = self.pixels(points).T[::-1] - 0.5
+        mode, outside = ("nearest", 0.0) if beyond is None else ("constant", beyond)
+        return ndimage.map_coordinates(values.astype(np.float64), at, order=1, mode=mode, cval=outside)
+
     def facing(self) -> Float[np.ndarray, "S S"]:
         """Cosine between the front surface's normal and the view; 0 is edge-on."""
         rows, columns = np.indices(self.labels.shape) + 0.5
@@ -137,7 +146,7 @@ def settled_back(
     total = ndimage.gaussian_filter(weight, BACK_BLUR)
     smooth = ndimage.gaussian_filter(back * weight, BACK_BLUR) / np.maximum(total, 1e-12)
     sure = total > 1e-6 * total.max()
-    return np.where(sure, smooth, back) if not sure.any() else smooth[nearest(sure)[1]]
+    return smooth[nearest(sure)[1]] if sure.any() else back
 
 
 def rounded(

@@ -100,7 +100,7 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     head, skin = head_outline(labels), np.isin(labels, SKIN)
     own = ndimage.distance_transform_edt(np.isfinite(view.skin))
     maps = (signed_distance(head), signed_distance(skin), own)
-    to_ground, to_skin, depth = (ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in maps)
+    to_ground, to_skin, depth = (view.read(m, model.vertices) for m in maps)
     beside = labels[tuple(k[row, column] for k in nearest(~head)[1])]
     beyond = labels[tuple(k[row, column] for k in nearest(~skin)[1])]
     outermost = depth < OUTERMOST
@@ -127,9 +127,8 @@ def behind_hair(
     Around them skin follows, so that nothing is torn: an ear under a lock goes back as a whole. The face
     stays.
     """
-    at = view.pixels(vertices).T[::-1] - 0.5
-    hair = ndimage.map_coordinates(view.hair.astype(float), at, order=1, mode="constant") > 0.5
-    front = ndimage.map_coordinates(view.front, at, order=1, mode="nearest")
+    hair = view.read(view.hair, vertices, beyond=0.0) > 0.5
+    front = view.read(view.front, vertices)
     movable = 1 - smoothstep(model.face_mask / 0.6)
     wanted = np.clip(front + BEHIND - vertices[:, 2], 0, FARTHEST) * hair * movable
     amount = wanted
@@ -151,9 +150,7 @@ def followed(
 def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     """Which of the model's vertices the photo shows: turned to the camera, not hidden, on skin."""
     vertices = model.vertices
-    at = view.pixels(vertices).T[::-1] - 0.5
-    skin = np.isin(view.labels, SKIN).astype(float)
-    on_skin = ndimage.map_coordinates(skin, at, order=1, mode="constant") > 0.5
+    on_skin = view.read(np.isin(view.labels, SKIN), vertices, beyond=0.0) > 0.5
     cosine = view_cosine(vertices, normals(vertices, model.faces))
     front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = vertices[:, 2] - model.read(front, vertices)
@@ -178,10 +175,7 @@ def under_hair(
 
 def hair_behind(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 on the far side of the head where the last surface is hair, however short, body or not."""
-    at = view.pixels(model.vertices).T[::-1] - 0.5
-    is_hair, back = (
-        ndimage.map_coordinates(m, at, order=1, mode="nearest") for m in (view.back_is_hair, view.back)
-    )
+    is_hair, back = (view.read(m, model.vertices) for m in (view.back_is_hair, view.back))
     away = -view_cosine(model.vertices, normals(model.vertices, model.faces))
     last = (away > STEEP) & (model.vertices[:, 2] > back - SHORT)
     return last * smoothstep((is_hair - 0.35) / 0.3)
@@ -189,8 +183,7 @@ def hair_behind(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
 
 def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 where the photo shows hair lying on the skin, 0 where it shows none."""
-    at = view.pixels(model.vertices).T[::-1] - 0.5
-    lying = ndimage.map_coordinates(view.lying.astype(float), at, order=1, mode="constant")
+    lying = view.read(view.lying, model.vertices, beyond=0.0)
     return lying * (view_cosine(model.vertices, normals(model.vertices, model.faces)) > STEEP)
 
 
