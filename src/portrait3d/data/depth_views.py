@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.data.turning import HeadView
+from portrait3d.data.whole_files import whole_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,8 @@ class DepthViews:
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        unfinished.rename(path)
 
     @classmethod
     def load(cls, *paths: Path) -> "DepthViews":

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 
 from portrait3d.data.synthetic.hair_mesh import HairMesh
 from portrait3d.data.synthetic.scalp import to_polar
+from portrait3d.data.whole_files import whole_file
 
 HELD_OUT_HAIRSTYLES = ("bob01", "short02")
 """Hairstyles that parsing is measured on and no parsing network learns from."""
@@ -53,10 +54,8 @@ def save_hairstyles(styles: Sequence[Hairstyle], path: Path) -> None:
         for field in fields(Hairstyle)
         if field.name != "name"
     }
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, **arrays)
-    unfinished.rename(path)
 
 
 def read_hairstyles(path: Path) -> list[Hairstyle]:

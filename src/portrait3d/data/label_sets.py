@@ -4,7 +4,6 @@ An exact label is a set of one class. A weak label leaves several, such as "ear 
 that nothing is known, and costs nothing.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Integer, UInt8, UInt16
 from PIL import Image
 
 from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.whole_files import whole_file
 from portrait3d.parsing_classes import MIRRORED_CLASSES, PARSING_CLASSES
 
 CLASSES = len(PARSING_CLASSES)
@@ -52,10 +52,8 @@ def label_path(root: Path, photo: LabelledPhoto) -> Path:
 
 def save_sets(sets: UInt16[np.ndarray, "H W"], path: Path) -> None:
     """Write a 16-bit PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    Image.fromarray(sets).save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    with whole_file(path) as file:
+        Image.fromarray(sets).save(file, format="PNG")
 
 
 def read_sets(path: Path) -> UInt16[np.ndarray, "H W"]:

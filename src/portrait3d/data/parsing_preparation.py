@@ -14,6 +14,7 @@ from portrait3d.data.parsing_scenes import ParsedAvatars, ParsedHeads, ParsedSce
 from portrait3d.data.people_free import PeopleFreeBackgrounds
 from portrait3d.data.photos import UNFOLDED_CLASSES, LabelledPhoto, PhotoFolder, real_photos
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
+from portrait3d.data.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +115,7 @@ def write_scene(folder: Path, identity: str, scene: ParsedScene) -> None:
     Image.fromarray(scene.picture).save(folder / "images" / f"{identity}.jpg", quality=QUALITY)
     Image.fromarray(UNFOLDED_CLASSES[scene.labels]).save(folder / "parsing" / f"{identity}.png")
     path = folder / "points" / f"{identity}.npz"
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(
             file,
             points=scene.points.astype(np.float32),
@@ -123,14 +123,12 @@ def write_scene(folder: Path, identity: str, scene: ParsedScene) -> None:
             size=np.array(scene.labels.shape),
             name=np.array(scene.name),
         )
-    unfinished.rename(path)
 
 
 def _write_tables(folder: Path, rows: list[list], points: np.ndarray) -> None:
     # Stored points count pixel centres from 0, the package's from 0.5.
     low, high = points.min(axis=1), points.max(axis=1)
-    unfinished = folder / "landmarks.part"
-    with unfinished.open("wb") as file:
+    with whole_file(folder / "landmarks.npz") as file:
         np.savez_compressed(
             file,
             ids=np.array([row[0] for row in rows]),
@@ -138,7 +136,6 @@ def _write_tables(folder: Path, rows: list[list], points: np.ndarray) -> None:
             box=np.concatenate([low - 0.5, high - 0.5, np.ones((len(rows), 1))], axis=1).astype(np.float32),
             mesh_index=np.arange(points.shape[1]),
         )
-    unfinished.rename(folder / "landmarks.npz")
     unfinished = folder / "index.part"
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

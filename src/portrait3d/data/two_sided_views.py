@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from portrait3d.data.whole_files import whole_file
+
 NOT_HAIR, IS_HAIR, UNKNOWN = 0, 1, 255
 """What is known of the last surface."""
 
@@ -78,11 +80,8 @@ class TwoSidedViews:
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        unfinished.rename(path)
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> "TwoSidedViews":
