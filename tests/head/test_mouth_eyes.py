@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from portrait3d.geometry.filling import as_planes
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
@@ -108,7 +109,9 @@ class Face:
     def painted(self) -> np.ndarray:
         """Colours of all texels, those of the skin black."""
         scene = Scene.of(
-            np.kron(self.picture, np.ones((2, 2, 1), np.uint8)), self.labels, torch.ones(2 * SIZE, 2 * SIZE)
+            as_planes(np.kron(self.picture, np.ones((2, 2, 1), np.uint8))),
+            self.labels,
+            torch.ones(2 * SIZE, 2 * SIZE),
         )
         return 255 * paint_pieces(self.model, self.texels, scene, np.zeros((len(self.texels.place), 3)))
 

@@ -13,6 +13,16 @@ def nearest(
     return distance, (index[0].astype(np.int64), index[1].astype(np.int64))
 
 
+Index = tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "H W"]]
+
+
+def about_border(region: Bool[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "H W"], Index, Index]:
+    """Distance of every pixel to a region's border (> 0 inside, 0.5 at its outermost pixels), and the rows
+    and columns of the nearest pixels inside and outside."""
+    (away, inside), (deep, outside) = nearest(region), nearest(~region)
+    return deep - away - np.where(region, 0.5, -0.5), inside, outside
+
+
 def pixel_under(
     points: Float[np.ndarray, "N 2"], shape: tuple[int, ...]
 ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:

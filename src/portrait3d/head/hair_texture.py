@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.filling import push_pull, resample
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.head.atlas import as_bytes, colour_bytes
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_body import HairBody
+from portrait3d.head.hair_body import HairBody, grow_body
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene, sample
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
@@ -69,18 +71,39 @@ class HairColours:
 
     def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """RGB in [0, 1] at points of the model frame, mm."""
-        azimuth, height, _ = strand_coordinates(points)
-        places = np.stack([((azimuth + 0.5) % 1.0) / (1 + WRAP), height], axis=1)
-        base = sample(self.base, places).astype(np.float64)
+        along = strand_coordinates(points)
+        places = np.stack([((along.azimuth + 0.5) % 1.0) / (1 + WRAP), along.height], axis=1)
+        base = sample(self.base, places)
         if self.look is None:
             return base
-        coarse, fine = strand_noise(points, self.look.straight)
-        return base * np.exp(self.look.brightness(coarse, fine)[:, None] * self.look.tint)
+        coarse, fine = strand_noise(points, along, self.look.straight)
+        strands = self.look.brightness(coarse, fine)[:, None] * self.look.tint
+        return base * np.exp(strands.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaintedHair:
+    """The hair's body, its chart and what it looks like."""
+
+    body: HairBody
+    chart: BodyChart
+    picture: UInt8[np.ndarray, "S S 3"]
+    """The chart's colours."""
+    colours: HairColours
+
+
+def paint_hair(view: HairView, model: FittedHead, scene: Scene, side: int) -> PaintedHair | None:
+    """Grow the hair's body and paint it, `side` pixels square; None without hair."""
+    body = grow_body(view, model)
+    if body is None:
+        return None
+    chart = unwrap(body)
+    return PaintedHair(body, chart, *paint_body(view, model, body, chart, scene, side))
 
 
 def paint_body(
     view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, scene: Scene, side: int
-) -> tuple[Float[Tensor, "3 T T"], HairColours]:
+) -> tuple[UInt8[np.ndarray, "T T 3"], HairColours]:
     """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
     own, firm = scene.own_hair, scene.firm_hair
     usual = scene.usual(own if own.any() else view.hair.astype(float))
@@ -105,14 +128,16 @@ def paint_body(
     colours = HairColours(base, look)
 
     fine = drawn_in_chart(view, model, body, chart, side)
-    painted = colours.at(fine.points)
     trust = resample(torch.from_numpy(firm)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
     photo = sample(torch.cat([scene.picture, trust]), fine.pixels / view.size)
-    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1))[:, None]
-    painted += (photo[:, :3] - painted) * share
-    texture = resample(base, (side, side)).flatten(1)
-    texture[:, torch.from_numpy(fine.texel)] = torch.from_numpy(painted.T).float()
-    return texture.unflatten(1, (side, side)), colours
+    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
+    painted, unseen = photo[:, :3], np.flatnonzero(share < 1)
+    likely = colours.at(fine.points[unseen])
+    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
+    texture = np.array(smooth).reshape(-1, 3)
+    texture[fine.texel] = colour_bytes(painted)
+    return texture.reshape(side, side, 3), colours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +168,7 @@ def drawn_in_chart(
     attributes = np.concatenate([inner, toward[chart.source]], axis=1)
     values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()
     texel = np.flatnonzero((seen.face_index >= 0).flatten().numpy())
-    points, normal = values[:3, texel].T.astype(np.float64), values[3:, texel].T
+    points, normal = values[:3, texel].T, values[3:, texel].T
     camera = model.to_camera(points)
     pixels = view.pixels(camera)
     cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)

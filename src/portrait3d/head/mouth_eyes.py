@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
@@ -50,10 +51,9 @@ def paint_pieces(
     for eye in EYES:
         chosen = np.flatnonzero(piece == eye)
         colours[chosen] = eye_colours(model, texels, scene, chosen, margins[eye], light)
+    chosen = np.flatnonzero(np.isin(piece, list(NATURAL)))
     margin = margins[HeadPiece.MOUTH_CAVITY]
-    for inner in NATURAL:
-        chosen = np.flatnonzero(piece == inner)
-        colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, inner, light)
+    colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, light)
     return colours
 
 
@@ -131,51 +131,69 @@ def mouth_colours(
     scene: Scene,
     chosen: Int64[np.ndarray, " K"],
     margin: Int64[np.ndarray, " M"],
-    piece: HeadPiece,
     light: float,
 ) -> Float[np.ndarray, "K 3"]:
-    """Colours of the texels of teeth, tongue or mouth cavity."""
-    crop = len(scene.labels)
+    """Colours of the texels of teeth, tongue and mouth cavity."""
+    crop, piece = len(scene.labels), model.layout.piece[texels.face[chosen]]
     pixels, inner = model.pixels(model.vertices), model.model_vertices
-    attributes = np.concatenate([pixels, inner, model.vertices[:, 2:]], axis=1)
-    there = texels.spread(attributes, chosen)
-    front = inner[margin, 2].min()
-    inward = np.clip(there[:, 4] - front - 8.0, 0, None)
-    lit = np.exp(-inward / DARKENING)[:, None]
-    own = np.array(NATURAL[piece]) * light
-    at = there[:, 1::-1].T - 0.5
-    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
-    visible = np.where(np.isfinite(model.depth), model.depth, -np.inf)
-    visible = ndimage.grey_dilation(visible, (3, 3))
-    row, column = np.round(at).astype(np.int64).clip(0, crop - 1)
-    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
-    shown = np.clip(shown * 2 - 0.5, 0, 1) * (there[:, 5] < visible[row, column] + HIDDEN)
-    shown = shown * np.clip(inside_by(there[:, :2], pixels[margin]) + 1.0, 0, 1)
+    there = texels.spread(np.concatenate([pixels, inner[:, 2:], model.vertices[:, 2:]], axis=1), chosen)
+    shown = in_open_mouth(model, scene, there[:, :2], there[:, 3], pixels[margin])
     seen = sample(scene.picture, there[:, :2] / crop)
-    if piece == HeadPiece.TEETH:
-        if (sure := shown > 0.9).sum() >= FEW:
-            bright = seen[sure].mean(axis=1)
-            own = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
-        # Further in, the mouth shines on them.
-        own = own * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit)
-    natural = own * lit
+    inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
+    lit = np.exp(-inward / DARKENING)[:, None]
+    natural = np.empty((len(chosen), 3))
+    for kind, colour in NATURAL.items():
+        natural[piece == kind] = np.array(colour) * light
+    teeth = piece == HeadPiece.TEETH
+    if (sure := teeth & (shown > 0.9)).sum() >= FEW:
+        bright = seen[sure].mean(axis=1)
+        natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
+    # Further in, the mouth shines on teeth.
+    gums = np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light
+    natural = np.where(teeth[:, None], natural * lit + gums * (1 - lit), natural) * lit
     return natural + (seen - natural) * shown[:, None]
+
+
+def in_open_mouth(
+    model: FittedHead,
+    scene: Scene,
+    pixels: Float[np.ndarray, "K 2"],
+    depth: Float[np.ndarray, " K"],
+    lips: Float[np.ndarray, "M 2"],
+) -> Float[np.ndarray, " K"]:
+    """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
+    at = pixels[:, ::-1].T - 0.5
+    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
+    row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
+    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
+    shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
+    return shown * np.clip(inside_by(pixels, lips) + 1.0, 0, 1)
 
 
 def inside_by(points: Float[np.ndarray, "N 2"], loop: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, " N"]:
     """How far points lie inside a closed line, in its unit; negative outside, at least `-FAR`."""
     result = np.full(len(points), -FAR)
     near = ((points > loop.min(axis=0) - FAR) & (points < loop.max(axis=0) + FAR)).all(axis=1)
-    points = points[near].astype(np.float32)
-    a, b = loop.astype(np.float32), np.roll(loop, -1, axis=0).astype(np.float32)
-    nearest = np.full(len(points), np.float32(FAR**2))
-    inside = np.zeros(len(points), bool)
-    x, y = points.T
-    for (ax, ay), (bx, by) in zip(a.tolist(), b.tolist(), strict=True):
-        dx, dy = bx - ax, by - ay
-        share = np.clip(((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-12), 0, 1)
-        nearest = np.minimum(nearest, (x - ax - share * dx) ** 2 + (y - ay - share * dy) ** 2)
-        if ay != by:
-            inside ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * (dx / dy))
-    result[near] = np.where(inside, 1.0, -1.0) * np.sqrt(nearest)
+    found = np.empty(near.sum())
+    _inside_by(points[near].astype(np.float64), loop.astype(np.float64), FAR, found)
+    result[near] = found
     return result
+
+
+@compiled
+def _inside_by(points, loop, far, out):
+    for k in range(len(points)):
+        x, y = points[k]
+        nearest, inside = far * far, False
+        ax, ay = loop[len(loop) - 1]
+        for m in range(len(loop)):
+            bx, by = loop[m]
+            dx, dy = bx - ax, by - ay
+            share = ((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-12)
+            share = min(max(share, 0.0), 1.0)
+            nearest = min(nearest, (x - ax - share * dx) ** 2 + (y - ay - share * dy) ** 2)
+            if (ay > y) != (by > y) and x < ax + (y - ay) * (dx / dy):
+                inside = not inside
+            ax, ay = bx, by
+        out[k] = np.sqrt(nearest) if inside else -np.sqrt(nearest)

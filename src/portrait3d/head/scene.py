@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import as_planes, resample
+from portrait3d.geometry.filling import resample
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
 SKIN_RIM = 3.0
@@ -43,16 +43,15 @@ class Scene:
     @classmethod
     def of(
         cls,
-        picture: UInt8[np.ndarray, "S S 3"],
+        picture: Float[Tensor, "3 S S"],
         labels: UInt8[np.ndarray, "H W"],
         matte: Float[Tensor, "S S"],
     ) -> "Scene":
-        """The scene of a crop, its classes and how much of every pixel is head."""
-        fine = as_planes(picture)
+        """The scene of a crop (RGB in [0, 1]), its classes and how much of every pixel is head."""
         coverage = resample(matte[None], labels.shape)[0].numpy().astype(np.float64)
-        return cls(fine, resample(fine, labels.shape), labels, coverage, matte)
+        return cls(picture, resample(picture, labels.shape), labels, coverage, matte)
 
-    @property
+    @cached_property
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
         return faded(np.isin(self.labels, SKIN))
@@ -64,9 +63,19 @@ class Scene:
         return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     @cached_property
+    def worn(self) -> Float[np.ndarray, "H W"]:
+        """How deep inside headwear pixels are, 0 to 1."""
+        return self.inside(ParsingClass.HEADWEAR)
+
+    @cached_property
+    def hair(self) -> Float[np.ndarray, "H W"]:
+        """How deep inside hair pixels are, 0 to 1."""
+        return self.inside(ParsingClass.HAIR)
+
+    @cached_property
     def own_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
-        hair, worn = self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)
+        hair, worn = self.hair, self.worn
         if not (hair + worn).any():
             return hair
         return hair * self.alike(self.usual(hair)) + worn if hair.any() else worn
@@ -75,7 +84,7 @@ class Scene:
     def firm_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show hair or headwear of whatever colour, 0 to 1: near its border, where light comes
         through from behind, of its own alone."""
-        deep = np.maximum(self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)) == 1
+        deep = np.maximum(self.hair, self.worn) == 1
         return np.where(deep, 1.0, self.own_hair)
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:

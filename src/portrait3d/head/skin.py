@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pixels import nearest, smoothstep
+from portrait3d.geometry.pixels import about_border, smoothstep
 from portrait3d.geometry.skin import normals, openings, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
@@ -97,26 +97,20 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     at = view.pixels(model.vertices).T[::-1] - 0.5
     row, column = np.round(at).astype(int).clip(0, view.size - 1)
     label = labels[row, column]
-    head, skin = head_outline(labels), np.isin(labels, SKIN)
+    in_head, head, off_head = about_border(head_outline(labels))
+    in_skin, _, off_skin = about_border(np.isin(labels, SKIN))
     own = ndimage.distance_transform_edt(np.isfinite(view.skin))
-    maps = (signed_distance(head), signed_distance(skin), own)
-    to_ground, to_skin, depth = (view.read(m, model.vertices) for m in maps)
-    beside = labels[tuple(k[row, column] for k in nearest(~head)[1])]
-    beyond = labels[tuple(k[row, column] for k in nearest(~skin)[1])]
+    to_ground, to_skin, depth = (view.read(m, model.vertices) for m in (in_head, in_skin, own))
+    within, beside, beyond = (
+        labels[tuple(k[row, column] for k in index)] for index in (head, off_head, off_skin)
+    )
     outermost = depth < OUTERMOST
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
     cheek = outermost & np.isin(label, HAIRY) & (to_skin > -WIDEST) & (model.face_mask > 0.05)
-    within = labels[tuple(k[row, column] for k in nearest(head)[1])]
     inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), UNDER_RIM, 0.0), 0)
     outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
     wanted = np.where(bare | cheek, to_skin, inward)
     return wanted.clip(-WIDEST, WIDEST), (bare | cheek | outside) & (np.abs(wanted) < 2 * WIDEST)
-
-
-def signed_distance(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Distance of every pixel to a region's border, > 0 inside."""
-    inside, outside = ndimage.distance_transform_edt(region), ndimage.distance_transform_edt(~region)
-    return inside - outside - 0.5 * (2 * region - 1)
 
 
 def behind_hair(

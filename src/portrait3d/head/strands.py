@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from scipy import ndimage
-from scipy.special import ndtr
+from scipy.special import ndtri
 from torch import Tensor
 
 from portrait3d.geometry.skin import HEAD_CENTRE
@@ -22,6 +23,7 @@ WIDTH = 9
 """Pixels of the crop over whose mean the hair's shading is parted from its strands."""
 EVENNESS = 0.6
 """Contrast of unseen strands relative to those in the photo, some of whose contrast is the light's."""
+QUANTILES = np.linspace(0.01, 0.99, 33)
 GREY = np.array([0.3, 0.6, 0.1])
 CURLY, STRAIGHT = 0.36, 0.5
 """Coherence of the picture's gradients in hair without and with a direction."""
@@ -39,12 +41,23 @@ CURLS, GRAIN, TILE = 5.0, 2.2, 32
 """Sizes (mm) of the coarse and the fine noise without a direction, and cells after which it repeats."""
 
 
+class StrandCoordinates(NamedTuple):
+    """Places among strands that run down from the crown."""
+
+    azimuth: Float[np.ndarray, " N"]
+    """About the crown, 0 to 1: 0 is behind, 0.5 before the head."""
+    height: Float[np.ndarray, " N"]
+    """How far down a strand, 0 to 1."""
+    across: Float[np.ndarray, " N"]
+    """Distance from the crown's axis, mm."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HairLook:
     """How bright strands are beside each other, how wide and straight, and how their colour changes."""
 
     contrast: Float[np.ndarray, " Q"]
-    """Quantiles of the strands' brightness, natural logarithm relative to the hair about them."""
+    """`QUANTILES` of the strands' brightness, natural logarithm relative to the hair about them."""
     tint: Float[np.ndarray, "3"]
     """Change of each channel's logarithm with that of the brightness."""
     locks: float = 0.3
@@ -56,8 +69,8 @@ class HairLook:
         self, coarse: Float[np.ndarray, " N"], fine: Float[np.ndarray, " N"]
     ) -> Float[np.ndarray, " N"]:
         """Logarithms of strands' brightness relative to the hair about them, from standard normal noise."""
-        noise = np.sqrt(self.locks) * coarse + np.sqrt(1 - self.locks) * fine
-        return np.interp(ndtr(noise) * (len(self.contrast) - 1), np.arange(len(self.contrast)), self.contrast)
+        noise = self.locks**0.5 * coarse + (1 - self.locks) ** 0.5 * fine
+        return np.interp(noise, ndtri(QUANTILES), self.contrast)
 
 
 def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None:
@@ -76,7 +89,7 @@ def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None
     lock = (np.log(np.maximum(scene.coarse.numpy()[:, row[place], column[place]].T, 0.02)) - shading) @ GREY
     brightness = brightness - np.median(brightness)
     tint = (detail * brightness[:, None]).sum(axis=0) / max(float((brightness**2).sum()), 1e-9)
-    quantiles = EVENNESS * np.quantile(brightness, np.linspace(0.01, 0.99, 33))
+    quantiles = EVENNESS * np.quantile(brightness, QUANTILES)
     share = lock.var() / max(float(brightness.var()), 1e-9)
     straight = np.clip((coherence(scene, inside) - CURLY) / (STRAIGHT - CURLY), 0, 1)
     return HairLook(quantiles, np.clip(tint, 0.5, 1.5), float(np.clip(share, 0.0, 0.5)), float(straight))
@@ -104,18 +117,18 @@ def coherence(scene: Scene, inside: Float[np.ndarray, "H W"]) -> float:
 
 
 def strand_noise(
-    points: Float[np.ndarray, "N 3"], straight: float = 1.0
+    points: Float[np.ndarray, "N 3"], coordinates: StrandCoordinates, straight: float = 1.0
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
     """Standard normal noise, coarse and fine, at points of the model's frame, mm.
 
     As far as hair is `straight` it runs down from the crown; else, and at the crown, it has no direction.
     """
-    azimuth, height, across = strand_coordinates(points)
+    azimuth, height, across = coordinates
     grid = torch.from_numpy(np.stack([azimuth * 2 - 1, height * 2 - 1], axis=1).astype(np.float32))
     strands = F.grid_sample(_strands(), grid[None, None], padding_mode="border", align_corners=False)[0, :, 0]
     aligned = straight * (1 - np.exp(-((across / WHORL) ** 2)))
     loose = np.flatnonzero(aligned < 0.95)
-    noise = strands.numpy().astype(np.float64)
+    noise = strands.numpy()
     if len(loose):
         share = aligned[loose]
         mixed = noise[:, loose] * share + _curls(points[loose]) * (1 - share)
@@ -135,21 +148,15 @@ def _curls(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "2 N"]:
     )
 
 
-def strand_coordinates(
-    points: Float[np.ndarray, "N 3"],
-) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """Where points of the model's frame (mm) lie among strands that run down from the crown.
-
-    Returns the azimuth about the crown (0 to 1; 0 is behind, 0.5 before the head), how far down a strand (0
-    to 1), and the distance from the crown's axis, mm.
-    """
-    x, y, z = (points - HEAD_CENTRE).T
+def strand_coordinates(points: Float[np.ndarray, "N 3"]) -> StrandCoordinates:
+    """Where points of the model's frame (mm) lie among strands that run down from the crown."""
+    x, y, z = (points - HEAD_CENTRE.astype(points.dtype)).T
     low, y = np.maximum(y, 0.0), np.minimum(y, 0.0)  # below the skull's middle hair hangs straight
-    cosine, sine = np.cos(CROWN_TILT), np.sin(CROWN_TILT)
+    cosine, sine = float(np.cos(CROWN_TILT)), float(np.sin(CROWN_TILT))
     y, z = y * cosine + z * sine, z * cosine - y * sine
     across = np.hypot(x, z)
     height = (np.arctan2(across, -y) / np.pi + low / LENGTH) / 2
-    return np.arctan2(x, z) / (2 * np.pi) % 1.0, height, across
+    return StrandCoordinates(np.arctan2(x, z) / (2 * np.pi) % 1.0, height, across)
 
 
 @lru_cache(maxsize=1)

@@ -103,7 +103,7 @@ def see_regions(portrait: Portrait, window: Window, at_rest: Turn) -> Regions:
     """Find head, neck and clothes in the window; `at_rest` is the photo's own pose."""
     frame, labels = photo_frame(portrait)
     grey = np.round(portrait.matte * 255).astype(np.uint8)
-    matte = frame.extract(np.broadcast_to(grey[..., None], (*grey.shape, 3)))[0].numpy()
+    matte = frame.extract(grey)[0].numpy()
     hole = hole_weight(np.maximum(matte, np.isin(labels, HEAD)), labels == ParsingClass.NECK)
     hole *= moving_share(portrait, frame, at_rest)
     own = np.stack([hole, inside_rim(labels)]).astype(np.float32)
