@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
-from portrait3d.geometry.filling import as_planes
+from portrait3d.geometry.pictures import as_planes
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.fitted import FittedHead

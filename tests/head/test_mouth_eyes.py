@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from portrait3d.geometry.filling import as_planes
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import as_planes
+from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
@@ -18,7 +19,6 @@ from portrait3d.head.mouth_eyes import (
     HIDDEN,
     IRIS_ANGLE,
     NATURAL,
-    inside_by,
     iris_middle,
     paint_pieces,
     ring_colours,

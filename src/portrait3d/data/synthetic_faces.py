@@ -29,6 +29,7 @@ from portrait3d.data.synthetic.glasses import Glasses, put_on
 from portrait3d.data.synthetic.heads import draw_coefficients
 from portrait3d.data.turned_faces import centred_pose
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -136,7 +137,7 @@ def draw_faces(count: int, seed: int, split: str) -> SyntheticFaces:
     found: list[tuple[Tensor, Pose, bool]] = []
     for k in range(count):
         picture, vector, pose, wears = draw_face(heads, points, np.random.default_rng([first, seed, k]))
-        images[k] = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        images[k] = as_bytes(picture)
         found.append((vector, pose, wears))
     rotation = torch.stack([pose.rotation for _, pose, _ in found])
     translation = torch.stack([pose.translation for _, pose, _ in found])

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor
 
 from portrait3d.compilation import compiled
+from portrait3d.geometry.pictures import colour_bytes
 from portrait3d.head.layout import SIDES, Texels
 
 
@@ -29,16 +29,6 @@ class Atlas:
     def place_hair(self, texture: UInt8[np.ndarray, "T T 3"], hair: UInt8[np.ndarray, "S S 3"]) -> None:
         """Put the hair's chart into the texture."""
         texture[self.size :, : self.size] = hair
-
-
-def as_bytes(picture: Float[Tensor, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
-    """Float planes as a uint8 picture."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def colour_bytes(colours: Float[np.ndarray, "N C"]) -> UInt8[np.ndarray, "N C"]:
-    """Float colours as uint8."""
-    return np.round(colours.clip(0, 1) * 255).astype(np.uint8)
 
 
 def ground(texels: Texels, colours: Float[np.ndarray, "N 3"], side: int) -> UInt8[np.ndarray, "T T 3"]:

@@ -7,10 +7,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import HairSheet
-from portrait3d.geometry.pixels import smoothstep
-from portrait3d.head.atlas import as_bytes
+from portrait3d.geometry.pictures import as_bytes, resample
+from portrait3d.geometry.pixels import blurred_inside, smoothstep
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene
@@ -115,16 +115,10 @@ def clean_colours(
     if own.sum() < FEWEST:
         return picture
     clean = push_pull(picture, own)
-    firm = (cover > SURE).float()
-    weight = blurred_planes(firm[None], width)
-    smooth = blurred_planes(picture * firm, width) / weight.clamp_min(1e-3)
+    firm = cover > SURE
+    smooth = torch.from_numpy(blurred_inside(picture.numpy(), firm.numpy(), width))
     strands = (picture - smooth) * firm
     return clean + strands + (picture - clean - strands) * own
-
-
-def blurred_planes(planes: Float[Tensor, "C h w"], width: float) -> Float[Tensor, "C h w"]:
-    """Gaussian blur of every plane."""
-    return torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, width, width)))
 
 
 def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:

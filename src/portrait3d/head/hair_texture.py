@@ -9,13 +9,13 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
 from portrait3d.geometry.pixels import smoothstep
-from portrait3d.head.atlas import as_bytes, colour_bytes
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody, grow_body
 from portrait3d.head.hair_view import HairView
-from portrait3d.head.scene import Scene, sample
+from portrait3d.head.scene import Scene
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.rendering.interpolation import interpolate

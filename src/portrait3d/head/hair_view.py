@@ -6,15 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
+from portrait3d.geometry.pixels import nearest, smoothstep
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
 MIXED = 2
 """Over so many pixels along hair's border the network's coarser pixels mix its depth with that beside it."""
-SPIKE = 6.0
-"""A pixel this far (mm) from the median of its neighbourhood is a spike of the depth network."""
-EVEN = 1.2
-"""Width of the blur (pixels) that takes the network's ripples out of hair's depth."""
 LIFT = 0.6
 """Hair on skin lies this far before it, mm: enough for one z-buffer to tell them apart."""
 HAIRLINE, SETTLES = 7.0, 6.0
@@ -112,7 +108,7 @@ def settled_front(
     hair: Bool[np.ndarray, "S S"],
     skin: Float[np.ndarray, "S S"],
 ) -> Float[np.ndarray, "S S"]:
-    """Hair's predicted depth without spikes and ripples, laid on the skin at the hairline, continued beyond.
+    """Hair's predicted depth, laid on the skin at the hairline, continued beyond.
 
     Args:
         depth: As predicted, mm.
@@ -124,9 +120,6 @@ def settled_front(
     core = ndimage.binary_erosion(hair, iterations=MIXED)
     away, source = nearest(core) if core.any() else nearest(hair)
     filled = np.where(hair & (away > 2 * MIXED), depth, depth[source])
-    median = ndimage.median_filter(filled, 5)
-    filled = np.where(np.abs(filled - median) > SPIKE, median, filled)
-    filled = np.where(hair, blurred_inside(filled, hair, EVEN), filled)
     beside_skin, _ = nearest(np.isfinite(skin) & ~hair)
     share = 1 - smoothstep(beside_skin / HAIRLINE)
     down = np.where(np.isfinite(skin), np.clip(skin - LIFT - filled, 0, SETTLES), 0)

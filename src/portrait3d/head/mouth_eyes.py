@@ -4,12 +4,13 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
-from portrait3d.compilation import compiled
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import sample
+from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
-from portrait3d.head.scene import Scene, sample
+from portrait3d.head.scene import Scene
 from portrait3d.parsing_classes import ParsingClass
 
 EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
@@ -30,8 +31,6 @@ FEW = 25
 """Texels below which the photo says nothing about an eye or the teeth."""
 DARKENING = 26.0
 """Light in the mouth falls to 1/e over this way inward, mm."""
-FAR = 4.0
-"""Pixels of the crop beyond which distances to an opening don't matter."""
 HIDDEN = 4.0
 """What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
 
@@ -169,31 +168,3 @@ def in_open_mouth(
     shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
     shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
     return shown * np.clip(inside_by(pixels, lips) + 1.0, 0, 1)
-
-
-def inside_by(points: Float[np.ndarray, "N 2"], loop: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, " N"]:
-    """How far points lie inside a closed line, in its unit; negative outside, at least `-FAR`."""
-    result = np.full(len(points), -FAR)
-    near = ((points > loop.min(axis=0) - FAR) & (points < loop.max(axis=0) + FAR)).all(axis=1)
-    found = np.empty(near.sum())
-    _inside_by(points[near].astype(np.float64), loop.astype(np.float64), FAR, found)
-    result[near] = found
-    return result
-
-
-@compiled
-def _inside_by(points, loop, far, out):
-    for k in range(len(points)):
-        x, y = points[k]
-        nearest, inside = far * far, False
-        ax, ay = loop[len(loop) - 1]
-        for m in range(len(loop)):
-            bx, by = loop[m]
-            dx, dy = bx - ax, by - ay
-            share = ((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-12)
-            share = min(max(share, 0.0), 1.0)
-            nearest = min(nearest, (x - ax - share * dx) ** 2 + (y - ay - share * dy) ** 2)
-            if (ay > y) != (by > y) and x < ax + (y - ay) * (dx / dy):
-                inside = not inside
-            ax, ay = bx, by
-        out[k] = np.sqrt(nearest) if inside else -np.sqrt(nearest)

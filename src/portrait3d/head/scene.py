@@ -4,19 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import resample
+from portrait3d.geometry.pictures import resample, weighted_median
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
 SKIN_RIM = 3.0
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
-SMOOTH = 2.5
-"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 HAIRLINE = 6
 """Pixels of the crop by which skin's colours go on into the hair beside it."""
 BORDER, DEEP = 1.0, 6.0
@@ -108,30 +104,3 @@ class Scene:
 def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """1 inside a region, falling to 0 over its border of `SKIN_RIM`."""
     return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_RIM, 0, 1)
-
-
-def weighted_median(
-    values: Float[np.ndarray, "N C"], weight: Float[np.ndarray, " N"]
-) -> Float[np.ndarray, " C"]:
-    """The value of each channel that half of the weight lies below."""
-    order = values.argsort(axis=0)
-    total = np.cumsum(weight[order], axis=0)
-    place = (total >= total[-1] / 2).argmax(axis=0)
-    columns = np.arange(values.shape[1])
-    return values[order[place, columns], columns]
-
-
-def blurred(
-    picture: Float[Tensor, "C H W"], inside: Float[np.ndarray, "H W"], width: float = SMOOTH
-) -> Float[Tensor, "C H W"]:
-    """The picture's smooth colours, taken from inside a region alone."""
-    weight = ndimage.gaussian_filter(inside, width)
-    planes = ndimage.gaussian_filter(picture.numpy() * inside, (0, width, width))
-    return torch.from_numpy(planes / np.maximum(weight, 1e-4)).float()
-
-
-def sample(values: Float[Tensor, "C H W"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N C"]:
-    """Values at places (x, y), 0 to 1 across the picture, bilinear; the border goes on beyond it."""
-    grid = torch.from_numpy(places.astype(np.float32) * 2 - 1)[None, None]
-    found = F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.numpy()

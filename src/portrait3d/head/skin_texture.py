@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Bool, Float
 
 from portrait3d.geometry.diffusion import diffuse
-from portrait3d.geometry.filling import resample
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import resample, sample, weighted_median
+from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
 from portrait3d.head.layout import Texels
 from portrait3d.head.mouth_eyes import paint_pieces
-from portrait3d.head.scene import Scene, blurred, sample, weighted_median
+from portrait3d.head.scene import Scene
 
 GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
@@ -22,6 +23,8 @@ MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
 HOME = 0.0002
 """Weight of the face's usual colour there, to which skin comes back some centimetres from what it shows."""
+SMOOTH = 2.5
+"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 SHADING = (0.5, 1.6)
 """Range of the shading that is taken out, relative to that of the face."""
 
@@ -92,7 +95,7 @@ def bake_unseen(
     pixels = model.pixels(model.vertices)
     weight = view_weight(model, shown)
     trust = scene.skin
-    smooth = blurred(scene.coarse, trust)
+    smooth = torch.from_numpy(blurred_inside(scene.coarse.numpy(), trust, SMOOTH))
     at_vertex = sample(torch.cat([smooth, torch.from_numpy(trust)[None].float()]), pixels / crop)
     known = weight * at_vertex[:, 3]
     mirror = model.layout.mirror

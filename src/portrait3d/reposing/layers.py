@@ -9,8 +9,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import Binding, HeadPiece
+from portrait3d.geometry.pictures import as_planes
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import openings
 from portrait3d.models.head_model import HeadModel

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import as_planes, push_pull
-from portrait3d.head.atlas import as_bytes
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import as_bytes, as_planes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.guided import box_means
