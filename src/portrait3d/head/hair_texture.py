@@ -25,16 +25,26 @@ WRAP = 0.06
 """The chart goes on beyond one turn by this share, so that no triangle is cut at its seam before the face."""
 BASE = 96
 """Side of the chart of smooth colours: what is smaller is a matter of strands."""
-BLUR = 3.0
-"""Width of the blur (pixels of the crop) that takes the strands out of the photographed colours."""
-EDGE_ON, FACE_ON = 0.2, 0.5
-"""Cosines to the view between which the body takes the photo's colours."""
-NEAR = 6.0
-"""The photo shows what of the body lies no further than this behind the photographed hair, mm."""
-HOME = 0.004
-"""Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
-WORN = 0.5
-"""Share of headwear among hair and headwear from which unseen parts have no strands."""
+
+
+@dataclass(frozen=True)
+class BodyPaint:
+    """How far the body takes the photo's colours."""
+
+    blur: float = 3.0
+    """Width of the blur (pixels of the crop) that takes the strands out of the photographed colours."""
+    edge_on: float = 0.2
+    face_on: float = 0.5
+    """Cosines to the view between which the body takes the photo's colours."""
+    near: float = 6.0
+    """The photo shows what of the body lies no further than this behind the photographed hair, mm."""
+    home: float = 0.004
+    """Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
+    worn: float = 0.5
+    """Share of headwear among hair and headwear from which unseen parts have no strands."""
+
+
+PAINT = BodyPaint()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,19 +118,18 @@ def paint_body(
     own, firm = scene.own_hair, scene.firm_hair
     usual = scene.usual(own if own.any() else view.hair.astype(float))
     worn = (view.labels == ParsingClass.HEADWEAR).sum()
-    look = hair_look(scene, own) if worn < WORN * view.hair.sum() else None
+    look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
 
     there = drawn_in_chart(view, model, body, chart, BASE)
-    blurred = ndimage.gaussian_filter(
-        np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32), (0, BLUR, BLUR)
-    )
+    weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
+    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
     weight = np.zeros(BASE * BASE, np.float32)
     values = np.tile(usual.astype(np.float32), (BASE * BASE, 1))
     weight[there.texel] = (seen[:, 3] > 0.02) * there.shown
     values[there.texel] = seen[:, :3] / np.maximum(seen[:, 3:], 1e-4)
-    weight = weight + HOME * (1 - weight)
-    values = np.where((weight > HOME)[:, None], values, usual)
+    weight = weight + PAINT.home * (1 - weight)
+    values = np.where((weight > PAINT.home)[:, None], values, usual)
     base = push_pull(
         torch.from_numpy(values.T.reshape(3, BASE, BASE).astype(np.float32)),
         torch.from_numpy(weight.reshape(BASE, BASE).astype(np.float32)),
@@ -174,5 +183,6 @@ def drawn_in_chart(
     cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
     cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
-    near = (camera[:, 2] < view.front[row, column] + NEAR) & view.hair[row, column]
-    return ChartTexels(texel, points, pixels, smoothstep((cosine - EDGE_ON) / (FACE_ON - EDGE_ON)) * near)
+    near = (camera[:, 2] < view.front[row, column] + PAINT.near) & view.hair[row, column]
+    shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * near
+    return ChartTexels(texel, points, pixels, shown)

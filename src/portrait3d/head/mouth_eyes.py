@@ -1,5 +1,8 @@
 """What lies behind lids and lips: colours of eyeballs, teeth, tongue and mouth cavity."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
@@ -20,19 +23,31 @@ NATURAL = {
     HeadPiece.MOUTH_CAVITY: (0.42, 0.17, 0.16),
 }
 """RGB in good light."""
-EYE_WHITE, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.28, 0.20, 0.15), (0.06, 0.05, 0.05)
-PUPIL_ANGLE, IRIS_ANGLE = np.radians(9.0), np.radians(24.0)
-"""Half the angles under which pupil and iris are seen from the eyeball's middle."""
-BINS = 30
-"""Rings about the iris' middle, out to a right angle, in which the eye's colour is taken."""
-LASHES = 0.9
-"""Width of the border of the eye's opening (pixels of the crop) that lids and lashes may colour."""
 FEW = 25
 """Texels below which the photo says nothing about an eye or the teeth."""
 DARKENING = 26.0
 """Light in the mouth falls to 1/e over this way inward, mm."""
 HIDDEN = 4.0
 """What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
+
+
+@dataclass(frozen=True)
+class EyePaint:
+    """What an eye looks like where the photo does not show it."""
+
+    white: tuple[float, float, float] = (0.80, 0.77, 0.75)
+    iris: tuple[float, float, float] = (0.28, 0.20, 0.15)
+    pupil: tuple[float, float, float] = (0.06, 0.05, 0.05)
+    pupil_angle: float = math.radians(9.0)
+    iris_angle: float = math.radians(24.0)
+    """Half the angles under which pupil and iris are seen from the eyeball's middle."""
+    bins: int = 30
+    """Rings about the iris' middle, out to a right angle, in which the eye's colour is taken."""
+    lashes: float = 0.9
+    """Width of the border of the eye's opening (pixels of the crop) that lids and lashes may colour."""
+
+
+EYE = EyePaint()
 
 
 def paint_pieces(
@@ -74,14 +89,14 @@ def eye_colours(
     toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
     depth = inside_by(there[:, :2], pixels[margin])
     shown = (depth > 0) & (toward[:, 2] < 0)
-    sure = (depth > LASHES) & (toward[:, 2] < 0)
+    sure = (depth > EYE.lashes) & (toward[:, 2] < 0)
     seen = sample(scene.picture, there[:, :2] / crop)
     gaze = iris_middle(toward[sure], seen[sure])
     angle = np.arccos(np.clip(toward @ gaze, -1, 1))
     rings = ring_colours(angle[sure], seen[sure], light)
-    ring = np.clip(angle / (np.pi / 2) * BINS - 0.5, 0, BINS - 1)
-    whole = np.stack([np.interp(ring, np.arange(BINS), rings[:, k]) for k in range(3)], axis=1)
-    share = np.clip(depth / (0.5 * LASHES), 0, 1) * shown
+    ring = np.clip(angle / (np.pi / 2) * EYE.bins - 0.5, 0, EYE.bins - 1)
+    whole = np.stack([np.interp(ring, np.arange(EYE.bins), rings[:, k]) for k in range(3)], axis=1)
+    share = np.clip(depth / (0.5 * EYE.lashes), 0, 1) * shown
     return whole + (seen - whole) * share[:, None]
 
 
@@ -103,23 +118,23 @@ def iris_middle(toward: Float[np.ndarray, "K 3"], seen: Float[np.ndarray, "K 3"]
 
 def ring_colours(
     angle: Float[np.ndarray, " K"], seen: Float[np.ndarray, "K 3"], light: float
-) -> Float[np.ndarray, "BINS 3"]:
+) -> Float[np.ndarray, "B 3"]:
     """Colour of the eye by distance from the iris' middle: the photo's, natural where it shows nothing."""
-    at = (np.arange(BINS) + 0.5) / BINS * np.pi / 2
-    natural = np.where((at < PUPIL_ANGLE)[:, None], PUPIL, IRIS)
-    natural = np.where((at > IRIS_ANGLE)[:, None], EYE_WHITE, natural) * light
+    at = (np.arange(EYE.bins) + 0.5) / EYE.bins * np.pi / 2
+    natural = np.where((at < EYE.pupil_angle)[:, None], EYE.pupil, EYE.iris)
+    natural = np.where((at > EYE.iris_angle)[:, None], EYE.white, natural) * light
     if len(angle) < FEW:
         return natural
-    ring = np.clip(angle / (np.pi / 2) * BINS, 0, BINS - 1).astype(np.int64)
-    outer = seen[angle > IRIS_ANGLE]
+    ring = np.clip(angle / (np.pi / 2) * EYE.bins, 0, EYE.bins - 1).astype(np.int64)
+    outer = seen[angle > EYE.iris_angle]
     if len(outer) >= FEW:
         brightness = outer.mean(axis=1)
         white = outer[brightness >= np.quantile(brightness, 0.6)].mean(axis=0)
-        natural = np.where((at > IRIS_ANGLE)[:, None], white, natural)
+        natural = np.where((at > EYE.iris_angle)[:, None], white, natural)
     colours = natural.copy()
     for k in np.unique(ring):
         # Lids and lashes darken the white, so that its bright part counts.
-        rank = 0.5 if at[k] < IRIS_ANGLE else 0.7
+        rank = 0.5 if at[k] < EYE.iris_angle else 0.7
         colours[k] = np.quantile(seen[ring == k], rank, axis=0)
     return ndimage.gaussian_filter1d(colours, 0.7, axis=0, mode="nearest")
 
