@@ -12,6 +12,7 @@ from portrait3d import arguments
 from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
+from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -85,12 +86,12 @@ class Portrait:
     def build_head(self, *, delight: bool = False) -> HeadMesh:
         """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
         arguments.truth_value(delight, "delight")
+        posed = self._posed_vertices()
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
-        vertices = self.head_model.vertices(self.coefficients.batched)[0]
         model = place_head(
             self.head_model,
-            vertices,
+            torch.from_numpy(posed).float(),
             self.crop_from_model,
             frame.camera(),
             self.coefficients.lighting,
@@ -106,7 +107,29 @@ class Portrait:
             frame.angle,
             delight=delight,
         )
-        return replace(head, camera_from_head=self.camera_from_model)
+        expression = (posed - self._neutral_vertices()).astype(np.float32)
+        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+
+    def with_head(self, head: HeadMesh) -> "Portrait":
+        """The same portrait with another head, such as `portrait.head.neutral()`."""
+        other = replace(self)
+        vars(other)["head"] = arguments.instance(head, HeadMesh, "head")
+        return other
+
+    def _posed_vertices(self) -> Float[np.ndarray, "M 3"]:
+        """The fitted face with its lips where the photo shows them; model frame, mm."""
+        return fit_lips(
+            self.head_model,
+            self.head_model.vertices(self.coefficients.batched)[0].double().numpy(),
+            self.crop_from_model,
+            float(self.head_crop.camera().focal),
+            self.head_parsing.head_probabilities,
+        )
+
+    def _neutral_vertices(self) -> Float[np.ndarray, "M 3"]:
+        """The same face without expression; model frame, mm."""
+        calm = replace(self.coefficients, expression=torch.zeros_like(self.coefficients.expression))
+        return close_lips(self.head_model, self.head_model.vertices(calm.batched)[0].double().numpy())
 
     @property
     def pose(self) -> HeadAngles:

@@ -1,5 +1,7 @@
 """Named pieces, pivots and ARKit's morph targets of a GLB, read back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,22 @@ def test_a_target_added_in_full_is_the_displaced_head(glb: Glb, model_head: Head
         wanted = moved.vertices[model_head.piece == piece]
         assert np.allclose(position + targets(glb, name)["jawOpen"], wanted, atol=2e-5)
         assert np.abs(targets(glb, name)["jawOpen"]).max() > 0.01
+
+
+def test_a_neutral_head_brings_the_photos_expression_back_by_a_target(model_head: HeadMesh) -> None:
+    own = expression_displacement({"jawOpen": 0.3, "mouthSmileLeft": 0.4})
+    grinning = replace(model_head.displaced(own), expression=own)
+    glb = Glb.read(content := encode_glb(grinning.neutral()))
+    assert glb_problems(content) == []
+    assert mesh(glb, "Head")["extras"]["targetNames"] == [*arkit_basis()[0], "photo"]
+    assert mesh(glb, "Head")["weights"] == [0.0] * 53
+    for piece, name in ((HeadPiece.SURFACE, "Head"), (HeadPiece.TEETH, "Teeth")):
+        position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
+        chosen = grinning.piece == piece
+        assert np.allclose(position, place(model_head).vertices[chosen], atol=2e-5)
+        wanted = place(grinning).vertices[chosen]
+        assert np.allclose(position + targets(glb, name)["photo"], wanted, atol=2e-5)
+    assert "photo" not in mesh(Glb.read(encode_glb(grinning)), "Head")["extras"]["targetNames"]
 
 
 def test_left_is_the_persons_left(glb: Glb) -> None:

@@ -58,6 +58,8 @@ class Options:
     """Keep only what the photo shows, without the completed sides and back."""
     delight: bool = False
     """Take the photo's light out of the skin, for scenes with a light of their own."""
+    neutral: bool = False
+    """Take the photo's own expression out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +220,11 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
 
     turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
     if options.delight:
-        portrait = replace(portrait, head=model.head_without_light(portrait))
+        portrait = portrait.with_head(model.head_without_light(portrait))
+    if options.neutral:
+        portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
-        portrait = replace(portrait, head=portrait.head.front_only())
+        portrait = portrait.with_head(portrait.head.front_only())
     files = save_reconstruction(portrait, place, turned, lit=options.delight)
     return {**summary(portrait), "files": files}
 

@@ -29,7 +29,7 @@ from portrait3d.cli.batch import (
     with_left,
 )
 from portrait3d.cli.console import FAILURE, Json, Models, complain, messages, print_json, say, working
-from portrait3d.cli.expressions import Expressions, expression_weights
+from portrait3d.cli.expressions import Expressions, Rest, expression_weights
 from portrait3d.cli.stopping import Stopped
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ def reconstruct(
         bool,
         typer.Option("--delight", help="Take the photo's light out of the skin; the GLB takes the scene's."),
     ] = False,
+    expression: Annotated[
+        Rest, typer.Option(help="Expression that the head rests in: the photo's own, or neutral.")
+    ] = Rest.PHOTO,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -117,7 +120,7 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
-    options = Options(chosen_face(face), models, front_only, delight)
+    options = Options(chosen_face(face), models, front_only, delight, expression is Rest.NEUTRAL)
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -71,7 +71,8 @@ class Glb:
 def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
     """What is wrong with a head's GLB, one line each; none if all is well.
 
-    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name, and each must move something.
+    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name, before any others, and each must
+    move something.
     """
     try:
         glb = Glb.read(content)
@@ -82,7 +83,7 @@ def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
     names = heads[0].get("extras", {}).get("targetNames", []) if heads else []
     if not heads:
         problems.append("there is no mesh 'Head'")
-    elif rigged and names != list(arkit_basis()[0]):
+    elif rigged and tuple(names[:ARKIT_COUNT]) != arkit_basis()[0]:
         problems.append(f"'Head' has {len(names)} morph targets, not ARKit's 52")
     elif rigged and (still := set(names) - _moving(glb)):
         problems.append(f"morph targets that move nothing: {', '.join(sorted(still))}")

@@ -52,7 +52,7 @@ def encode_glb(head: HeadMesh, *, lit: bool = False) -> bytes:
     meshes, texture = named_meshes(head, turns=lit), encode_image(head.texture)
     if (hair := head.hair_sheet) is None:
         return glb_bytes(meshes, texture, lit=lit)
-    meshes.append(sheet_mesh(hair, head.camera_from_head))
+    meshes.append(sheet_mesh(head, hair))
     return glb_bytes(meshes, texture, encode_image(hair.texture), lit=lit)
 
 

@@ -13,10 +13,10 @@ from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
 from portrait3d.export.overview import depth_of_photo, overview
-from portrait3d.export.rig import PIECE_NAMES
+from portrait3d.export.rig import PIECE_NAMES, extra_moves
 from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import NEUTRAL, PHOTO, arkit_basis
 from portrait3d.names import as_text
 from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.portrait import Portrait
@@ -61,7 +61,7 @@ def describe(portrait: Portrait) -> dict[str, Any]:
     """What `portrait.json` holds: numbers, with their units and conventions in the keys' names."""
     height, width = portrait.photo.pixels.shape[:2]
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
-    coefficients = portrait.coefficients
+    coefficients, head = portrait.coefficients, portrait.head
     return {
         "photo": {"name": as_text(portrait.photo.name), "width": width, "height": height},
         "camera": {
@@ -90,17 +90,27 @@ def describe(portrait: Portrait) -> dict[str, Any]:
             name: getattr(coefficients, name).flatten().tolist()
             for name in ("identity", "expression", "albedo", "lighting")
         },
+        "presets": {PHOTO: arkit_weights(portrait)},
         "head": {
-            "vertices": len(portrait.head.vertices),
-            "faces": len(portrait.head.faces),
-            "vertices_by_part": {
-                part.name.lower(): int((portrait.head.part == part).sum()) for part in HeadPart
-            },
+            "rests_in": NEUTRAL if head.is_neutral else PHOTO,
+            "vertices": len(head.vertices),
+            "faces": len(head.faces),
+            "vertices_by_part": {part.name.lower(): int((head.part == part).sum()) for part in HeadPart},
             "vertices_by_piece": {
-                name: int((portrait.head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
+                name: int((head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
             },
-            "morph_targets": 0 if portrait.head.binding is None else len(arkit_basis()[0]),
+            "morph_targets": 0 if head.binding is None else len(arkit_basis()[0]) + len(extra_moves(head)),
         },
         "parsing_classes": list(PARSING_CLASSES),
         "depth_unit_mm": DEPTH_UNIT,
     }
+
+
+def arkit_weights(portrait: Portrait) -> dict[str, float]:
+    """The photo's own expression in weights of ARKit's blendshapes, as near as they come to it.
+
+    Weights that round to 0 are left out. The morph target `photo` of a neutral head holds all of it.
+    """
+    names, strengths = arkit_basis()[0], portrait.coefficients.expression.flatten().tolist()
+    rounded = {name: round(weight, 3) for name, weight in zip(names, strengths, strict=False)}
+    return {name: weight for name, weight in rounded.items() if weight}

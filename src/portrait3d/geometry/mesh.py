@@ -135,6 +135,11 @@ class HeadMesh:
     """Vertices that the photo shows; if left out, all."""
     hair_sheet: HairSheet | None = None
     """The photographed hair, which GLBs and pictures show over the hair's body; whole without it."""
+    expression: Float[np.ndarray, "M 3"] | None = None
+    """What the photo's own expression does to the head model's vertices: float32, model frame, mm. None for a
+    mesh that doesn't know."""
+    is_neutral: bool = False
+    """Whether the photo's own expression has been taken out."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -174,6 +179,18 @@ class HeadMesh:
             sheet = replace(sheet, vertices=sheet.vertices + sheet.binding.apply(move).astype(np.float32))
         moved = self.vertices + self.binding.apply(move)
         return replace(self, vertices=moved.astype(np.float32), hair_sheet=sheet)
+
+    def neutral(self) -> "HeadMesh":
+        """The head with the head model's neutral expression: lips closed, eyes open, nobody smiles.
+
+        Its GLB has one more morph target, `photo`, which brings the photo's own expression back. Raises
+        `ValueError` for a head that doesn't know that expression.
+        """
+        if self.is_neutral:
+            return self
+        if self.expression is None:
+            raise ValueError("This head doesn't know its photo's expression, so it has no neutral one.")
+        return replace(self.displaced(-self.expression), is_neutral=True)
 
     def front_only(self) -> "HeadMesh":
         """The paper's representation: only what the photo shows, without the completed sides and back.
