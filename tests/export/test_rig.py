@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
@@ -13,6 +14,7 @@ from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.visemes import SUMS, VISEMES, viseme_moves
 from synthetic_head import synthetic_portrait
 
 
@@ -66,6 +68,41 @@ def test_a_neutral_head_brings_the_photos_expression_back_by_a_target(model_head
         wanted = place(grinning).vertices[chosen]
         assert np.allclose(position + targets(glb, name)["photo"], wanted, atol=2e-5)
     assert "photo" not in mesh(Glb.read(encode_glb(grinning)), "Head")["extras"]["targetNames"]
+
+
+def test_visemes_are_sums_of_arkits_targets(model_head: HeadMesh) -> None:
+    content = encode_glb(model_head, visemes=True)
+    assert glb_problems(content) == []
+    glb = Glb.read(content)
+    names = mesh(glb, "Head")["extras"]["targetNames"]
+    assert names == [*arkit_basis()[0], *VISEMES, *SUMS]
+    assert len(VISEMES) == 15
+    for name in ("Head", "Teeth", "Tongue"):
+        found = targets(glb, name)
+        still = np.zeros_like(next(iter(found.values())))
+        for viseme, weights in (VISEMES | SUMS).items():
+            wanted = sum((weight * found.get(own, still) for own, weight in weights.items()), still)
+            assert np.abs(found.get(viseme, still) - wanted).max() < 1e-4
+
+
+def test_lips_meet_in_the_visemes_that_need_it(model_head: HeadMesh) -> None:
+    """Played one after the other: closed for p, open for a, round for o, wide for i."""
+    glb = Glb.read(encode_glb(model_head, visemes=True))
+    lips = HeadModel.load().landmarks(torch.from_numpy(viseme_shapes())).numpy()
+    height = dict(zip(VISEMES, lips[:, 66, 1] - lips[:, 62, 1], strict=True))
+    width = dict(zip(VISEMES, lips[:, 54, 0] - lips[:, 48, 0], strict=True))
+    assert height["viseme_PP"] < height["viseme_sil"] < height["viseme_DD"] < height["viseme_aa"]
+    assert height["viseme_aa"] == max(height.values())
+    assert max(width["viseme_U"], width["viseme_O"]) < 0.9 * width["viseme_sil"]
+    assert width["viseme_I"] > 1.1 * width["viseme_sil"]
+    assert "viseme_TH" in targets(glb, "Tongue")
+    assert "viseme_PP" not in targets(glb, "EyeLeft")
+
+
+def viseme_shapes() -> np.ndarray:
+    """The mean head under every viseme."""
+    moves = viseme_moves()
+    return np.stack([HeadModel.load().mean.numpy() + moves[name] for name in VISEMES])
 
 
 def test_left_is_the_persons_left(glb: Glb) -> None:

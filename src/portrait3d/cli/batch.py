@@ -60,6 +60,8 @@ class Options:
     """Take the photo's light out of the skin, for scenes with a light of their own."""
     neutral: bool = False
     """Take the photo's own expression out."""
+    visemes: bool = False
+    """Give the GLB targets for the visemes of Oculus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
         portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
         portrait = portrait.with_head(portrait.head.front_only())
-    files = save_reconstruction(portrait, place, turned, lit=options.delight)
+    files = save_reconstruction(portrait, place, turned, lit=options.delight, visemes=options.visemes)
     return {**summary(portrait), "files": files}
 
 

@@ -110,6 +110,9 @@ def reconstruct(
     expression: Annotated[
         Rest, typer.Option(help="Expression that the head rests in: the photo's own, or neutral.")
     ] = Rest.PHOTO,
+    visemes: Annotated[
+        bool, typer.Option("--visemes", help="Give the GLB targets for speech, the 15 visemes of Oculus.")
+    ] = False,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -120,7 +123,14 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
-    options = Options(chosen_face(face), models, front_only, delight, expression is Rest.NEUTRAL)
+    options = Options(
+        face=chosen_face(face),
+        models=models,
+        front_only=front_only,
+        delight=delight,
+        neutral=expression is Rest.NEUTRAL,
+        visemes=visemes,
+    )
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()

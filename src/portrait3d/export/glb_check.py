@@ -14,6 +14,8 @@ from PIL import Image
 from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+SILENCE = "viseme_sil"
+"""The target that moves nothing: players look for it by its name."""
 COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
@@ -85,7 +87,7 @@ def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
         problems.append("there is no mesh 'Head'")
     elif rigged and tuple(names[:ARKIT_COUNT]) != arkit_basis()[0]:
         problems.append(f"'Head' has {len(names)} morph targets, not ARKit's 52")
-    elif rigged and (still := set(names) - _moving(glb)):
+    elif rigged and (still := set(names) - _moving(glb) - {SILENCE}):
         problems.append(f"morph targets that move nothing: {', '.join(sorted(still))}")
     return problems
 

@@ -28,13 +28,15 @@ def save_reconstruction(
     turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
     *,
     lit: bool = False,
+    visemes: bool = False,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
     `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
-    With `lit` the GLB's material takes the light of the scene that it comes into.
+    With `lit` the GLB's material takes the light of the scene that it comes into, with `visemes` it has
+    targets for those of Oculus.
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
@@ -42,7 +44,7 @@ def save_reconstruction(
         arguments.number(yaw, "a yaw in turned")
         arguments.picture(photo, f"turned[{yaw!r}]")
     head = portrait.head
-    glb = encode_glb(head, lit=lit)
+    glb = encode_glb(head, lit=lit, visemes=visemes)
     files = {directory / "head.glb": glb}
     files |= mesh_files(head, directory / "head.obj")
     files |= mesh_files(head, directory / "head.ply")
@@ -52,12 +54,12 @@ def save_reconstruction(
     files[directory / "viewer.html"] = viewer_html(
         glb, f"{Path(portrait.photo.name).name} - portrait3d"
     ).encode()
-    text = json.dumps(describe(portrait), indent=1, allow_nan=False)
+    text = json.dumps(describe(portrait, visemes=visemes), indent=1, allow_nan=False)
     files[directory / "portrait.json"] = text.encode()
     return write_together(files)
 
 
-def describe(portrait: Portrait) -> dict[str, Any]:
+def describe(portrait: Portrait, *, visemes: bool = False) -> dict[str, Any]:
     """What `portrait.json` holds: numbers, with their units and conventions in the keys' names."""
     height, width = portrait.photo.pixels.shape[:2]
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
@@ -99,7 +101,9 @@ def describe(portrait: Portrait) -> dict[str, Any]:
             "vertices_by_piece": {
                 name: int((head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
             },
-            "morph_targets": 0 if head.binding is None else len(arkit_basis()[0]) + len(extra_moves(head)),
+            "morph_targets": 0
+            if head.binding is None
+            else len(arkit_basis()[0]) + len(extra_moves(head, visemes=visemes)),
         },
         "parsing_classes": list(PARSING_CLASSES),
         "depth_unit_mm": DEPTH_UNIT,

@@ -11,6 +11,7 @@ from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, co
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import PHOTO, arkit_basis
+from portrait3d.models.visemes import viseme_moves
 
 GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
 """OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
@@ -62,7 +63,9 @@ def smooth_normals(
     return normals.astype(np.float32)
 
 
-def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) -> list[GltfMesh]:
+def named_meshes(
+    head: HeadMesh, *, rigged: bool = True, turns: bool = False, visemes: bool = False
+) -> list[GltfMesh]:
     """The head's pieces, the surface first; if `rigged`, with the morph targets that its binding gives.
 
     The surface has all of ARKit's 52 targets and those of `extra_moves`, other pieces those that move them;
@@ -70,7 +73,7 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     can be turned.
     """
     placed = place(head)
-    targets = morph_targets(head.binding, extra_moves(head)) if rigged else {}
+    targets = morph_targets(head.binding, extra_moves(head, visemes=visemes)) if rigged else {}
     turned = normal_targets(head, targets) if turns else {}
     meshes = []
     for piece, name in PIECE_NAMES.items():
@@ -99,7 +102,7 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     return meshes
 
 
-def sheet_mesh(head: HeadMesh, hair: HairSheet) -> GltfMesh:
+def sheet_mesh(head: HeadMesh, hair: HairSheet, *, visemes: bool = False) -> GltfMesh:
     """A head's hair sheet with the morph targets that move it."""
     vertices = _upright(hair.vertices, head.camera_from_head)
     return GltfMesh(
@@ -109,7 +112,7 @@ def sheet_mesh(head: HeadMesh, hair: HairSheet) -> GltfMesh:
         faces=hair.faces,
         normals=smooth_normals(vertices, hair.faces, np.arange(len(vertices))),
         uv=hair.uv,
-        targets=_moving(morph_targets(hair.binding, extra_moves(head))),
+        targets=_moving(morph_targets(hair.binding, extra_moves(head, visemes=visemes))),
         fades=True,
     )
 
@@ -119,9 +122,12 @@ def _moving(targets: dict[str, Float[np.ndarray, "V 3"]]) -> dict[str, Float[np.
     return {name: moves for name, moves in targets.items() if np.abs(moves).max() >= SHORTEST_MOVE}
 
 
-def extra_moves(head: HeadMesh) -> dict[str, Float[np.ndarray, "M 3"]]:
+def extra_moves(head: HeadMesh, *, visemes: bool = False) -> dict[str, Float[np.ndarray, "M 3"]]:
     """Displacements of the head model (its frame, mm) that a head has as targets beyond ARKit's, by name."""
-    return {PHOTO: head.expression} if head.is_neutral and head.expression is not None else {}
+    moves = viseme_moves() if visemes else {}
+    if head.is_neutral and head.expression is not None:
+        moves[PHOTO] = head.expression
+    return moves
 
 
 def morph_targets(
