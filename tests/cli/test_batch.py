@@ -279,7 +279,7 @@ class Calm:
 
 def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     portrait = synthetic_portrait(style="bald")
-    whole, front = Options(delight=True), Options(front_only=True, neutral=True, visemes=True)
+    whole, front = Options(delight=True), Options(front_only=True, neutral=True, visemes=True, bones=True)
     known = {}
     for name, options in (("plain", Options()), ("whole", whole), ("front", front)):
         known[name] = batch._save(cast(Any, Calm()), portrait, tmp_path / name, options)
@@ -288,5 +288,10 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
         assert (described["head"]["rests_in"], described["head"]["morph_targets"]) == neutral
         assert described["head"]["vertices"] == known[name]["vertices"]
         assert ("KHR_materials_unlit" in str((tmp_path / name / "head.glb").read_bytes())) != options.delight
+    assert [b"LeftEye" in (tmp_path / name / "head.glb").read_bytes() for name in known] == [
+        False,
+        False,
+        True,
+    ]
     assert known["front"]["vertices"] < known["plain"]["vertices"] == known["whole"]["vertices"]
     assert not portrait.head.is_neutral

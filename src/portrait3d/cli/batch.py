@@ -62,6 +62,8 @@ class Options:
     """Take the photo's own expression out."""
     visemes: bool = False
     """Give the GLB targets for the visemes of Oculus."""
+    bones: bool = False
+    """Give the GLB a skeleton."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,9 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
         portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
         portrait = portrait.with_head(portrait.head.front_only())
-    files = save_reconstruction(portrait, place, turned, lit=options.delight, visemes=options.visemes)
+    files = save_reconstruction(
+        portrait, place, turned, lit=options.delight, visemes=options.visemes, bones=options.bones
+    )
     return {**summary(portrait), "files": files}
 
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,14 @@ from portrait3d.cli.stopping import Stopped
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
+
+
+class Rig(StrEnum):
+    """What moves a head in a GLB."""
+
+    TARGETS = "targets"
+    BONES = "bones"
+
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
@@ -113,6 +122,9 @@ def reconstruct(
     visemes: Annotated[
         bool, typer.Option("--visemes", help="Give the GLB targets for speech, the 15 visemes of Oculus.")
     ] = False,
+    rig: Annotated[
+        Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
+    ] = Rig.TARGETS,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -130,6 +142,7 @@ def reconstruct(
         delight=delight,
         neutral=expression is Rest.NEUTRAL,
         visemes=visemes,
+        bones=rig is Rig.BONES,
     )
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")

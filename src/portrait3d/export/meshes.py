@@ -12,30 +12,39 @@ from portrait3d.export.files import write_together
 from portrait3d.export.gltf import glb_bytes
 from portrait3d.export.images import encode_image
 from portrait3d.export.rig import named_meshes, place, sheet_mesh
+from portrait3d.export.skeleton import skinned
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.names import in_one_line
 
 
 def export_mesh(
-    head: HeadMesh, path: str | os.PathLike[str], *, lit: bool = False, visemes: bool = False
+    head: HeadMesh,
+    path: str | os.PathLike[str],
+    *,
+    lit: bool = False,
+    visemes: bool = False,
+    bones: bool = False,
 ) -> Path:
     """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
     Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the
-    head's pose is taken out. `lit` and `visemes` are for GLB alone, see `encode_glb`, and so is the hair
-    sheet: how an OBJ or a PLY is to be seen through, every program reads differently. Raises `ValueError` for any other
-    ending.
+    head's pose is taken out. `lit`, `visemes` and `bones` are for GLB alone, see `encode_glb`, and so is the
+    hair sheet: how an OBJ or a PLY is to be seen through, every program reads differently.
+
+    Raises `ValueError` for any other ending.
     """
     path = Path(path)
-    write_together(mesh_files(head, path, lit=lit, visemes=visemes))
+    write_together(mesh_files(head, path, lit=lit, visemes=visemes, bones=bones))
     return path
 
 
-def mesh_files(head: HeadMesh, path: Path, *, lit: bool = False, visemes: bool = False) -> dict[Path, bytes]:
+def mesh_files(
+    head: HeadMesh, path: Path, *, lit: bool = False, visemes: bool = False, bones: bool = False
+) -> dict[Path, bytes]:
     """The content of every file that `export_mesh` would write."""
     suffix = path.suffix.lower()
     if suffix == ".glb":
-        return {path: encode_glb(head, lit=lit, visemes=visemes)}
+        return {path: encode_glb(head, lit=lit, visemes=visemes, bones=bones)}
     if suffix == ".obj":
         return _encode_obj(head, path)
     if suffix == ".ply":
@@ -43,22 +52,28 @@ def mesh_files(head: HeadMesh, path: Path, *, lit: bool = False, visemes: bool =
     raise ValueError(f"A head is exported to .glb, .obj or .ply, got {str(path)!r}.")
 
 
-def encode_glb(head: HeadMesh, *, lit: bool = False, visemes: bool = False) -> bytes:
+def encode_glb(head: HeadMesh, *, lit: bool = False, visemes: bool = False, bones: bool = False) -> bytes:
     """The head as the content of a GLB file with its pieces as nodes and, if it is bound, morph targets.
 
     The texture is inside as PNG. Its colours hold the photo's light, so the material shows them as they are;
     with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
     The hair sheet is a node of its own, whose texture has alpha. With `visemes` there are 20 more targets:
-    the 15 visemes of Oculus and `models.visemes.SUMS`.
+    the 15 visemes of Oculus and `models.visemes.SUMS`. With `bones` everything is bound to a skeleton, see
+    `skeleton.skinned`, whose errors it raises.
     """
     arguments.instance(head, HeadMesh, "head")
     arguments.truth_value(lit, "lit")
     arguments.truth_value(visemes, "visemes")
+    arguments.truth_value(bones, "bones")
     meshes, texture = named_meshes(head, turns=lit, visemes=visemes), encode_image(head.texture)
-    if (hair := head.hair_sheet) is None:
-        return glb_bytes(meshes, texture, lit=lit)
-    meshes.append(sheet_mesh(head, hair, visemes=visemes))
-    return glb_bytes(meshes, texture, encode_image(hair.texture), lit=lit)
+    fading = None
+    if (hair := head.hair_sheet) is not None:
+        meshes.append(sheet_mesh(head, hair, visemes=visemes))
+        fading = encode_image(hair.texture)
+    if not bones:
+        return glb_bytes(meshes, texture, fading, lit=lit)
+    meshes, skeleton = skinned(meshes)
+    return glb_bytes(meshes, texture, fading, lit=lit, bones=skeleton)
 
 
 def _encode_obj(head: HeadMesh, path: Path) -> dict[Path, bytes]:

@@ -29,6 +29,7 @@ def save_reconstruction(
     *,
     lit: bool = False,
     visemes: bool = False,
+    bones: bool = False,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
@@ -36,7 +37,7 @@ def save_reconstruction(
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
     With `lit` the GLB's material takes the light of the scene that it comes into, with `visemes` it has
-    targets for those of Oculus.
+    targets for those of Oculus, with `bones` a skeleton; the viewer's head has none.
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
@@ -45,7 +46,8 @@ def save_reconstruction(
         arguments.picture(photo, f"turned[{yaw!r}]")
     head = portrait.head
     glb = encode_glb(head, lit=lit, visemes=visemes)
-    files = {directory / "head.glb": glb}
+    boned = encode_glb(head, lit=lit, visemes=visemes, bones=True) if bones else glb
+    files = {directory / "head.glb": boned}
     files |= mesh_files(head, directory / "head.obj")
     files |= mesh_files(head, directory / "head.ply")
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))

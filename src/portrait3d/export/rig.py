@@ -6,16 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
+from portrait3d.export.gltf import GLTF_FROM_CAMERA, METRES, SHORTEST_MOVE, GltfMesh
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, coinciding, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import PHOTO, arkit_basis
 from portrait3d.models.visemes import viseme_moves
 
-GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
-"""OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
-METRES = 0.001
 PIECE_NAMES = {
     HeadPiece.SURFACE: "Head",
     HeadPiece.LEFT_EYE: "EyeRight",
