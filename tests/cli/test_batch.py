@@ -17,6 +17,8 @@ from portrait3d import NoFaceError
 from portrait3d.cli import batch
 from portrait3d.cli.batch import Options, Result, folders, photos_among, reconstruct_photos
 from portrait3d.cli.portraits import no_pictures, report
+from portrait3d.export.glb_check import Glb
+from portrait3d.export.rig import eye_distance
 from portrait3d.geometry import HeadMesh
 from portrait3d.names import as_text
 from portrait3d.portrait import Portrait
@@ -279,11 +281,18 @@ class Calm:
 
 def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     portrait = synthetic_portrait(style="bald")
-    whole, front = Options(delight=True), Options(front_only=True, neutral=True, visemes=True, bones=True)
-    known = {}
+    whole, front = (
+        Options(delight=True),
+        Options(front_only=True, neutral=True, visemes=True, bones=True, eye_distance=58.0),
+    )
+    known, distances = {}, []
     for name, options in (("plain", Options()), ("whole", whole), ("front", front)):
         known[name] = batch._save(cast(Any, Calm()), portrait, tmp_path / name, options)
         described = json.loads((tmp_path / name / "portrait.json").read_text())
+        nodes = Glb.read((tmp_path / name / "head.glb").read_bytes()).document["nodes"]
+        eyes = ("LeftEye", "RightEye") if options.bones else ("EyeLeft", "EyeRight")
+        left, right = (np.array(node["translation"]) for node in nodes if node["name"] in eyes)
+        distances.append(1000 * np.linalg.norm(left - right))
         neutral = ("neutral", 73) if options.neutral else ("photo", 52)
         assert (described["head"]["rests_in"], described["head"]["morph_targets"]) == neutral
         assert described["head"]["vertices"] == known[name]["vertices"]
@@ -295,3 +304,4 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     ]
     assert known["front"]["vertices"] < known["plain"]["vertices"] == known["whole"]["vertices"]
     assert not portrait.head.is_neutral
+    assert distances == pytest.approx([eye_distance(portrait.head)] * 2 + [58.0], abs=0.01)

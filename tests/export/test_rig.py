@@ -1,15 +1,17 @@
 """Named pieces, pivots and ARKit's morph targets of a GLB, read back."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.rig import morph_targets, place, smooth_normals, sphere_centre
+from portrait3d.export.rig import eye_distance, morph_targets, place, smooth_normals, sphere_centre
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
@@ -258,3 +260,47 @@ def test_a_stitched_head_is_rigged_and_stays_closed_when_it_moves() -> None:
     for weights in ({"jawOpen": 1.0}, {"eyeBlinkLeft": 1.0, "mouthSmileRight": 1.0}, {"cheekPuff": 1.0}):
         moved = view_direction(head.displaced(expression_displacement(weights)), 0, 0, 128)
         assert moved.gaps == 0, weights
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.1])
+def test_a_scaled_head_is_larger_in_all_its_parts(model_head: HeadMesh, scale: float) -> None:
+    content = encode_glb(model_head, bones=True, scale=scale)
+    assert glb_problems(content) == []
+    one, other = Glb.read(encode_glb(model_head, bones=True)), Glb.read(content)
+    for name in ("Head", "EyeLeft"):
+        attributes = mesh(one, name)["primitives"][0]["attributes"]
+        for kind, factor in (("POSITION", scale), ("NORMAL", 1.0)):
+            wanted = factor * one.array(attributes[kind])
+            found = other.array(mesh(other, name)["primitives"][0]["attributes"][kind])
+            assert np.allclose(found, wanted, atol=1e-6)
+    # Moves of less than a hundredth of a millimetre are left out, before and after.
+    assert np.allclose(targets(other, "Head")["jawOpen"], scale * targets(one, "Head")["jawOpen"], atol=3e-5)
+    for own, new in zip(one.document["nodes"], other.document["nodes"], strict=True):
+        wanted = scale * np.array(own.get("translation", [0, 0, 0]))
+        assert np.allclose(new.get("translation", [0, 0, 0]), wanted)
+    before, after = (glb.array(glb.document["skins"][0]["inverseBindMatrices"]) for glb in (one, other))
+    assert np.allclose(scale * before[:, 12:15], after[:, 12:15])
+
+
+def test_meshes_in_all_formats_take_the_same_scale(model_head: HeadMesh, tmp_path: Path) -> None:
+    sizes = {}
+    for scale in (1.0, 0.7):
+        for suffix in (".glb", ".obj", ".ply"):
+            file = model_head.export(tmp_path / f"head{suffix}", scale=scale)
+            sizes[scale, suffix] = trimesh.load(file, process=False).extents.max()
+    for suffix in (".glb", ".obj", ".ply"):
+        assert sizes[0.7, suffix] == pytest.approx(0.7 * sizes[1.0, suffix], rel=1e-4)
+        assert sizes[1.0, suffix] == pytest.approx(sizes[1.0, ".glb"], rel=1e-4)
+    for wrong in (0.0, float("nan")):
+        with pytest.raises(ValueError, match="scale must be"):
+            model_head.export(tmp_path / "no.ply", scale=wrong)
+    assert not (tmp_path / "no.ply").exists()
+
+
+def test_the_distance_of_the_eyes_is_that_of_their_centres(model_head: HeadMesh, glb: Glb) -> None:
+    nodes = {node["name"]: np.array(node["translation"]) for node in glb.document["nodes"]}
+    wanted = 1000 * np.linalg.norm(nodes["EyeLeft"] - nodes["EyeRight"])
+    assert eye_distance(model_head) == pytest.approx(wanted, abs=1e-3)
+    assert 55 < wanted < 70
+    with pytest.raises(ValueError, match="not two eyes"):
+        eye_distance(model_head.kept(model_head.piece[model_head.faces[:, 0]] != HeadPiece.LEFT_EYE))

@@ -125,6 +125,22 @@ def reconstruct(
     rig: Annotated[
         Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
     ] = Rig.TARGETS,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            min=arguments.SCALES[0],
+            max=arguments.SCALES[1],
+            help="Make the head larger or smaller by this factor.",
+        ),
+    ] = None,
+    eye_distance: Annotated[
+        float | None,
+        typer.Option(
+            min=arguments.EYE_DISTANCES[0],
+            max=arguments.EYE_DISTANCES[1],
+            help="Make the head so large that its eyes are this far apart, mm.",
+        ),
+    ] = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -135,6 +151,8 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
+    if scale is not None and eye_distance is not None:
+        raise typer.BadParameter("give either --scale or --eye-distance.")
     options = Options(
         face=chosen_face(face),
         models=models,
@@ -143,6 +161,8 @@ def reconstruct(
         neutral=expression is Rest.NEUTRAL,
         visemes=visemes,
         bones=rig is Rig.BONES,
+        scale=1.0 if scale is None else scale,
+        eye_distance=eye_distance,
     )
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")

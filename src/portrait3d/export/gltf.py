@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -47,6 +47,13 @@ class GltfMesh:
     bones: Float[np.ndarray, "V J"] | None = None
     """How far the vertices follow each bone of the scene's skeleton, up to four of them; rows sum to 1."""
 
+    def scaled(self, factor: float) -> "GltfMesh":
+        """The mesh larger or smaller, about the scene's origin."""
+        same = np.float32(factor)
+        targets = {name: moves * same for name, moves in self.targets.items()}
+        origin, vertices = self.origin * same, self.vertices * same
+        return replace(self, origin=origin, vertices=vertices, targets=targets)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bone:
@@ -57,6 +64,10 @@ class Bone:
     """In the scene, metres."""
     parent: int | None
     """Number of an earlier bone; None for the first."""
+
+    def scaled(self, factor: float) -> "Bone":
+        """The bone of a skeleton that is larger or smaller, about the scene's origin."""
+        return replace(self, place=self.place * factor)
 
 
 def glb_bytes(

@@ -30,6 +30,7 @@ def save_reconstruction(
     lit: bool = False,
     visemes: bool = False,
     bones: bool = False,
+    scale: float = 1.0,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
@@ -37,7 +38,8 @@ def save_reconstruction(
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
     With `lit` the GLB's material takes the light of the scene that it comes into, with `visemes` it has
-    targets for those of Oculus, with `bones` a skeleton; the viewer's head has none.
+    targets for those of Oculus, with `bones` a skeleton; the viewer's head has none. The three mesh files and
+    the viewer's are larger or smaller by `scale`; all that `portrait.json` says is as it was found.
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
@@ -45,23 +47,23 @@ def save_reconstruction(
         arguments.number(yaw, "a yaw in turned")
         arguments.picture(photo, f"turned[{yaw!r}]")
     head = portrait.head
-    glb = encode_glb(head, lit=lit, visemes=visemes)
-    boned = encode_glb(head, lit=lit, visemes=visemes, bones=True) if bones else glb
+    glb = encode_glb(head, lit=lit, visemes=visemes, scale=scale)
+    boned = encode_glb(head, lit=lit, visemes=visemes, bones=True, scale=scale) if bones else glb
     files = {directory / "head.glb": boned}
-    files |= mesh_files(head, directory / "head.obj")
-    files |= mesh_files(head, directory / "head.ply")
+    files |= mesh_files(head, directory / "head.obj", scale=scale)
+    files |= mesh_files(head, directory / "head.ply", scale=scale)
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))
     files[directory / "viewer.html"] = viewer_html(
         glb, f"{Path(portrait.photo.name).name} - portrait3d"
     ).encode()
-    text = json.dumps(describe(portrait, visemes=visemes), indent=1, allow_nan=False)
+    text = json.dumps(describe(portrait, visemes=visemes, scale=scale), indent=1, allow_nan=False)
     files[directory / "portrait.json"] = text.encode()
     return write_together(files)
 
 
-def describe(portrait: Portrait, *, visemes: bool = False) -> dict[str, Any]:
+def describe(portrait: Portrait, *, visemes: bool = False, scale: float = 1.0) -> dict[str, Any]:
     """What `portrait.json` holds: numbers, with their units and conventions in the keys' names."""
     height, width = portrait.photo.pixels.shape[:2]
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
@@ -96,6 +98,7 @@ def describe(portrait: Portrait, *, visemes: bool = False) -> dict[str, Any]:
         },
         "presets": {PHOTO: arkit_weights(portrait)},
         "head": {
+            "exported_scale": scale,
             "rests_in": NEUTRAL if head.is_neutral else PHOTO,
             "vertices": len(head.vertices),
             "faces": len(head.faces),

@@ -156,6 +156,18 @@ def normal_targets(
     }
 
 
+def eye_distance(head: HeadMesh) -> float:
+    """Distance of the eyeballs' centres, mm; `ValueError` for a head that lacks an eye."""
+    centres = [
+        sphere_centre(head.vertices[head.piece == eye])
+        for eye in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+        if (head.piece == eye).any()
+    ]
+    if len(centres) < 2:
+        raise ValueError("This head has not two eyes whose distance could be measured.")
+    return float(np.linalg.norm(centres[0] - centres[1]))
+
+
 def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:
     """Centre of the sphere nearest to points on a part of it (least squares, algebraic)."""
     middle = points.mean(axis=0).astype(np.float64)

@@ -218,14 +218,20 @@ class HeadMesh:
         )
 
     def export(
-        self, path: str | os.PathLike[str], *, lit: bool = False, visemes: bool = False, bones: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        lit: bool = False,
+        visemes: bool = False,
+        bones: bool = False,
+        scale: float = 1.0,
     ) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
         in the photo. A GLB's material shows the texture as it is, with the photo's light in it, or with `lit`
-        takes the light of the scene. With `visemes` it has targets for those of Oculus too, with
-        `bones` a skeleton. Raises `ValueError` for any other ending.
+        takes the light of the scene. With `visemes` it has targets for those of Oculus too, with `bones` a
+        skeleton. `scale` makes the head larger or smaller. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 
@@ -235,6 +241,7 @@ class HeadMesh:
             lit=arguments.truth_value(lit, "lit"),
             visemes=arguments.truth_value(visemes, "visemes"),
             bones=arguments.truth_value(bones, "bones"),
+            scale=arguments.number(scale, "scale", *arguments.SCALES),
         )
 
 
