@@ -104,6 +104,26 @@ def test_a_mouth_that_the_photo_shows_closed_is_closed(model: HeadModel, grin: n
     assert behind_lips(model, closed).sum() < 20
 
 
+def test_a_few_pixels_are_no_opening(model: HeadModel, calm: np.ndarray) -> None:
+    none = probabilities(np.zeros((4 * SIZE, 4 * SIZE), bool))
+    few = none.clone()
+    row, column = (int(k) for k in CAMERA.project(POSE.apply(torch.tensor([[0.0, 45.0, -48.0]])))[0].flip(0))
+    few[ParsingClass.INNER_MOUTH, row - 1 : row + 1, column - 2 : column + 2] = 1
+    assert np.array_equal(fitted(model, calm, few), fitted(model, calm, none))
+    few[ParsingClass.INNER_MOUTH, row - 2 : row + 2, column - 2 : column + 2] = 1
+    assert not np.array_equal(fitted(model, calm, few), fitted(model, calm, none))
+
+
+def test_what_the_lips_draw_along_follows_less_and_less(model: HeadModel, grin: np.ndarray) -> None:
+    closed = fitted(model, grin, probabilities(np.zeros((4 * SIZE, 4 * SIZE), bool)))
+    way = (closed - grin)[:, 1]
+    away = np.abs(way[model.lips_mask.numpy() == 0])
+    assert np.abs(way).max() > 3
+    a, b = model.skin_faces[:, :2].T
+    outside = (model.lips_mask[a] == 0) & (model.lips_mask[b] == 0)
+    assert np.abs(way[a] - way[b])[outside].max() < 0.4 * away.max()
+
+
 def test_an_opening_elsewhere_is_nobodys(model: HeadModel, calm: np.ndarray) -> None:
     wrong = np.zeros((4 * SIZE, 4 * SIZE), bool)
     wrong[40:120, 40:200] = True
