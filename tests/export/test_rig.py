@@ -10,6 +10,7 @@ import trimesh
 
 from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
+from portrait3d.export.gltf import ADULT_SIZE, METRES
 from portrait3d.export.meshes import encode_glb
 from portrait3d.export.rig import eye_distance, morph_targets, place, smooth_normals, sphere_centre
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding
@@ -150,7 +151,7 @@ def test_eyes_turn_about_their_centres(glb: Glb) -> None:
     for name in ("EyeLeft", "EyeRight"):
         position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
         radius = np.linalg.norm(position, axis=1)
-        assert radius.mean() == pytest.approx(0.012, abs=0.004)
+        assert radius.mean() == pytest.approx(0.012 * ADULT_SIZE, abs=0.004)
         assert radius.std() < 0.0015
 
 
@@ -164,8 +165,16 @@ def test_the_centre_of_a_piece_of_a_sphere_is_found() -> None:
 def test_the_origin_is_the_pivot_of_the_head_whatever_its_pose(model_head: HeadMesh) -> None:
     model = HeadModel.load().mean.numpy()
     index = model_head.binding.index[:, 0] if model_head.binding else None
-    wanted = (model[index] - HEAD_PIVOT) * [1, -1, -1] / 1000
+    wanted = (model[index] - HEAD_PIVOT) * [1, -1, -1] * METRES
     assert np.allclose(place(model_head).vertices, wanted, atol=1e-6)
+
+
+def test_the_mean_heads_eyes_are_as_far_apart_as_an_adults(model_head: HeadMesh) -> None:
+    left, right = (
+        sphere_centre(place(model_head).vertices[model_head.piece == piece])
+        for piece in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+    )
+    assert np.linalg.norm(left - right) == pytest.approx(0.063, abs=0.0015)
 
 
 def test_a_seam_of_the_texture_does_not_show_in_the_light(model_head: HeadMesh) -> None:

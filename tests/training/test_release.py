@@ -12,7 +12,7 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
 from portrait3d.pretrained import load_network
-from portrait3d.training.release import lineage, notable_settings, release_network
+from portrait3d.training.release import lineage, notable_settings, origin, release_network
 
 
 @pytest.fixture
@@ -118,3 +118,13 @@ def test_a_face_networks_card_names_what_it_comes_from_without_places() -> None:
     assert "secret" not in words
     assert notable_settings(settings) == {"start": "best.safetensors", "recognition": "MobileFaceNet.onnx"}
     assert lineage("face", {}) == "The encoder started from ImageNet weights."
+
+
+def test_the_cards_of_face_weights_name_their_sources() -> None:
+    with_avatars = origin("face", {"avatars": True})
+    assert "portraits, people, clips" in with_avatars.data
+    assert "artist-made heads" in with_avatars.data
+    assert "Tiffany Do" in with_avatars.notice
+    assert "esearch" not in with_avatars.licence + with_avatars.lineage
+    without = origin("face", {"avatars": False})
+    assert "artist" not in without.data + without.notice

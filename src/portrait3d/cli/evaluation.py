@@ -44,6 +44,7 @@ FACE_TABLES = {
     "identity": "Do identity coefficients tell people apart? (area under the ROC curve)",
     "colours": "Has the rendered face the photo's colours? (0 to 255, on skin)",
     "synthetic": "Pose (degrees) and visible face (mm) of synthetic people, exact truth",
+    "avatars": "Pose (degrees) and visible face (mm) of artist-made heads that no training saw, exact truth",
 }
 """What each table of the face's report answers."""
 
@@ -53,14 +54,16 @@ def face(
     data: Data,
     models: Models = None,
     limit: Limit = None,
-    research: Research = True,
     passes: Annotated[int, typer.Option(min=1, help="Crops and forward passes for each photo.")] = 2,
     mirrored: Annotated[
         bool, typer.Option("--mirrored/--no-mirrored", help="Average the last pass with its mirror image.")
     ] = True,
     synthetic: Annotated[int, typer.Option(min=0, help="Number of synthetic people with known truth.")] = 200,
+    avatars: Annotated[
+        int, typer.Option(min=0, help="Number of pictures of artist-made heads, where DATA has avatars/.")
+    ] = 100,
     cache: Annotated[
-        Path | None, typer.Option(help="Directory that keeps the synthetic people for the next time.")
+        Path | None, typer.Option(help="Directory that keeps the drawn people for the next time.")
     ] = None,
     sheet: Annotated[
         Path | None,
@@ -71,7 +74,7 @@ def face(
     """Landmarks, shape, pose, colours and identity: one table for each question.
 
     Labels are a landmark network's, shapes and rotations on photos are compared with offline fits to them;
-    synthetic people have exact truth. Each figure stands beside that of the mean face.
+    synthetic people and artist-made heads have exact truth. Each figure stands beside that of the mean face.
     """
     require_directory(data)
     from portrait3d.evaluation.face_report import evaluate_face
@@ -84,10 +87,10 @@ def face(
             net,
             data,
             limit=limit,
-            research=research,
             passes=passes,
             mirrored=mirrored,
             synthetic=synthetic,
+            avatars=avatars,
             cache=cache,
             sheet=sheet,
         )

@@ -27,7 +27,7 @@ OPEN_FOLDERS = ("portraits", "clips")
 PHOTO_FOLDERS = ("portraits", "people", "clips")
 """Folders of photos of real people, with hair and figure maps, whose licences allow any use."""
 GENERATED = "op_"
-"""How the names of pictures begin whose people don't exist; no network learns parsing from them."""
+"""How the names of pictures begin whose people don't exist; no network learns from them."""
 MAPS = ("hair", "figure")
 """Probability maps that photos may have."""
 RESEARCH_FOLDERS = ("research/scut", "research/utk")
@@ -82,6 +82,10 @@ class LabelledPhoto:
     clip: str | None = None
     """The clip that the photo is a frame of, if any."""
     frame: int | None = None
+    age: float | None = None
+    """Years, where the index has the column."""
+    gender: str | None = None
+    """As the index names it, where it has the column."""
 
     @property
     def landmarks(self) -> Float[np.ndarray, "68 2"]:
@@ -219,6 +223,12 @@ def real_photo_folders(root: Path) -> list[str]:
     return folders
 
 
+def people_photos(root: Path, split: str | None = None) -> list[LabelledPhoto]:
+    """Photos of real people whose licences allow any use; by default of both splits."""
+    photos = PhotoFolder(root, folders=real_photo_folders(root), split=split)
+    return [photo for photo in photos if not photo.name.startswith(GENERATED)]
+
+
 def real_photos(
     root: Path, split: str | None = None, folders: Sequence[str] | None = None
 ) -> list[LabelledPhoto]:
@@ -259,6 +269,8 @@ def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
             box=box,
             clip=row.get("clip") or None,
             frame=int(row["frame"]) if row.get("frame") else None,
+            age=float(row["age"]) if row.get("age") else None,
+            gender=row.get("gender") or None,
         )
 
 

@@ -157,7 +157,7 @@ def normal_targets(
 
 
 def eye_distance(head: HeadMesh) -> float:
-    """Distance of the eyeballs' centres, mm; `ValueError` for a head that lacks an eye."""
+    """Distance of the eyeballs' centres in files, mm; `ValueError` for a head that lacks an eye."""
     centres = [
         sphere_centre(head.vertices[head.piece == eye])
         for eye in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
@@ -165,7 +165,7 @@ def eye_distance(head: HeadMesh) -> float:
     ]
     if len(centres) < 2:
         raise ValueError("This head has not two eyes whose distance could be measured.")
-    return float(np.linalg.norm(centres[0] - centres[1]))
+    return float(np.linalg.norm(centres[0] - centres[1])) * 1000 * METRES
 
 
 def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:

@@ -57,6 +57,15 @@ PARSING_LINEAGE = (
     "and of figures (ML Kit) and from MediaPipe's face mesh, all Apache-2.0, and, in rounds of "
     "self-training, from earlier networks of the same kind."
 )
+FACE_LICENCE = (
+    "Apache-2.0 as far as this project goes. Photos are CC0, MIT, Apache-2.0 or public domain; artist-made "
+    "heads are under the MIT licence, whose notice is below, as far as they are named."
+)
+FACE_LINEAGE = (
+    "The photos' shapes and poses are fits of the head model (CC0 data) to the points of MediaPipe's face "
+    "mesh (Apache-2.0), poses up to 30 degrees of yaw alone; turned photos, synthetic people and artist-made "
+    "heads have exact ones."
+)
 TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
 DRAWN_LICENCE = (
     "Apache-2.0 as far as this project goes. Everything learned from is drawn: synthetic heads of this "
@@ -183,6 +192,8 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     """Where the weights of a training come from."""
     if stage == "parsing":
         return _parsing_origin(settings)
+    if stage == "face":
+        return _face_origin(settings)
     if stage == "two_sided":
         heads = ["synthetic heads with procedural hair"]
         heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
@@ -193,6 +204,15 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
     licence = RESEARCH_LICENCE if research else OPEN_LICENCE
     return Origin(licence, f"labelled photos ({folders}), their training split.", LINEAGE)
+
+
+def _face_origin(settings: Mapping[str, Any]) -> Origin:
+    sources = ["photos of real people (portraits, people, clips), their training split"]
+    notice = ""
+    if settings.get("avatars"):
+        sources.append("drawn pictures of artist-made heads (avatars, MIT)")
+        notice = AVATARS_NOTICE
+    return Origin(FACE_LICENCE, f"{'; '.join(sources)}.", FACE_LINEAGE, notice)
 
 
 def _parsing_origin(settings: Mapping[str, Any]) -> Origin:
