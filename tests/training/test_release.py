@@ -21,7 +21,7 @@ def run(tmp_path: Path) -> Path:
     run = tmp_path / "run"
     run.mkdir()
     save_file(DepthNet(0.125).state_dict(), run / "best.safetensors")
-    settings = {"data": "/secret/photos", "width": 0.125, "research": True}
+    settings = {"data": "/secret/photos", "width": 0.125}
     loop = {"out": "/secret/run", "minutes": 30.0, "steps": None, "seed": 7}
     record = {"settings": settings, "loop": loop, "commit": "0123abc", "command": ["/secret/python"]}
     (run / "config.json").write_text(json.dumps(record))
@@ -59,10 +59,19 @@ def test_a_refinement_network_of_another_width_is_released(run: Path, tmp_path: 
 def test_the_card_says_what_matters_and_keeps_paths_to_itself(run: Path, tmp_path: Path) -> None:
     release_network("depth", run, tmp_path / "depth", notes="Trained once more with care.")
     card = (tmp_path / "depth" / "README.md").read_text()
-    for words in ("Non-commercial research only", "0123abc", "--minutes 30", "step 9", "4.5", "with care"):
+    for words in ("Apache-2.0 as far as", "0123abc", "--minutes 30", "step 9", "4.5", "with care"):
         assert words in card
     assert "secret" not in card
     assert "secret" not in (tmp_path / "depth" / "config.json").read_text()
+
+
+def test_a_run_that_learned_from_research_photos_is_not_released(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "config.json").read_text())
+    record["settings"]["research"] = True
+    (run / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="research-only photos"):
+        release_network("depth", run, tmp_path / "depth")
+    assert not (tmp_path / "depth").exists()
 
 
 @pytest.mark.parametrize("avatars", [True, False])

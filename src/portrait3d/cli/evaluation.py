@@ -31,9 +31,6 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on label
 
 Data = Annotated[Path, typer.Option(help="Root of the labelled photos; their validation split is used.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many photos, spread over all.")]
-Research = Annotated[
-    bool, typer.Option("--research/--no-research", help="Include the research-only folders.")
-]
 
 FACE_TABLES = {
     "folders": "How far are landmarks (NME, percent), shape (mm) and rotation (degrees) from the labels?",
@@ -105,7 +102,6 @@ def portraits(
     out: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write, .png or .jpg.")],
     models: Models = None,
     limit: Limit = 40,
-    research: Research = False,
     rows: Annotated[
         int, typer.Option(min=1, help="Photos on one sheet; more go to sheets of their own.")
     ] = 10,
@@ -120,7 +116,7 @@ def portraits(
     Several sheets are numbered: `-o sheet.png` writes sheet-1.png, sheet-2.png and so on. Photos that fail
     are reported, and the exit code is then 1.
     """
-    photos = photos_to_show(data, limit, research)
+    photos = photos_to_show(data, limit)
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.images import save_image
     from portrait3d.export.portrait_rows import portrait_row, portrait_sheets, turn_row
@@ -143,12 +139,12 @@ def portraits(
         raise typer.Exit(FAILURE)
 
 
-def photos_to_show(data: Path, limit: int | None, research: bool) -> list[Path]:
+def photos_to_show(data: Path, limit: int | None) -> list[Path]:
     """What contact sheets show: `photo_paths`, so many of them, and at least one."""
     from portrait3d.data.photos import evenly
 
     require_directory(data)
-    photos = evenly(list(photo_paths(data, research)), limit)
+    photos = evenly(list(photo_paths(data)), limit)
     if not photos:
         raise FileNotFoundError(f"{data} holds no photos.")
     return photos
@@ -170,13 +166,13 @@ def reconstructed(
             yield photo, portrait
 
 
-def photo_paths(data: Path, research: bool) -> Iterator[Path]:
+def photo_paths(data: Path) -> Iterator[Path]:
     """A photo of everybody in a labelled root's validation split, or all pictures in a plain folder."""
     from portrait3d.data.photos import OPEN_FOLDERS, PhotoFolder
 
     if any((data / name / "index.csv").is_file() for name in OPEN_FOLDERS):
         shown: set[str] = set()
-        for photo in PhotoFolder(data, research=research, split="val"):
+        for photo in PhotoFolder(data, split="val"):
             if photo.person not in shown:
                 shown.add(photo.person)
                 yield data / photo.folder / "images" / f"{photo.name}.jpg"

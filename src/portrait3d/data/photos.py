@@ -30,8 +30,6 @@ GENERATED = "op_"
 """How the names of pictures begin whose people don't exist; no network learns from them."""
 MAPS = ("hair", "figure")
 """Probability maps that photos may have."""
-RESEARCH_FOLDERS = ("research/scut", "research/utk")
-"""Folders that make a model trained on them non-commercial research only."""
 
 FOLDED_CLASSES = np.array([0, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1, 5, 1, 1, 6, 7, 7, 2, 8], np.uint8)
 """CelebAMask-HQ's 19 classes -> the nine of `portrait3d.parsing_classes.PARSING_CLASSES`.
@@ -157,9 +155,8 @@ class PhotoFolder(Sequence[LabelledPhoto]):
     """The photos below one root, in a fixed order.
 
     Args:
-        root: The directory that holds `portraits/`, `clips/` and, if wanted, `research/`.
-        folders: Which folders to read, by name; by default every open folder that exists.
-        research: Read the research-only folders too (ignored when `folders` is given).
+        root: The directory that holds `portraits/` and `clips/`.
+        folders: Which folders to read, by name; by default those two, as far as they exist.
         split: "train", "val", or None for both.
         parsed: Keep only photos that have a parsing label.
     """
@@ -169,24 +166,19 @@ class PhotoFolder(Sequence[LabelledPhoto]):
         root: Path | str,
         *,
         folders: Sequence[str] | None = None,
-        research: bool = False,
         split: str | None = None,
         parsed: bool = False,
     ) -> None:
         self.root = Path(arguments.path(root, "root"))
-        arguments.truth_value(research, "research")
         arguments.truth_value(parsed, "parsed")
         if isinstance(folders, str):
             raise TypeError(f"folders must be a sequence of names, got {arguments.shown(folders)}.")
         if folders is None:
-            known = OPEN_FOLDERS + (RESEARCH_FOLDERS if research else ())
-            folders = [name for name in known if (self.root / name / "index.csv").is_file()]
+            folders = [name for name in OPEN_FOLDERS if (self.root / name / "index.csv").is_file()]
         if split not in (None, "train", "val"):
             raise ValueError(f'A split is "train", "val" or None, got {split!r}.')
         if not folders:
-            raise FileNotFoundError(
-                f"{self.root} holds none of {', '.join(OPEN_FOLDERS + RESEARCH_FOLDERS)}."
-            )
+            raise FileNotFoundError(f"{self.root} holds none of {', '.join(OPEN_FOLDERS)}.")
         photos = [photo for name in folders for photo in read_folder(self.root, name)]
         self.photos = [
             photo

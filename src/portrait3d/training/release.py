@@ -36,10 +36,6 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "two_sided": lambda settings: TwoSidedDepthNet(settings["widths"]),
 }
 """The network of each stage, from the settings of its training."""
-RESEARCH_LICENCE = (
-    "Non-commercial research only: among the training photos are data sets (SCUT-FBP5500, UTKFace) whose "
-    "terms allow nothing else."
-)
 OPEN_LICENCE = (
     "Apache-2.0 as far as this project goes: the training photos are CC0, MIT, Apache-2.0 or public domain."
 )
@@ -200,10 +196,9 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
         heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
         notice = AVATARS_NOTICE if settings["avatars"] else ""
         return Origin(DRAWN_LICENCE, f"drawn pictures of {', '.join(heads)}.", DRAWN_LINEAGE, notice)
-    research = settings.get("research", False)
-    folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
-    licence = RESEARCH_LICENCE if research else OPEN_LICENCE
-    return Origin(licence, f"labelled photos ({folders}), their training split.", LINEAGE)
+    if settings.get("research"):
+        raise ValueError("This run learned from research-only photos; such weights are no longer released.")
+    return Origin(OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE)
 
 
 def _face_origin(settings: Mapping[str, Any]) -> Origin:
