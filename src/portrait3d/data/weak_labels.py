@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt16
+from jaxtyping import Bool, Float, UInt8, UInt16
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
@@ -32,6 +32,11 @@ INSIDE, OUTSIDE = -0.05, 0.07
 EAR, BESIDE, AROUND = 0.015, -0.03, -0.08
 """Depths inside a fitted ear, in face heights: from where skin is ear, from where it is beside the face's
 outline, and from where it may be. A teacher's labels call 97, 95 and 4 % of bare skin there ear."""
+NECK, BELOW = 0.025, 0.03
+"""Depth inside the fitted neck and height over the chin, in face heights, from which skin is neck..."""
+LIKE = 0.2
+"""... if its colour (logarithms without brightness) is this near to the face's: a teacher's labels call 98 %
+of that neck, and of all of the fitted neck 88 %, as collars cover it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class FaceFrame:
     """Height of that opening."""
     ear: Float[np.ndarray, "H W"]
     """Depth inside the ears of the head that fits the points, negative outside; hair is not known to it."""
+    neck: Float[np.ndarray, "H W"]
+    """The same for its neck; clothes are not known to it."""
+    like_face: Bool[np.ndarray, "H W"]
+    """Where the photo has the colour of the face's skin, brighter or darker."""
 
     @classmethod
     def of(cls, photo: LabelledPhoto) -> "FaceFrame":
@@ -60,13 +69,17 @@ class FaceFrame:
         upward = axis / size
         across = np.array([-upward[1], upward[0]])
         grid = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+        beyond = _distance(points[OVAL], height, width) / size
+        ears, neck = _fitted_parts(photo)
         return cls(
             right=(grid - points[OVAL].mean(0)) @ across / size,
             up=(grid - points[152]) @ upward / size,
-            beyond=_distance(points[OVAL], height, width) / size,
+            beyond=beyond,
             mouth=_distance(points[INNER_LIPS], height, width) / size,
             opening=float(np.linalg.norm(points[13] - points[14])) / size,
-            ear=-_distance_from(_fitted_ears(photo)) / size,
+            ear=-_distance_from(ears) / size,
+            neck=-_distance_from(neck) / size,
+            like_face=_like(photo.pixels(), beyond < INSIDE),
         )
 
 
@@ -104,6 +117,9 @@ def possible_classes(
     allowed[ParsingClass.HEADWEAR] = bare & ((up > 0.7) | (beyond > OUTSIDE)) & (up > 0.1) & ~core
     allowed[:, core & (figure > SURE)] = False
     allowed[ParsingClass.FACE, core] = True
+    only_neck = bare & (figure > SURE) & (frame.neck > NECK) & (up < BELOW) & frame.like_face
+    allowed[:, only_neck] = False
+    allowed[ParsingClass.NECK, only_neck] = True
     opening = frame.mouth < (0.02 if frame.opening > OPEN_MOUTH / 2 else -1)
     allowed[ParsingClass.INNER_MOUTH] = opening
     if frame.opening > OPEN_MOUTH:
@@ -123,14 +139,14 @@ def _head() -> tuple[MeshPoints, SkinModel]:
     return MeshPoints.from_head_model(model), SkinModel.from_head_model(model)
 
 
-def _fitted_ears(photo: LabelledPhoto) -> Bool[np.ndarray, "H W"]:
-    # Where the ears of the head that fits the photo's points would be seen, were they bare.
+def _fitted_parts(photo: LabelledPhoto) -> Bool[np.ndarray, "2 H W"]:
+    # Where ears and neck of the head that fits the photo's points would be seen, were they bare.
     points, skin = _head()
     try:
         # A photo alone can't teach how its outline's points slide as heads turn; they weigh little instead.
         fits = fit_photos([photo], points, FitConfig(outline_weight=0.05), torch.zeros(7, 468, 2))
     except torch.linalg.LinAlgError:
-        return np.zeros((photo.height, photo.width), bool)
+        return np.zeros((2, photo.height, photo.width), bool)
     shape = fits.shape[0].astype(np.float64)
     vertices = skin.vertices(shape[:IDENTITIES], shape[IDENTITIES:])
     pose = fits.rotation[0].astype(np.float64), fits.translation[0].astype(np.float64)
@@ -140,7 +156,18 @@ def _fitted_ears(photo: LabelledPhoto) -> Bool[np.ndarray, "H W"]:
     seen, _ = render_depth(screen, skin.faces, max(photo.height, photo.width))
     seen = seen[: photo.height, : photo.width]
     on_ear = skin.ear_mask[skin.faces].mean(axis=1) > 0.5
-    return (seen >= 0) & on_ear[seen]
+    low = (skin.mean[:, 1] > 60) & (skin.face_mask < 0.5) | (skin.mean[:, 1] > 85)
+    parts = np.stack([on_ear, low[skin.faces].any(axis=1) & ~on_ear])
+    return (seen >= 0) & parts[:, seen]
+
+
+def _like(pixels: UInt8[np.ndarray, "H W 3"], face: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    # Pixels with the colour that a region has in the median, however bright.
+    if not face.any():
+        return np.zeros(face.shape, bool)
+    colour = np.log(np.maximum(pixels.astype(np.float64), 8))
+    away = colour - np.median(colour[face], axis=0)
+    return np.linalg.norm(away - away.mean(axis=-1, keepdims=True), axis=-1) < LIKE
 
 
 def _distance(polygon: Float[np.ndarray, "N 2"], height: int, width: int) -> Float[np.ndarray, "H W"]:
