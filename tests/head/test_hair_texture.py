@@ -10,7 +10,7 @@ from scipy import ndimage
 from portrait3d.geometry import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.head.hair_body import grow_body
-from portrait3d.head.hair_texture import drawn_in_chart, paint_body, unwrap
+from portrait3d.head.hair_texture import HairColours, drawn_in_chart, paint_body, unwrap
 from portrait3d.head.scene import HAIRLINE, SKIN_RIM, Scene
 from portrait3d.head.strands import hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import HAIRY, ParsingClass
@@ -188,6 +188,25 @@ def test_a_hairpin_in_the_photo_is_one_on_the_body(sitters: dict[str, Sitter]) -
     pin = (np.abs(there.pixels - [column, row]) < 2).all(axis=1) & (there.shown > 0.9)
     assert pin.sum() > 3
     assert texture.reshape(-1, 3)[there.texel[pin], 1].min() > 0.7 * 255
+
+
+def test_the_photos_colours_fade_into_those_of_unseen_hair(
+    sitters: dict[str, Sitter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = sitters["cap"]
+    body = grow_body(known.view, known.head)
+    assert body is not None
+    monkeypatch.setattr(HairColours, "at", lambda self, points: np.zeros((len(points), 3), np.float32))
+    white = np.full_like(known.picture, 255)
+    chart = unwrap(body)
+    texture, _ = paint_body(known.view, known.head, body, chart, known.scene(white), 256)
+    there = drawn_in_chart(known.view, known.head, body, chart, 256)
+    column, row = np.floor(there.pixels).astype(int).clip(0, 255).T
+    deep = ndimage.binary_erosion(known.view.hair, iterations=12)[row, column]
+    fading = deep & (there.shown > 0.2) & (there.shown < 0.8)
+    assert fading.sum() > 20
+    found = texture.reshape(-1, 3)[there.texel[fading], 0] / 255
+    np.testing.assert_allclose(found, there.shown[fading], atol=0.02)
 
 
 def test_light_through_the_outline_of_hair_is_not_on_its_body(sitters: dict[str, Sitter]) -> None:

@@ -175,6 +175,11 @@ def test_skin_under_hair_has_the_hairs_colour_and_bare_skin_does_not(sitters: di
     assert min(under.sum(), bare.sum()) > 500
     assert np.abs(np.median(colours[under], axis=0) - COLOURS[2] / 255).max() < 0.06
     assert np.abs(np.median(colours[bare], axis=0) - SKIN_COLOUR).max() < 0.06
+    pair = texels(baking.model.layout, 256)
+    skin = bake_skin(baking.model, pair, known.scene(), baking.shown, baking.lying)
+    texture = painted_skin(baking.model, pair, skin, baking.hairy, hair, delight=False) / 255
+    finished = texture.reshape(-1, 3)[baking.fine.place]
+    assert np.abs(np.median(finished[under], axis=0) - COLOURS[2] / 255).max() < 0.06
 
 
 def test_light_is_taken_out_of_bare_skin_alone(bald: Baking) -> None:
