@@ -98,9 +98,9 @@ def test_hair_behind_the_neck_of_which_front_and_back_are_one_is_no_hole(sitters
 def test_a_loose_speck_of_hair_is_dropped(sitters: dict[str, Sitter], bodies: dict[str, HairBody]) -> None:
     known = sitters["cap"]
     labels = known.labels.copy()
-    labels[200:207, 20:27] = 2
+    labels[198:209, 18:29] = 2
     valid = known.depth.valid.clone()
-    valid[200:207, 20:27] = True
+    valid[198:209, 18:29] = True
     speckled = replace(known, labels=labels, depth=DepthMap(known.depth.depth, valid, known.depth.camera))
     body = grow_body(speckled.view, known.head)
     assert body is not None

@@ -178,7 +178,7 @@ def strand_coordinates(points: Float[np.ndarray, "N 3"]) -> StrandCoordinates:
     x, y, z = (points - HEAD_CENTRE.astype(points.dtype)).T
     low, y = np.maximum(y, 0.0), np.minimum(y, 0.0)  # below the skull's middle hair hangs straight
     cosine, sine = float(np.cos(PATTERN.crown_tilt)), float(np.sin(PATTERN.crown_tilt))
-    y, z = y * cosine + z * sine, z * cosine - y * sine
+    y, z = y * cosine - z * sine, z * cosine + y * sine
     across = np.hypot(x, z)
     height = (np.arctan2(across, -y) / np.pi + low / PATTERN.length) / 2
     return StrandCoordinates(np.arctan2(x, z) / (2 * np.pi) % 1.0, height, across)
