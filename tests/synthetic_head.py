@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
+from portrait3d.geometry.pictures import as_planes
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.fitted import FittedHead
@@ -79,7 +80,7 @@ class Sitter:
 
     def scene(self, picture: UInt8[np.ndarray, "2S 2S 3"] | None = None) -> Scene:
         """Its picture, or another one, with its classes."""
-        return Scene.of(self.picture if picture is None else picture, self.labels, self.matte)
+        return Scene.of(as_planes(self.picture if picture is None else picture), self.labels, self.matte)
 
     def mesh(
         self, angle: float = 0.0, picture: np.ndarray | None = None, *, delight: bool = False

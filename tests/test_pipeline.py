@@ -9,10 +9,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
-from portrait3d.geometry import HeadPart
+from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.detection import Detection
+from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.rendering.view import frame_head
 
 FEATURES = {
     "left eye": slice(36, 42),
@@ -235,3 +237,41 @@ def test_everybody_in_a_photo_gets_a_head_as_if_alone(
 def test_weights_that_are_nowhere_are_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="face"):
         Portrait3D.from_pretrained(tmp_path)
+
+
+def test_the_astronauts_neutral_head_hides_her_teeth(portrait: Portrait) -> None:
+    def teeth(head: HeadMesh) -> int:
+        pose, camera = frame_head(head, 0, 0, 512)
+        screen = camera.screen(pose.apply(torch.from_numpy(head.vertices)))
+        shown = rasterize(screen[None], torch.from_numpy(head.faces), 512, 512).face_index[0].numpy()
+        inner = np.isin(head.piece[head.faces[shown, 0]], (HeadPiece.TEETH, HeadPiece.MOUTH_CAVITY))
+        return int((inner & (shown >= 0)).sum())
+
+    head = portrait.head
+    assert teeth(head) > 100
+    assert teeth(head.neutral()) < 5
+
+
+def test_the_astronaut_closes_her_mouth_and_goes_on_looking(model: Portrait3D, portrait: Portrait) -> None:
+    calm = model.repose(portrait, expression={"neutral": 1.0})
+    again = model.reconstruct(calm)
+    names = model.head_model.expression_names
+
+    def strength(person: Portrait, name: str) -> float:
+        return float(person.coefficients.expression[names.index(name)])
+
+    def inner_mouth(person: Portrait) -> int:
+        return int((person.parsing == PARSING_CLASSES.index("inner mouth")).sum())
+
+    assert inner_mouth(again) < 0.25 * inner_mouth(portrait)
+    for side in ("Left", "Right"):
+        assert strength(again, f"mouthSmile{side}") < 0.7 * strength(portrait, f"mouthSmile{side}")
+        assert strength(again, f"eyeBlink{side}") < 0.3
+    np.testing.assert_allclose(
+        [again.pose.yaw, again.pose.pitch, again.pose.roll],
+        [portrait.pose.yaw, portrait.pose.pitch, portrait.pose.roll],
+        atol=4,
+    )
+    half = model.repose(portrait, expression={"neutral": 0.5})
+    whole, part = (np.abs(p.astype(int) - portrait.photo.pixels).mean() for p in (calm, half))
+    assert 0.1 * whole < part < whole

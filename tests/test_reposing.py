@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece, Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
+from portrait3d.models.expressions import expression_displacement
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.portrait import HeadAngles, Portrait
@@ -352,6 +353,7 @@ def test_closed_lids_cover_the_eyes(reposer: Reposer) -> None:
 
 def test_left_and_right_are_the_persons(portrait: Portrait, reposer: Reposer) -> None:
     smile = reposer.modes.displacement(expression(mouthSmileLeft=1.0))
+    assert smile is not None
     moved = np.linalg.norm(smile, axis=1)
     # The person's left is on the right of the picture.
     x = portrait.face.vertices[:, 0].numpy()
@@ -374,6 +376,43 @@ def test_unknown_expressions_are_refused_with_the_nearest_names() -> None:
         expression(unit0=0.3)
     with pytest.raises(ValueError, match="finite"):
         expression(jawOpen=float("inf"))
+
+
+def test_a_neutral_photo_shows_closed_lips(portrait: Portrait) -> None:
+    model = HeadModel.load()
+    wide = {"jawOpen": 0.3, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5}
+    strengths = torch.from_numpy(expression(**wide)).float()
+    # Nobody's mouth is open in the synthetic photo: lips that gape would be closed.
+    opened = portrait.head.displaced(expression_displacement(wide))
+    laughing = with_head(
+        portrait,
+        replace(opened, expression=expression_displacement(wide) + portrait.head.expression),
+        coefficients=replace(portrait.coefficients, expression=strengths),
+    )
+    own = Reposer(laughing, model)
+    inner = [*MOUTH]
+    angles = HeadAngles(0.0, 0.0, 0.0)
+    assert np.isin(pieces_seen(own, angles), inner).sum() > 100
+
+    def hidden(neutral: float) -> int:
+        head = own.layers.head
+        points = head.surface.moved(
+            Turn(laughing.camera_from_model, angles), own.modes.displacement(neutral=neutral)
+        )
+        drawn = own.layers.canvas.draw(points, head.surface.faces, np.zeros((len(points), 1)))
+        return int(np.isin(head.piece[head.surface.faces[drawn.face.numpy(), 0]], inner).sum())
+
+    assert hidden(1.0) < 5
+    assert hidden(0.5) > 20
+    turn = own.coarse_turn(angles, neutral=1.0)
+    assert not turn.still
+    assert own.coarse_turn(angles, neutral=0.0).still
+
+
+def test_a_head_without_expression_has_nothing_to_take_out(portrait: Portrait) -> None:
+    own = Reposer(with_head(portrait, replace(portrait.head, expression=None)), HeadModel.load())
+    with pytest.raises(ValueError, match="doesn't know the photo's expression"):
+        own.coarse_turn(HeadAngles(0.0, 0.0, 0.0), neutral=1.0)
 
 
 @pytest.mark.parametrize("missing", ["hair", "neck", "everything"])

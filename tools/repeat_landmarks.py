@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto, PhotoFolder
+from portrait3d.data.people_groups import groups_of
+from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto, people_photos
 from portrait3d.evaluation.face import extent, normalised_error
-from portrait3d.evaluation.face_groups import groups_of
 from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
 
 SIDE = 192
@@ -41,7 +41,7 @@ def main() -> None:
     network.allocate_tensors()
     random = np.random.default_rng(0)
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for photo in PhotoFolder(arguments.data, research=True, split="val"):
+    for photo in people_photos(arguments.data, split="val"):
         repeats = np.stack(
             [find_landmarks(network, photo, jittered(photo, random)) for _ in range(arguments.repeats)]
         )

@@ -15,6 +15,10 @@ ANGLES = {"yaw": 180.0, "pitch": 90.0, "roll": 180.0}
 """Largest size of each angle of a pose, degrees; all poses are within."""
 SEEN_YAW = 90.0
 """Beyond this yaw (degrees) a head shows nothing of what a photo of the face shows."""
+SCALES = (0.01, 100.0)
+"""Least and largest factor by which a head is exported smaller or larger."""
+EYE_DISTANCES = (1.0, 1000.0)
+"""The same for the distance of its eyes, mm."""
 WEIGHTS = (-1.0, 2.0)
 """Least and largest weight of an expression; 1 is full strength, below 0 is its opposite."""
 

@@ -1,4 +1,4 @@
-"""The errors that a photo, a video or weights can cause."""
+"""The errors that a photo, a video, weights or a saved portrait can cause."""
 
 
 class InvalidImageError(ValueError):
@@ -15,6 +15,10 @@ class InvalidVideoError(ValueError):
 
 class WeightsError(ValueError):
     """Stored weights can't be used; the message names the file and the entry or tensor, and says why."""
+
+
+class PortraitFileError(ValueError):
+    """A saved portrait can't be read; the message names the file and says why."""
 
 
 class PortraitWarning(UserWarning):

@@ -16,6 +16,7 @@ from portrait3d import arguments
 from portrait3d.errors import PoorFitWarning, UnseenPoseWarning
 from portrait3d.geometry import DepthMap, HeadMesh, Mesh
 from portrait3d.models.depth_net import DepthNet, predict_depth
+from portrait3d.models.expressions import NEUTRAL
 from portrait3d.models.face_depth import render_face_depth, render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
@@ -174,8 +175,8 @@ class Portrait3D:
 
         yaw > 0 looks to the picture's right, pitch > 0 up, roll > 0 leans clockwise. `expression` holds
         weights by ARKit's names (left and right are the person's), which are added to the photo's own
-        expression. The result has the photo's size; pixels that the head neither leaves nor newly covers are
-        the photo's own.
+        expression; the weight of `neutral` takes that one out, at 1 all of it. The result has the photo's
+        size; pixels that the head neither leaves nor newly covers are the photo's own.
 
         Angles lie within `arguments.ANGLES` (±180°, pitch ±90°), weights within `arguments.WEIGHTS` (-1 to
         2). Beyond ±90° of yaw nothing of the photo's face is seen: warns `UnseenPoseWarning`. Raises
@@ -184,24 +185,31 @@ class Portrait3D:
         arguments.instance(portrait, Portrait, "portrait")
         asked = {"yaw": yaw, "pitch": pitch, "roll": roll}
         angles = {name: arguments.angle(value, name) for name, value in asked.items() if value is not None}
-        weights = {} if expression is None else expression
+        weights = arguments.weights({} if expression is None else expression, "expression")
+        neutral = weights.pop(NEUTRAL, 0.0)
         change = expression_vector(weights, self.head_model.expression_names)
         _warn_if_unseen(angles.get("yaw", 0.0), portrait)
-        return self.draw_pose(self.reposer(portrait), replace(portrait.pose, **angles), change)
+        return self.draw_pose(self.reposer(portrait), replace(portrait.pose, **angles), change, neutral)
 
     @torch.inference_mode()
     def draw_pose(
-        self, reposer: Reposer, pose: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
+        self,
+        reposer: Reposer,
+        pose: HeadAngles,
+        expression: Float[np.ndarray, "64"] | None = None,
+        neutral: float = 0.0,
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The refined picture of a pose; `expression` is added to the photo's expression coefficients.
 
-        Raises `TypeError` or `ValueError` for what is no pose and for what isn't 64 finite numbers.
+        Before, the share `neutral` of the photo's own expression is taken out. Raises `TypeError` or
+        `ValueError` for what is no pose and for what isn't 64 finite numbers.
         """
         arguments.instance(reposer, Reposer, "reposer")
         arguments.instance(pose, HeadAngles, "pose").check("pose")
         if expression is not None:
             arguments.numbers_of(expression, "expression", len(self.head_model.expression_basis))
-        turn = reposer.coarse_turn(pose, expression)
+        arguments.number(neutral, "neutral", *arguments.WEIGHTS)
+        turn = reposer.coarse_turn(pose, expression, neutral)
         return reposer.composite(turn, None if turn.still else self.refine(turn))
 
     @torch.inference_mode()

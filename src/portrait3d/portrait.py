@@ -1,17 +1,20 @@
 """Everything known about the person in one photo."""
 
 import math
+import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 
 from portrait3d import arguments
 from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
+from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -20,6 +23,7 @@ from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
+from portrait3d.preprocessing.threads import side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +89,113 @@ class Portrait:
     def build_head(self, *, delight: bool = False) -> HeadMesh:
         """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
         arguments.truth_value(delight, "delight")
+        posed = self._posed_vertices()
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
-        vertices = self.head_model.vertices(self.coefficients.batched)[0]
         model = place_head(
             self.head_model,
-            vertices,
+            torch.from_numpy(posed).float(),
             self.crop_from_model,
             frame.camera(),
             self.coefficients.lighting,
             labels,
         )
         size = texture_size(self.head_crop)
+        view, scene = side_by_side(
+            lambda see: see(),
+            [
+                lambda: see_hair(model, labels, self.depth, self.two_sided, frame),
+                lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
+            ],
+        )
         head = assemble_head(
             model,
-            see_hair(model, labels, self.depth, self.two_sided, frame),
-            see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
+            view,
+            scene,
             texels(model.layout, size),
             size,
             frame.angle,
             delight=delight,
         )
-        return replace(head, camera_from_head=self.camera_from_model)
+        expression = (posed - self._neutral_vertices()).astype(np.float32)
+        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+
+    def with_head(self, head: HeadMesh) -> "Portrait":
+        """The same portrait with another head, such as `portrait.head.neutral()`."""
+        other = replace(self)
+        vars(other)["head"] = arguments.instance(head, HeadMesh, "head")
+        return other
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the portrait to one `.npz` file, from which `load` makes it again; returns the path.
+
+        The photo is inside, the head is not: it is made again. Raises `ValueError` for any other ending.
+        """
+        from portrait3d.export.portrait_file import save_portrait
+
+        return save_portrait(self, Path(arguments.path(path, "path")))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], head_model: HeadModel | None = None) -> "Portrait":
+        """Read a portrait that `save` wrote; nothing in the file is executed.
+
+        `head_model` is the model that it was fitted with, if that is not the bundled one. Raises
+        `FileNotFoundError`, and `PortraitFileError` for a file that can't be used.
+        """
+        from portrait3d.export.portrait_file import load_portrait
+
+        return load_portrait(Path(arguments.path(path, "path")), head_model)
+
+    def export_depth(self, path: str | os.PathLike[str]) -> Path:
+        """Write the head's depth at the photo's pixels: `.png` (16 bits, steps of 0.1 mm, 0 where unknown) or
+        `.tiff` (32-bit floating point, mm, NaN where unknown). Raises `ValueError` for any other ending."""
+        from portrait3d.export.photo_files import save_depth
+
+        return save_depth(self, Path(arguments.path(path, "path")))
+
+    def export_cutout(self, path: str | os.PathLike[str]) -> Path:
+        """Write the photo with the matte as alpha, `.png` or `.webp`; `ValueError` for any other ending."""
+        from portrait3d.export.photo_files import save_cutout
+
+        return save_cutout(self, Path(arguments.path(path, "path")))
+
+    def export_camera(self, path: str | os.PathLike[str]) -> Path:
+        """Write the photo's camera as `.json`, for OpenCV and for glTF; `ValueError` for any other ending."""
+        from portrait3d.export.photo_files import save_camera
+
+        return save_camera(self, Path(arguments.path(path, "path")))
+
+    def vertex_landmarks(self, vertices: Int64[np.ndarray, " N"]) -> Float[np.ndarray, "N 2"]:
+        """Where vertices of the head model are seen, by their numbers: float32 pixels of the photo.
+
+        Raises `TypeError` or `ValueError` for what are no numbers of vertices.
+        """
+        chosen = arguments.numbers_of(vertices, "vertices", "N")
+        count = len(self.face.vertices)
+        if chosen.dtype.kind == "f" or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < count):
+            raise ValueError(f"vertices must be whole numbers from 0 to {count - 1}.")
+        return self.camera.project(self.face.vertices[chosen.astype(np.int64)]).numpy()
+
+    @property
+    def dense_landmarks(self) -> Float[np.ndarray, "468 2"]:
+        """Where the 468 points of MediaPipe's face mesh are seen: float32 pixels of the photo."""
+        points = self.head_model.mesh_points(self.face.vertices[None])[0]
+        return self.camera.project(points).numpy()
+
+    def _posed_vertices(self) -> Float[np.ndarray, "M 3"]:
+        """The fitted face with its lips where the photo shows them; model frame, mm."""
+        return fit_lips(
+            self.head_model,
+            self.head_model.vertices(self.coefficients.batched)[0].double().numpy(),
+            self.crop_from_model,
+            float(self.head_crop.camera().focal),
+            self.head_parsing.head_probabilities,
+        )
+
+    def _neutral_vertices(self) -> Float[np.ndarray, "M 3"]:
+        """The same face without expression; model frame, mm."""
+        calm = replace(self.coefficients, expression=torch.zeros_like(self.coefficients.expression))
+        return close_lips(self.head_model, self.head_model.vertices(calm.batched)[0].double().numpy())
 
     @property
     def pose(self) -> HeadAngles:

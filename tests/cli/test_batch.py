@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,8 +17,13 @@ from portrait3d import NoFaceError
 from portrait3d.cli import batch
 from portrait3d.cli.batch import Options, Result, folders, photos_among, reconstruct_photos
 from portrait3d.cli.portraits import no_pictures, report
+from portrait3d.export.glb_check import Glb
+from portrait3d.export.rig import eye_distance
+from portrait3d.geometry import HeadMesh
 from portrait3d.names import as_text
+from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.image import Photo
+from synthetic_head import synthetic_portrait
 
 
 class Recorder:
@@ -262,3 +267,41 @@ def test_a_record_that_cannot_be_written_is_a_failure_that_names_it(
     assert next(work).status == "done"
     last = next(work)
     assert (last.status, last.error) == ("failed", f"{tmp_path / batch.RECORD}: No space left on device")
+
+
+class Calm:
+    """Stands in for the pipeline: turning a photo leaves it as it is."""
+
+    def repose(self, portrait: Portrait, yaw: float) -> np.ndarray:
+        return portrait.photo.pixels
+
+    def head_without_light(self, portrait: Portrait) -> HeadMesh:
+        return portrait.build_head(delight=True)
+
+
+def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
+    portrait = synthetic_portrait(style="bald")
+    whole, front = (
+        Options(delight=True),
+        Options(front_only=True, neutral=True, visemes=True, bones=True, eye_distance=58.0),
+    )
+    known, distances = {}, []
+    for name, options in (("plain", Options()), ("whole", whole), ("front", front)):
+        known[name] = batch._save(cast(Any, Calm()), portrait, tmp_path / name, options)
+        described = json.loads((tmp_path / name / "portrait.json").read_text())
+        nodes = Glb.read((tmp_path / name / "head.glb").read_bytes()).document["nodes"]
+        eyes = ("LeftEye", "RightEye") if options.bones else ("EyeLeft", "EyeRight")
+        left, right = (np.array(node["translation"]) for node in nodes if node["name"] in eyes)
+        distances.append(1000 * np.linalg.norm(left - right))
+        neutral = ("neutral", 73) if options.neutral else ("photo", 52)
+        assert (described["head"]["rests_in"], described["head"]["morph_targets"]) == neutral
+        assert described["head"]["vertices"] == known[name]["vertices"]
+        assert ("KHR_materials_unlit" in str((tmp_path / name / "head.glb").read_bytes())) != options.delight
+    assert [b"LeftEye" in (tmp_path / name / "head.glb").read_bytes() for name in known] == [
+        False,
+        False,
+        True,
+    ]
+    assert known["front"]["vertices"] < known["plain"]["vertices"] == known["whole"]["vertices"]
+    assert not portrait.head.is_neutral
+    assert distances == pytest.approx([eye_distance(portrait.head)] * 2 + [58.0], abs=0.01)

@@ -14,11 +14,17 @@ def test_names_and_weights_are_taken_apart() -> None:
     assert expression_weights(None) == {}
 
 
+def test_neutral_needs_no_weight_and_goes_with_others() -> None:
+    assert expression_weights(["neutral", "jawOpen=0.3"]) == {"neutral": 1.0, "jawOpen": 0.3}
+    assert expression_weights(["neutral=.5"]) == {"neutral": 0.5}
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
         ("jawOpen", "'jawOpen' is not NAME=WEIGHT"),
         ("jawOpen=wide", "'jawOpen=wide' is not NAME=WEIGHT"),
+        ("neutral=3", "from -1 to 2"),
         ("jawOpn=0.3", "did you mean jawOpen"),
         ("jawOpen=nan", "finite"),
     ],

@@ -117,5 +117,5 @@ def test_parts_become_the_tables_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_clips_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no clips"):
+    with pytest.raises(ValueError, match="nothing to learn from"):
         gather(tmp_path, 0)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from portrait3d.data.avatars import HELD_OUT, read_avatars
+from portrait3d.data.fits import project_points
 from portrait3d.data.label_sets import (
     UNSURE,
     bit,
@@ -31,8 +32,10 @@ from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.headgear import CLOSED, KINDS, Headgear
 from portrait3d.data.synthetic.heads import draw_coefficients
 from portrait3d.data.weak_labels import FaceFrame, possible_classes, weak_sets
+from portrait3d.geometry.pose import Pose
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts
+from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.parsing_classes import ParsingClass
 from tiny_avatars import write_avatars
@@ -96,7 +99,7 @@ def test_sets_survive_the_disk_and_other_pictures_are_refused(tmp_path: Path) ->
 
 
 def face_frame() -> FaceFrame:
-    """A round face of radius 50 in a picture of 200 x 200, in its middle, with an open mouth."""
+    """A round face of radius 50 in a picture of 200 x 200, in its middle, with a mouth, ears and neck."""
     y, x = np.mgrid[:200, :200] + 0.5 - 100
     return FaceFrame(
         right=x / 100,
@@ -104,6 +107,9 @@ def face_frame() -> FaceFrame:
         beyond=(np.hypot(x, y) - 50) / 100,
         mouth=(np.hypot(x / 2, y - 25) - 6) / 100,
         opening=0.12,
+        ear=10 / 100 - np.hypot(np.abs(x) - 52, y) / 100,
+        neck=np.minimum(20 - np.abs(x), np.minimum(y - 40, 80 - y)) / 100,
+        like_face=np.full(x.shape, True),
     )
 
 
@@ -120,23 +126,47 @@ def test_weak_labels_say_what_maps_and_mesh_know_and_no_more() -> None:
     assert sets[63, 100] == bit("face"), "a forehead without hair"
     assert sets[58, 100] == bit("hair"), "a fringe"
     assert sets[125, 100] == bit("inner mouth")
-    left, right = certain(sets[90:91, [35, 165]])[0], sets[90, [35, 165]]
-    assert (left == UNSURE).all()
-    assert right[0] & bit("left ear")
-    assert not right[0] & bit("right ear")
-    assert right[1] & bit("right ear")
-    assert not right[1] & bit("left ear")
+    assert sets[100, 50] == bit("left ear"), "well inside an ear of the fitted head"
+    assert sets[100, 150] == bit("right ear")
+    assert sets[109, 51] == bit("face") | bit("left ear"), "its border may be off"
     assert sets[195, 100] & bit("body")
     assert not sets[195, 100] & (bit("face") | bit("hair") | bit("background") | bit("headwear"))
 
 
-def test_skin_beside_the_outline_is_ear_unless_the_face_is_turned() -> None:
+def test_skin_beside_the_outline_is_ear_near_a_fitted_ear_and_hair_may_cover_it() -> None:
     hair, figure = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
-    frontal = possible_classes(hair, figure, face_frame())
-    turned = possible_classes(hair, figure, replace(face_frame(), turned=True))
-    assert frontal[110, 40] == bit("left ear") | bit("headwear")
-    assert turned[110, 40] == bit("left ear") | bit("headwear") | bit("face")
-    assert frontal[50, 45] & bit("face"), "a bald temple"
+    sets = possible_classes(hair, figure, face_frame())
+    assert sets[100, 39] == bit("left ear") | bit("headwear")
+    assert sets[60, 50] & bit("face"), "a bald temple"
+    assert not sets[60, 50] & bit("left ear")
+    hair[:] = 0.95
+    assert possible_classes(hair, figure, face_frame())[100, 50] == bit("hair")
+
+
+def test_skin_on_the_fitted_neck_is_neck_and_a_collar_may_be_either() -> None:
+    hair, figure = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
+    assert possible_classes(hair, figure, face_frame())[170, 100] == bit("neck")
+    dressed = replace(face_frame(), like_face=np.zeros((200, 200), bool))
+    sets = possible_classes(hair, figure, dressed)
+    assert sets[170, 100] & bit("neck")
+    assert sets[170, 100] & bit("body")
+
+
+def test_ears_and_neck_are_those_of_the_head_that_fits_the_points(photos: Path) -> None:
+    points = MeshPoints.from_head_model(HeadModel.load())
+    pose = Pose(torch.eye(3)[None], torch.tensor([[0.0, 0.0, 2000.0]]))
+    mean = project_points(points, torch.zeros(1, 144), pose)[0].numpy() - [12, 12]
+    photo = replace(real_photos(photos, "val")[0], points=np.pad(mean, ((0, 0), (0, 1))).astype(np.float32))
+    frame = FaceFrame.of(photo)
+    row, column = np.nonzero(frame.ear > 0)
+    middle, top, chin = mean[:, 0].mean(), mean[10, 1], mean[152, 1]
+    for side in (column < middle, column > middle):
+        assert side.sum() > 20
+        assert top < row[side].mean() < chin
+    row, column = np.nonzero(frame.neck > 0)
+    assert len(row) > 100
+    assert np.abs(column.mean() - middle) < 5
+    assert row.mean() > chin
 
 
 def test_other_people_are_not_labelled() -> None:

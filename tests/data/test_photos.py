@@ -52,7 +52,7 @@ def root(tmp_path: Path) -> Path:
     write_folder(tmp_path, "clips", rows)
     header = "clip,frame_a,frame_b,rotation_deg,eye_diff,mouth_diff,scale_ratio"
     (tmp_path / "clips" / "pairs.csv").write_text(f"{header}\nc,c_1,c_2,9.0,0,0,1.1\nc,c_1,c_9,9.0,0,0,1\n")
-    write_folder(tmp_path, "research/utk", [ROW | {"id": "d", "person": "p4", "split": "val"}], points=68)
+    write_folder(tmp_path, "others", [ROW | {"id": "d", "person": "p4", "split": "val"}], points=68)
     return tmp_path
 
 
@@ -68,17 +68,13 @@ def test_pitch_changes_sign_and_yaw_and_roll_do_not(root: Path) -> None:
     np.testing.assert_allclose(angles, [10, -20, -5])
 
 
-def test_research_folders_come_only_when_asked_for(root: Path) -> None:
+def test_other_folders_come_only_when_asked_for(root: Path) -> None:
     assert {photo.folder for photo in PhotoFolder(root)} == {"portraits", "clips"}
-    assert {photo.folder for photo in PhotoFolder(root, research=True)} == {
-        "portraits",
-        "clips",
-        "research/utk",
-    }
+    assert {photo.folder for photo in PhotoFolder(root, folders=["others"])} == {"others"}
 
 
 def test_landmarks_are_the_same_68_points_whatever_is_stored(root: Path) -> None:
-    mesh, plain = PhotoFolder(root)[0], PhotoFolder(root, folders=["research/utk"])[0]
+    mesh, plain = PhotoFolder(root)[0], PhotoFolder(root, folders=["others"])[0]
     np.testing.assert_array_equal(mesh.landmarks, mesh.points[LANDMARKS_OF_MESH, :2])
     np.testing.assert_array_equal(plain.landmarks, plain.points[:, :2])
     assert len(set(LANDMARKS_OF_MESH.tolist())) == 68

@@ -14,11 +14,12 @@ import trimesh
 from PIL import Image
 
 from portrait3d.export import export_mesh
+from portrait3d.export.gltf import ADULT_SIZE
 from portrait3d.export.meshes import encode_glb
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.geometry.pose import Pose
 
-NOSE_METRES = 0.11
+NOSE_METRES = 0.11 * ADULT_SIZE
 """The spike reaches 110 mm from the ball's middle, which is the origin."""
 
 
@@ -69,7 +70,7 @@ def turned(head: HeadMesh, yaw: float, pitch: float) -> tuple[HeadMesh, Pose]:
 def test_glb_is_in_metres_with_y_up_and_the_face_along_z(head: HeadMesh) -> None:
     _, arrays = read_glb(encode_glb(head))
     position = arrays["POSITION"]
-    assert np.ptp(position, axis=0) == pytest.approx([0.16, 0.16, 0.19], rel=0.02)
+    assert np.ptp(position, axis=0) == pytest.approx(ADULT_SIZE * np.array([0.16, 0.16, 0.19]), rel=0.02)
     assert (position.min(axis=0) + position.max(axis=0))[:2] == pytest.approx([0, 0], abs=1e-6)
     nose = position[np.argmax(position[:, 2])]
     assert nose == pytest.approx([0, 0, NOSE_METRES], abs=1e-3)

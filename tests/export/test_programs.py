@@ -1,9 +1,11 @@
 """Heads in other people's programs, where they are installed."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from portrait3d.geometry.mesh import HeadMesh
@@ -20,6 +22,40 @@ def test_a_rigged_head_opens_in(program: str, model_head: HeadMesh, tmp_path: Pa
     if run.returncode == 2:
         pytest.skip(run.stdout.strip())
     assert (run.returncode, run.stdout) == (0, f"{program}: head.glb: ok\n"), run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["structure", "validator", "blender", "three"])
+def test_a_head_with_bones_and_visemes_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
+    glb = model_head.export(tmp_path / "head.glb", visemes=True, bones=True)
+    command = [sys.executable, CHECK, glb, "--only", program, "--out", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode == 2:
+        pytest.skip(run.stdout.strip())
+    assert (run.returncode, run.stdout) == (0, f"{program}: head.glb: ok\n"), run.stderr
+
+
+@pytest.mark.slow
+def test_a_page_speaks_all_visemes_and_moves_the_head(model_head: HeadMesh, tmp_path: Path) -> None:
+    pytest.importorskip("playwright")
+    found = importlib.util.spec_from_file_location("browsers", CHECK.parent / "glb" / "browsers.py")
+    assert found is not None
+    assert found.loader is not None
+    browsers = importlib.util.module_from_spec(found)
+    found.loader.exec_module(browsers)
+    modules = CHECK.parent / "glb" / "node_modules"
+    if browsers.find_browser() is None or not (modules / "three").is_dir():
+        pytest.skip("no Chromium, or three.js is not installed")
+    model_head.export(tmp_path / "head.glb", visemes=True, bones=True)
+    folders = {"modules": modules, "page": CHECK.parent / "glb", "glb": tmp_path}
+    with browsers.served(folders) as address, browsers.page(300, 300) as (page, complaints):
+        page.goto(f"{address}/page/three_page.html")
+        page.wait_for_function("() => !!window.play")
+        played = page.evaluate("play('/glb/head.glb', 2)")
+    assert complaints == []
+    assert len(played["visemes"]) == 15
+    assert played["frames"] >= 4
+    assert np.ptp(np.array(played["places"]), axis=0).max() > 0.02
 
 
 def test_a_broken_head_is_reported(model_head: HeadMesh, tmp_path: Path) -> None:

@@ -1,16 +1,23 @@
 """Named pieces, pivots and ARKit's morph targets of a GLB, read back."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+import trimesh
 
 from portrait3d.export.directions import view_direction
 from portrait3d.export.glb_check import Glb, glb_problems
+from portrait3d.export.gltf import ADULT_SIZE, METRES
 from portrait3d.export.meshes import encode_glb
-from portrait3d.export.rig import morph_targets, place, smooth_normals, sphere_centre
+from portrait3d.export.rig import eye_distance, morph_targets, place, smooth_normals, sphere_centre
 from portrait3d.geometry.mesh import HeadMesh, HeadPiece, coinciding
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.expressions import arkit_basis, expression_displacement
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.visemes import SUMS, VISEMES, viseme_moves
 from synthetic_head import synthetic_portrait
 
 
@@ -48,6 +55,57 @@ def test_a_target_added_in_full_is_the_displaced_head(glb: Glb, model_head: Head
         wanted = moved.vertices[model_head.piece == piece]
         assert np.allclose(position + targets(glb, name)["jawOpen"], wanted, atol=2e-5)
         assert np.abs(targets(glb, name)["jawOpen"]).max() > 0.01
+
+
+def test_a_neutral_head_brings_the_photos_expression_back_by_a_target(model_head: HeadMesh) -> None:
+    own = expression_displacement({"jawOpen": 0.3, "mouthSmileLeft": 0.4})
+    grinning = replace(model_head.displaced(own), expression=own)
+    glb = Glb.read(content := encode_glb(grinning.neutral()))
+    assert glb_problems(content) == []
+    assert mesh(glb, "Head")["extras"]["targetNames"] == [*arkit_basis()[0], "photo"]
+    assert mesh(glb, "Head")["weights"] == [0.0] * 53
+    for piece, name in ((HeadPiece.SURFACE, "Head"), (HeadPiece.TEETH, "Teeth")):
+        position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
+        chosen = grinning.piece == piece
+        assert np.allclose(position, place(model_head).vertices[chosen], atol=2e-5)
+        wanted = place(grinning).vertices[chosen]
+        assert np.allclose(position + targets(glb, name)["photo"], wanted, atol=2e-5)
+    assert "photo" not in mesh(Glb.read(encode_glb(grinning)), "Head")["extras"]["targetNames"]
+
+
+def test_visemes_are_sums_of_arkits_targets(model_head: HeadMesh) -> None:
+    content = encode_glb(model_head, visemes=True)
+    assert glb_problems(content) == []
+    glb = Glb.read(content)
+    names = mesh(glb, "Head")["extras"]["targetNames"]
+    assert names == [*arkit_basis()[0], *VISEMES, *SUMS]
+    assert len(VISEMES) == 15
+    for name in ("Head", "Teeth", "Tongue"):
+        found = targets(glb, name)
+        still = np.zeros_like(next(iter(found.values())))
+        for viseme, weights in (VISEMES | SUMS).items():
+            wanted = sum((weight * found.get(own, still) for own, weight in weights.items()), still)
+            assert np.abs(found.get(viseme, still) - wanted).max() < 1e-4
+
+
+def test_lips_meet_in_the_visemes_that_need_it(model_head: HeadMesh) -> None:
+    """Played one after the other: closed for p, open for a, round for o, wide for i."""
+    glb = Glb.read(encode_glb(model_head, visemes=True))
+    lips = HeadModel.load().landmarks(torch.from_numpy(viseme_shapes())).numpy()
+    height = dict(zip(VISEMES, lips[:, 66, 1] - lips[:, 62, 1], strict=True))
+    width = dict(zip(VISEMES, lips[:, 54, 0] - lips[:, 48, 0], strict=True))
+    assert height["viseme_PP"] < height["viseme_sil"] < height["viseme_DD"] < height["viseme_aa"]
+    assert height["viseme_aa"] == max(height.values())
+    assert max(width["viseme_U"], width["viseme_O"]) < 0.9 * width["viseme_sil"]
+    assert width["viseme_I"] > 1.1 * width["viseme_sil"]
+    assert "viseme_TH" in targets(glb, "Tongue")
+    assert "viseme_PP" not in targets(glb, "EyeLeft")
+
+
+def viseme_shapes() -> np.ndarray:
+    """The mean head under every viseme."""
+    moves = viseme_moves()
+    return np.stack([HeadModel.load().mean.numpy() + moves[name] for name in VISEMES])
 
 
 def test_left_is_the_persons_left(glb: Glb) -> None:
@@ -93,7 +151,7 @@ def test_eyes_turn_about_their_centres(glb: Glb) -> None:
     for name in ("EyeLeft", "EyeRight"):
         position = glb.array(mesh(glb, name)["primitives"][0]["attributes"]["POSITION"])
         radius = np.linalg.norm(position, axis=1)
-        assert radius.mean() == pytest.approx(0.012, abs=0.004)
+        assert radius.mean() == pytest.approx(0.012 * ADULT_SIZE, abs=0.004)
         assert radius.std() < 0.0015
 
 
@@ -107,8 +165,16 @@ def test_the_centre_of_a_piece_of_a_sphere_is_found() -> None:
 def test_the_origin_is_the_pivot_of_the_head_whatever_its_pose(model_head: HeadMesh) -> None:
     model = HeadModel.load().mean.numpy()
     index = model_head.binding.index[:, 0] if model_head.binding else None
-    wanted = (model[index] - HEAD_PIVOT) * [1, -1, -1] / 1000
+    wanted = (model[index] - HEAD_PIVOT) * [1, -1, -1] * METRES
     assert np.allclose(place(model_head).vertices, wanted, atol=1e-6)
+
+
+def test_the_mean_heads_eyes_are_as_far_apart_as_an_adults(model_head: HeadMesh) -> None:
+    left, right = (
+        sphere_centre(place(model_head).vertices[model_head.piece == piece])
+        for piece in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+    )
+    assert np.linalg.norm(left - right) == pytest.approx(0.063, abs=0.0015)
 
 
 def test_a_seam_of_the_texture_does_not_show_in_the_light(model_head: HeadMesh) -> None:
@@ -203,3 +269,47 @@ def test_a_stitched_head_is_rigged_and_stays_closed_when_it_moves() -> None:
     for weights in ({"jawOpen": 1.0}, {"eyeBlinkLeft": 1.0, "mouthSmileRight": 1.0}, {"cheekPuff": 1.0}):
         moved = view_direction(head.displaced(expression_displacement(weights)), 0, 0, 128)
         assert moved.gaps == 0, weights
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.1])
+def test_a_scaled_head_is_larger_in_all_its_parts(model_head: HeadMesh, scale: float) -> None:
+    content = encode_glb(model_head, bones=True, scale=scale)
+    assert glb_problems(content) == []
+    one, other = Glb.read(encode_glb(model_head, bones=True)), Glb.read(content)
+    for name in ("Head", "EyeLeft"):
+        attributes = mesh(one, name)["primitives"][0]["attributes"]
+        for kind, factor in (("POSITION", scale), ("NORMAL", 1.0)):
+            wanted = factor * one.array(attributes[kind])
+            found = other.array(mesh(other, name)["primitives"][0]["attributes"][kind])
+            assert np.allclose(found, wanted, atol=1e-6)
+    # Moves of less than a hundredth of a millimetre are left out, before and after.
+    assert np.allclose(targets(other, "Head")["jawOpen"], scale * targets(one, "Head")["jawOpen"], atol=3e-5)
+    for own, new in zip(one.document["nodes"], other.document["nodes"], strict=True):
+        wanted = scale * np.array(own.get("translation", [0, 0, 0]))
+        assert np.allclose(new.get("translation", [0, 0, 0]), wanted)
+    before, after = (glb.array(glb.document["skins"][0]["inverseBindMatrices"]) for glb in (one, other))
+    assert np.allclose(scale * before[:, 12:15], after[:, 12:15])
+
+
+def test_meshes_in_all_formats_take_the_same_scale(model_head: HeadMesh, tmp_path: Path) -> None:
+    sizes = {}
+    for scale in (1.0, 0.7):
+        for suffix in (".glb", ".obj", ".ply"):
+            file = model_head.export(tmp_path / f"head{suffix}", scale=scale)
+            sizes[scale, suffix] = trimesh.load(file, process=False).extents.max()
+    for suffix in (".glb", ".obj", ".ply"):
+        assert sizes[0.7, suffix] == pytest.approx(0.7 * sizes[1.0, suffix], rel=1e-4)
+        assert sizes[1.0, suffix] == pytest.approx(sizes[1.0, ".glb"], rel=1e-4)
+    for wrong in (0.0, float("nan")):
+        with pytest.raises(ValueError, match="scale must be"):
+            model_head.export(tmp_path / "no.ply", scale=wrong)
+    assert not (tmp_path / "no.ply").exists()
+
+
+def test_the_distance_of_the_eyes_is_that_of_their_centres(model_head: HeadMesh, glb: Glb) -> None:
+    nodes = {node["name"]: np.array(node["translation"]) for node in glb.document["nodes"]}
+    wanted = 1000 * np.linalg.norm(nodes["EyeLeft"] - nodes["EyeRight"])
+    assert eye_distance(model_head) == pytest.approx(wanted, abs=1e-3)
+    assert 55 < wanted < 70
+    with pytest.raises(ValueError, match="not two eyes"):
+        eye_distance(model_head.kept(model_head.piece[model_head.faces[:, 0]] != HeadPiece.LEFT_EYE))

@@ -1,11 +1,9 @@
 """The texture: islands that go on a little, and what lies between them."""
 
 import numpy as np
-import scipy.sparse as sp
-import torch
 
-from portrait3d.head.atlas import MARGIN, Atlas, grown
-from portrait3d.head.layout import Texels
+from portrait3d.head.atlas import Atlas, blend, ground
+from portrait3d.head.layout import HeadLayout, Texels
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -14,26 +12,34 @@ def two_islands() -> tuple[Texels, np.ndarray]:
     """A red and a green one of four by four texels in a texture of 32."""
     row, column = np.mgrid[8:12, 8:12].reshape(2, -1)
     place = np.concatenate([row * 32 + column, row * 32 + column + 12])
-    matrix = sp.csr_array((len(place), 3), dtype=np.float32)
-    return Texels(32, place, np.zeros_like(place), matrix), np.repeat([RED, GREEN], 16, axis=0)
+    corner = np.zeros((1, 3), np.int64)
+    none = np.zeros(3, np.int64)
+    layout = HeadLayout(corner, none[:1].astype(np.uint8), none, np.zeros((3, 2)), corner, none)
+    texels = Texels.of(layout, 32, place, np.zeros_like(place), np.zeros((len(place), 3)))
+    return texels, np.repeat([RED, GREEN], 16, axis=0)
 
 
 def test_islands_go_on_over_a_margin_and_their_mean_lies_between() -> None:
-    picture = grown(*two_islands()).permute(1, 2, 0)
-    near, far = slice(8 - MARGIN, 12 + MARGIN), slice(20 - MARGIN, 24 + MARGIN)
-    torch.testing.assert_close(
-        picture[near, near], torch.tensor(RED).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3)
-    )
-    torch.testing.assert_close(
-        picture[near, far], torch.tensor(GREEN).expand(4 + 2 * MARGIN, 4 + 2 * MARGIN, 3)
-    )
-    torch.testing.assert_close(picture[28, 28], torch.tensor([0.5, 0.5, 0.0]))
+    picture = ground(*two_islands(), 32)
+    assert (picture[7:13, 6:14] == (255, 0, 0)).all()
+    assert (picture[7:13, 18:26] == (0, 255, 0)).all()
+    assert tuple(picture[28, 28]) == (128, 128, 0)
+    assert tuple(ground(*two_islands(), 64)[20, 20]) == (255, 0, 0)
+
+
+def test_texels_are_blended_into_the_ground_and_divided_by_light() -> None:
+    texels, colours = two_islands()
+    texture = np.full((32, 32, 3), 100, np.uint8)
+    share, light = np.repeat([1.0, 0.5], 16).astype(np.float32), np.repeat([1.0, 0.5], 16).astype(np.float32)
+    blend(texture, texels, 0.8 * colours.astype(np.float32), share, light)
+    assert tuple(texture[8, 8]) == (204, 0, 0)
+    assert tuple(texture[8, 20]) == (100, 255, 100)
+    assert (texture[:8] == 100).all()
 
 
 def test_the_hairs_chart_lies_below_the_skin() -> None:
-    texels, colours = two_islands()
-    texture = Atlas(16).compose(torch.zeros(3, 32, 32), texels, colours, torch.ones(3, 16, 16))
+    texture = np.zeros((32, 32, 3), np.uint8)
+    Atlas(16).place_hair(texture, np.full((16, 16, 3), 255, np.uint8))
     assert (texture[16:, :16] == 255).all()
-    assert tuple(texture[8, 8]) == (255, 0, 0)
-    assert not texture[:8].any()
+    assert texture.sum() == 16 * 16 * 3 * 255
     assert Atlas(16).of_hair(np.array([[0.0, 0.0], [1.0, 1.0]])).tolist() == [[0, 0.5], [0.5, 1]]

@@ -12,12 +12,8 @@ from portrait3d.geometry import DepthMap
 from portrait3d.geometry.skin import normals
 from portrait3d.head import hair_body
 from portrait3d.head.hair_body import (
-    BEFORE_EARS,
-    BURIED,
-    CLEAR,
-    INSET,
-    STEP,
-    UNDER,
+    LIMITS,
+    BodyGrid,
     HairBody,
     body_field,
     body_limits,
@@ -60,7 +56,7 @@ def test_the_body_lies_behind_the_photographed_hair_and_within_the_outline(
         points = known.head.to_camera(body.vertices)
         at = np.floor(view.pixels(points)).astype(int).clip(0, view.size - 1).T[::-1]
         inner = ndimage.binary_erosion(view.hair, iterations=5)[tuple(at)]
-        before = view.front[tuple(at)] + UNDER - points[:, 2]
+        before = view.front[tuple(at)] + LIMITS.under - points[:, 2]
         assert inner.sum() > 500
         assert np.quantile(before[inner], 0.99) < 1.5 * body.voxel, style
         beyond = ndimage.distance_transform_edt(~head_outline(view.labels))[tuple(at)]
@@ -80,7 +76,7 @@ def test_hair_does_not_come_out_of_the_cheeks_side(bodies: dict[str, HairBody]) 
     vertices = bodies["cap"].vertices
     beside = (vertices[:, 1] > 0) & (vertices[:, 1] < 60)
     assert beside.sum() > 50
-    assert vertices[beside, 2].min() > BEFORE_EARS - 6
+    assert vertices[beside, 2].min() > LIMITS.before_ears - 6
 
 
 def test_hanging_hair_reaches_behind_the_neck(bodies: dict[str, HairBody]) -> None:
@@ -102,9 +98,9 @@ def test_hair_behind_the_neck_of_which_front_and_back_are_one_is_no_hole(sitters
 def test_a_loose_speck_of_hair_is_dropped(sitters: dict[str, Sitter], bodies: dict[str, HairBody]) -> None:
     known = sitters["cap"]
     labels = known.labels.copy()
-    labels[200:207, 20:27] = 2
+    labels[198:209, 18:29] = 2
     valid = known.depth.valid.clone()
-    valid[200:207, 20:27] = True
+    valid[198:209, 18:29] = True
     speckled = replace(known, labels=labels, depth=DepthMap(known.depth.depth, valid, known.depth.camera))
     body = grow_body(speckled.view, known.head)
     assert body is not None
@@ -136,8 +132,8 @@ def test_the_body_stays_inside_see_through_rims(
     view = sitters["cap"].view
     hair = np.nonzero(view.hair.any(axis=0))[0]
     pixels = view.pixels(sitters["cap"].head.to_camera(bodies["cap"].vertices))
-    assert pixels[:, 0].min() > hair.min() + 0.3 * INSET
-    assert pixels[:, 0].max() < hair.max() + 1 - 0.3 * INSET
+    assert pixels[:, 0].min() > hair.min() + 0.3 * LIMITS.inset
+    assert pixels[:, 0].max() < hair.max() + 1 - 0.3 * LIMITS.inset
 
 
 def test_hair_behind_what_the_photo_shows_begins_inside_the_head_or_behind_clothes(
@@ -148,7 +144,7 @@ def test_hair_behind_what_the_photo_shows_begins_inside_the_head_or_behind_cloth
     begin, _, _ = body_limits(view, known.head)
     bare = ~view.hair & np.isfinite(view.skin)
     neck = view.labels == ParsingClass.NECK
-    assert (begin[bare] > view.skin[bare] + BURIED - 0.01).all()
+    assert (begin[bare] > view.skin[bare] + LIMITS.buried - 0.01).all()
     assert (begin[neck] > view.hidden[neck] - 0.01).all()
     assert (begin < view.hidden)[bare & ~neck].all()
 
@@ -157,7 +153,7 @@ def test_a_ray_along_the_plane_of_the_ears_does_not_end_at_it(
     sitters: dict[str, Sitter], model: HeadModel
 ) -> None:
     view = sitters["cap"].view
-    assert ear_plane(view, sitters["cap"].head)[128, 128] == pytest.approx(900 + BEFORE_EARS)
+    assert ear_plane(view, sitters["cap"].head)[128, 128] == pytest.approx(900 + LIMITS.before_ears)
     assert not ear_plane(view, fitted_head(model, yaw=88))[120:136, 120:136].any()
 
 
@@ -172,8 +168,8 @@ def test_hair_reaches_the_far_side_where_that_is_hair_and_is_a_locks_thickness_e
         if share:
             assert (end >= view.back - 0.01)[inner].all()
         else:
-            assert (end > begin + hair_body.THICKNESS - 0.01)[inner].all()
-            assert np.median((end - begin)[inner]) < hair_body.THICKNESS + 5
+            assert (end > begin + LIMITS.thickness - 0.01)[inner].all()
+            assert np.median((end - begin)[inner]) < LIMITS.thickness + 5
         assert ((end > begin)[~view.hair & np.isfinite(view.skin)]).any() == bool(share)
 
 
@@ -184,8 +180,8 @@ def test_a_lock_that_falls_off_steeply_is_as_thick_as_its_neighbours_are_deep(
     view = known.view
     steep = replace(view, front=900 + 20.0 * np.indices(view.hair.shape)[1], back_is_hair=0 * view.back)
     begin, end, _ = body_limits(steep, known.head)
-    inner = ndimage.binary_erosion(view.hair, iterations=STEP)
-    np.testing.assert_allclose((end - begin)[inner], 20 * (STEP // 2) + hair_body.THICKNESS, atol=0.01)
+    inner = ndimage.binary_erosion(view.hair, iterations=LIMITS.step)
+    np.testing.assert_allclose((end - begin)[inner], 20 * (LIMITS.step // 2) + LIMITS.thickness, atol=0.01)
 
 
 def test_the_bodys_edges_are_round(bodies: dict[str, HairBody]) -> None:
@@ -197,13 +193,13 @@ def test_there_is_no_hair_beyond_the_crop(sitters: dict[str, Sitter]) -> None:
     view = sitters["cap"].view
     limits = np.stack([np.full(view.hair.shape, depth, np.float32) for depth in (900, 1000, 50)])
     points = view.rays(np.array([128.0, 128.0]), np.array([128.0, -20.0])) * 950
-    assert body_field(view, limits, points).tolist() == [CLEAR, -CLEAR]
+    assert body_field(view, limits, points).tolist() == [LIMITS.clear, -LIMITS.clear]
 
 
 def test_large_heads_of_hair_are_sampled_more_coarsely(
     sitters: dict[str, Sitter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hair_body, "MOST_VOXELS", 20_000)
+    monkeypatch.setattr(hair_body, "GRID", BodyGrid(most_voxels=20_000))
     body = grow_body(sitters["long"].view, sitters["long"].head)
     assert body is not None
     assert body.field.size < 40_000
@@ -232,7 +228,7 @@ def test_the_outlines_own_pixels_are_at_the_bodys_limit(sitters: dict[str, Sitte
     _, _, inside = body_limits(view, sitters["cap"].head)
     rim = view.inside & ~ndimage.binary_erosion(view.inside, np.ones((3, 3)), iterations=1)
     distance = ndimage.distance_transform_edt(view.inside)
-    np.testing.assert_allclose(inside[rim], (distance[rim] - INSET) * view.millimetres, atol=1e-3)
+    np.testing.assert_allclose(inside[rim], (distance[rim] - LIMITS.inset) * view.millimetres, atol=1e-3)
     assert (inside[rim & (distance <= 1)] <= 0).all()
 
 

@@ -10,12 +10,7 @@ from scipy import ndimage
 
 from portrait3d.geometry.mesh import HairSheet
 from portrait3d.head.hair_sheet import (
-    CELL,
-    CLEAR,
-    EDGE_ON,
-    GROWN,
-    JUMP,
-    OPAQUE,
+    SHEET,
     clean_colours,
     faded,
     hair_share,
@@ -72,7 +67,7 @@ def test_hair_seen_edge_on_fades(sitters: dict[str, Sitter]) -> None:
     rows = (np.arange(256)[:, None] - 128) * 16.0 * np.ones((1, 256))
     steep = replace(known.view, front=np.maximum(900 + rows, 100))
     middle = (slice(116, 140), slice(116, 140))
-    assert np.median(steep.facing()[middle]) < EDGE_ON
+    assert np.median(steep.facing()[middle]) < SHEET.edge_on
     assert np.median(faded(steep)[middle]) < 0.05
     level = replace(known.view, front=np.full((256, 256), 900.0))
     assert faded(level).min() > 0.99
@@ -93,12 +88,12 @@ def test_the_background_does_not_shine_through_at_the_rim(sitters: dict[str, Sit
 
 def test_a_jump_of_the_depth_is_cut(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
-    broken = known.with_hair_at(2.5 * JUMP * (np.arange(256) >= 128))
+    broken = known.with_hair_at(2.5 * SHEET.jump * (np.arange(256) >= 128))
     cells, whole = wanted_cells(broken.view), wanted_cells(known.view)
-    lost = (whole & ~cells)[:, 128 // CELL - 4 : 128 // CELL + 4]
+    lost = (whole & ~cells)[:, 128 // SHEET.cell - 4 : 128 // SHEET.cell + 4]
     assert lost.any(axis=1).sum() > 10
     vertices, faces, _ = sheet_grid(broken.view, cells)
-    assert np.ptp(vertices[faces][..., 2], axis=1).max() < 1.5 * JUMP
+    assert np.ptp(vertices[faces][..., 2], axis=1).max() < 1.5 * SHEET.jump
 
 
 def test_the_sheet_lies_on_its_own_pixels_and_just_before_the_skin(sitters: dict[str, Sitter]) -> None:
@@ -132,9 +127,9 @@ def test_hair_parted_from_the_head_by_a_few_pixels_is_no_hair(sitters: dict[str,
 def test_the_sheet_goes_on_a_little_beyond_the_parsed_hair(sitters: dict[str, Sitter]) -> None:
     view = sitters["cap"].view
     row = np.flatnonzero(view.hair[:, 128])[0]
-    cells = wanted_cells(view)[:, 128 // CELL]
-    assert cells[(row - GROWN) // CELL + 1]
-    assert not cells[: (row - GROWN) // CELL].any()
+    cells = wanted_cells(view)[:, 128 // SHEET.cell]
+    assert cells[(row - SHEET.grown) // SHEET.cell + 1]
+    assert not cells[: (row - SHEET.grown) // SHEET.cell].any()
 
 
 def test_ripples_of_the_depth_do_not_stripe_the_sheet(sitters: dict[str, Sitter]) -> None:
@@ -143,7 +138,7 @@ def test_ripples_of_the_depth_do_not_stripe_the_sheet(sitters: dict[str, Sitter]
     assert np.ptp(share) < 0.4
 
 
-@pytest.mark.parametrize(("matte", "alpha"), [(OPAQUE + 0.02, 1.0), (CLEAR - 0.02, 0.0)])
+@pytest.mark.parametrize(("matte", "alpha"), [(SHEET.opaque + 0.02, 1.0), (SHEET.clear - 0.02, 0.0)])
 def test_the_sheet_is_as_see_through_as_the_matte(
     sitters: dict[str, Sitter], matte: float, alpha: float
 ) -> None:

@@ -8,18 +8,7 @@ import torch
 from scipy import ndimage
 
 from portrait3d.head.frame import EDGE, detail
-from portrait3d.head.hair_view import (
-    CLOSE,
-    LIFT,
-    MIXED,
-    ROUND,
-    SETTLES,
-    covered_hair,
-    rounded,
-    settled_back,
-    settled_front,
-    shown_hair,
-)
+from portrait3d.head.hair_view import DEPTH, covered_hair, rounded, settled_back, settled_front, shown_hair
 from portrait3d.parsing_classes import ParsingClass
 from synthetic_head import Sitter
 
@@ -36,11 +25,11 @@ def test_front_and_back_meet_along_the_outline_as_on_a_ball() -> None:
     front, back = np.full(inside.shape, 900.0), np.full(inside.shape, 1050.0)
     near, far = rounded(front, back, inside, 2.0)
     distance = 2.0 * ndimage.distance_transform_edt(inside)
-    deep = distance >= ROUND
+    deep = distance >= DEPTH.round
     np.testing.assert_array_equal(near[deep], 900)
     np.testing.assert_array_equal(far[deep], 1050)
     rim = inside & ~deep
-    np.testing.assert_allclose((far - near)[rim], 150 * np.sqrt(distance[rim] / ROUND), rtol=1e-9)
+    np.testing.assert_allclose((far - near)[rim], 150 * np.sqrt(distance[rim] / DEPTH.round), rtol=1e-9)
     np.testing.assert_allclose((far + near)[rim] / 2, 975)
     row, column = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     np.testing.assert_array_equal(far, far[row, column])  # beyond it, as at it
@@ -49,7 +38,7 @@ def test_front_and_back_meet_along_the_outline_as_on_a_ball() -> None:
 def test_what_falls_off_faster_than_a_ball_stays() -> None:
     inside = np.hypot(ROW, COLUMN) < 40
     distance = 2.0 * ndimage.distance_transform_edt(inside)
-    half = 75 * (distance / ROUND).clip(0, 1)
+    half = 75 * (distance / DEPTH.round).clip(0, 1)
     near, far = rounded(975 - half, 975 + half, inside, 2.0)
     np.testing.assert_allclose((far - near)[inside], 2 * half[inside])
 
@@ -89,7 +78,7 @@ def test_hair_goes_on_behind_clothes_down_to_where_it_is_seen() -> None:
 def test_the_border_of_hair_is_as_far_away_as_its_inside() -> None:
     hair = np.hypot(ROW, COLUMN) < 30
     depth = np.where(
-        ndimage.binary_erosion(hair, iterations=MIXED), 900.0, 896.0
+        ndimage.binary_erosion(hair, iterations=DEPTH.mixed), 900.0, 896.0
     )  # mixed with what is beside
     front = settled_front(depth, hair, np.full(hair.shape, np.inf))
     np.testing.assert_allclose(front[hair], 900, atol=0.5)
@@ -124,7 +113,7 @@ def test_hair_comes_down_to_bare_skin_and_a_fringe_hovers_on() -> None:
     hair, skin = ROW < 0, np.full(ROW.shape, 900.0)
     for before in (4.0, 20.0):
         front = settled_front(skin - before, hair, skin)
-        down = min(before - LIFT, SETTLES)
+        down = min(before - DEPTH.lift, DEPTH.settles)
         np.testing.assert_allclose(front[47], 900 - before + down, atol=0.1 * down)
         np.testing.assert_allclose(front[30], 900 - before, atol=1e-6)
         np.testing.assert_array_equal(front[48:], np.broadcast_to(front[47], front[48:].shape))
@@ -151,7 +140,7 @@ def test_a_few_pixels_and_thin_lines_are_no_hair() -> None:
 
 def test_hair_that_hovers_does_not_lie_on_the_skin(sitters: dict[str, Sitter]) -> None:
     view = sitters["cap"].view
-    for before, lies in ((CLOSE - 1, True), (CLOSE + 1, False)):
+    for before, lies in ((DEPTH.close - 1, True), (DEPTH.close + 1, False)):
         lying = replace(view, skin=view.front + before).lying
         assert (lying == (view.hair & lies)).all()
 

@@ -8,20 +8,12 @@ import torch
 from scipy import ndimage
 
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import as_planes
+from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
-from portrait3d.head.mouth_eyes import (
-    BINS,
-    EYES,
-    HIDDEN,
-    IRIS_ANGLE,
-    NATURAL,
-    inside_by,
-    iris_middle,
-    paint_pieces,
-    ring_colours,
-)
+from portrait3d.head.mouth_eyes import EYE, EYES, HIDDEN, NATURAL, iris_middle, paint_pieces, ring_colours
 from portrait3d.head.placement import texels
 from portrait3d.head.scene import Scene
 from portrait3d.models.head_model import HeadModel
@@ -58,14 +50,14 @@ def test_the_iris_is_found_where_it_is_dark() -> None:
 def test_an_eye_that_is_hardly_seen_looks_ahead_in_natural_colours() -> None:
     assert np.array_equal(iris_middle(np.zeros((3, 3)), np.zeros((3, 3))), [0, 0, -1])
     rings = ring_colours(np.zeros(0), np.zeros((0, 3)), 1.0)
-    at = (np.arange(BINS) + 0.5) / BINS * np.pi / 2
-    assert rings[at > IRIS_ANGLE].min() > 0.6
-    assert rings[at < IRIS_ANGLE].max() < 0.4
+    at = (np.arange(EYE.bins) + 0.5) / EYE.bins * np.pi / 2
+    assert rings[at > EYE.iris_angle].min() > 0.6
+    assert rings[at < EYE.iris_angle].max() < 0.4
 
 
 def test_the_hidden_part_of_an_eye_takes_the_colours_of_the_seen_part() -> None:
     angle = np.linspace(0, 0.7, 400)
-    seen = np.where(angle[:, None] < IRIS_ANGLE, [[0.1, 0.3, 0.7]], [[0.9, 0.9, 0.9]])
+    seen = np.where(angle[:, None] < EYE.iris_angle, [[0.1, 0.3, 0.7]], [[0.9, 0.9, 0.9]])
     rings = ring_colours(angle, seen, 0.7)
     np.testing.assert_allclose(rings[2], [0.1, 0.3, 0.7], atol=0.02)
     np.testing.assert_allclose(rings[-1], 0.9, atol=0.02)
@@ -108,7 +100,9 @@ class Face:
     def painted(self) -> np.ndarray:
         """Colours of all texels, those of the skin black."""
         scene = Scene.of(
-            np.kron(self.picture, np.ones((2, 2, 1), np.uint8)), self.labels, torch.ones(2 * SIZE, 2 * SIZE)
+            as_planes(np.kron(self.picture, np.ones((2, 2, 1), np.uint8))),
+            self.labels,
+            torch.ones(2 * SIZE, 2 * SIZE),
         )
         return 255 * paint_pieces(self.model, self.texels, scene, np.zeros((len(self.texels.place), 3)))
 

@@ -8,17 +8,11 @@ from scipy import ndimage
 
 from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.hair_body import grow_body
+from portrait3d.head.hair_view import DEPTH
 from portrait3d.head.skin import (
-    BEHIND,
-    DRAPE,
-    FARTHEST,
-    GRAZING,
-    LIFT,
-    OUTERMOST,
-    SHORT,
-    SLOPE,
-    UNDER,
-    UNDER_RIM,
+    ORDER,
+    OUTLINE,
+    SIGHT,
     before_skin,
     behind_hair,
     hair_behind,
@@ -42,9 +36,9 @@ def test_skin_before_photographed_hair_moves_behind_it(sitters: dict[str, Sitter
     covered = ndimage.binary_erosion(view.hair)[tuple(at)] & (head.face_mask < 0.01)
     covered &= np.isin(np.arange(len(moved)), head.faces)
     assert covered.sum() > 60
-    lacking = view.front[tuple(at)] + BEHIND - moved[:, 2]
+    lacking = view.front[tuple(at)] + ORDER.behind - moved[:, 2]
     assert np.quantile(lacking[covered], 0.98) < 0.5
-    assert (view.front[tuple(at)] + BEHIND - head.vertices[:, 2])[covered].max() > 10
+    assert (view.front[tuple(at)] + ORDER.behind - head.vertices[:, 2])[covered].max() > 10
 
 
 def test_skin_that_moves_back_is_not_torn(sitters: dict[str, Sitter]) -> None:
@@ -71,7 +65,7 @@ def test_no_wrong_depth_moves_skin_far(sitters: dict[str, Sitter]) -> None:
     known = sitters["cap"]
     moved = behind_hair(known.head, known.head.vertices, known.with_hair_at(300.0).view)
     way = (moved - known.head.vertices)[:, 2]
-    assert way.max() == pytest.approx(FARTHEST)
+    assert way.max() == pytest.approx(ORDER.farthest)
 
 
 def test_hair_beside_the_face_comes_along_without_a_cliff(sitters: dict[str, Sitter]) -> None:
@@ -80,9 +74,9 @@ def test_hair_beside_the_face_comes_along_without_a_cliff(sitters: dict[str, Sit
     view = replace(sitters["cap"].view, hair=hair, front=front)
     face = np.where(column < 128, 880.0, np.inf)
     moved = 900 - before_skin(view, face)
-    assert moved[100, 100] == pytest.approx(20 + LIFT)
-    assert np.abs(np.diff(moved[100])).max() == pytest.approx(SLOPE)
-    assert not moved[:, 128 + DRAPE :].any()
+    assert moved[100, 100] == pytest.approx(20 + DEPTH.lift)
+    assert np.abs(np.diff(moved[100])).max() == pytest.approx(ORDER.slope)
+    assert not moved[:, 128 + ORDER.drape :].any()
     contour = np.where(np.abs(column - 128) < 2, 880.0, np.inf)  # too narrow to have an inside
     assert not (900 - before_skin(view, contour)).any()
 
@@ -91,7 +85,7 @@ def test_no_photographed_hair_lies_behind_the_skin(sitters: dict[str, Sitter]) -
     known = sitters["fringe"]
     before = known.with_hair_at(15.0).view
     model, view = in_layers(known.head, before)
-    inner = view.hair & (ndimage.distance_transform_edt(np.isfinite(model.depth)) > OUTERMOST)
+    inner = view.hair & (ndimage.distance_transform_edt(np.isfinite(model.depth)) > OUTLINE.outermost)
     assert (view.front < model.depth)[inner].all()
     assert (before.front > model.depth)[view.hair].any()
 
@@ -112,7 +106,7 @@ def test_the_skull_lies_inside_the_outline_of_thin_hair(sitters: dict[str, Sitte
         at = view.pixels(vertices[top]).T[::-1] - 0.5
         least.append(np.quantile(ndimage.map_coordinates(outline, at, order=1), 0.1))
     assert least[0] < -1
-    assert least[1] > UNDER_RIM / 2
+    assert least[1] > OUTLINE.under_rim / 2
 
 
 @pytest.mark.parametrize("pixels", [-4, 4])
@@ -189,7 +183,7 @@ def test_the_hairline_that_the_photo_does_not_show_is_that_of_the_other_side(mod
     assert body is not None
     skin = np.isin(np.arange(len(shown)), head.faces) & (head.ears_mask < 0.01)
     mirrored = (photographed_hair(head, view) > 0.9)[head.layout.mirror]
-    temple = skin & mirrored & ~shown & (body.inside(head.model_vertices) < -UNDER)
+    temple = skin & mirrored & ~shown & (body.inside(head.model_vertices) < -SIGHT.under)
     assert temple.sum() > 20
     hairy = under_hair(head, view, body, shown)
     assert np.median(hairy[temple]) > 0.8
@@ -205,7 +199,7 @@ def test_the_last_surface_colours_the_far_side_of_the_head_and_no_other(sitters:
     _, y, z = head.model_vertices.T
     assert np.median(hairy[skin & (z > 100) & (y < 20)]) == 1
     assert not hairy[view_cosine(head.vertices, normals(head.vertices, head.faces)) > 0].any()
-    assert not hair_behind(head, replace(cropped, back=view.back + SHORT + 60)).any()
+    assert not hair_behind(head, replace(cropped, back=view.back + SIGHT.short + 60)).any()
     assert not hair_behind(head, replace(cropped, back_is_hair=np.zeros_like(view.back))).any()
 
 
@@ -227,7 +221,7 @@ def test_skin_that_is_hidden_or_seen_edge_on_is_not_photographed(model: HeadMode
     on_skin = np.isin(head.read(known.labels, head.vertices), (1, 3, 4))
     assert (on_skin & hidden & (cosine > 0.2)).sum() > 5
     assert not shown[hidden].any()
-    grazing = on_skin & ~hidden & (cosine < GRAZING)
+    grazing = on_skin & ~hidden & (cosine < SIGHT.grazing)
     assert grazing.sum() > 5
     assert not shown[grazing].any()
 

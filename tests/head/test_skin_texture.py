@@ -4,25 +4,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from portrait3d.geometry import HeadPiece
 from portrait3d.geometry.skin import normals, view_cosine
-from portrait3d.head.assembly import paint_skin
+from portrait3d.head.assembly import painted_skin
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import grow_body
-from portrait3d.head.hair_texture import paint_body, unwrap
+from portrait3d.head.hair_texture import paint_hair
 from portrait3d.head.layout import Texels
 from portrait3d.head.placement import texels
 from portrait3d.head.skin import in_layers, photographed, under_hair
 from portrait3d.head.skin_texture import (
     GRAZING,
     STEADY,
-    Surfaces,
     bake_seen,
+    bake_skin,
     bake_unseen,
+    bare_light,
     view_weight,
-    without_light,
+    with_strands,
 )
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
@@ -38,7 +39,9 @@ class Baking:
 
     known: Sitter
     model: FittedHead
-    surfaces: Surfaces
+    shown: Bool[np.ndarray, " V"]
+    hairy: Float[np.ndarray, " V"]
+    lying: Bool[np.ndarray, "S S"]
     fine: Texels
 
     @classmethod
@@ -46,7 +49,7 @@ class Baking:
         model, view = in_layers(known.head, known.view)
         shown = photographed(model, view)
         hairy = under_hair(model, view, grow_body(view, model), shown)
-        return cls(known, model, Surfaces(shown, hairy, view.lying), texels(model.layout, 256)[0])
+        return cls(known, model, shown, hairy, view.lying, texels(model.layout, 256)[0])
 
     def painted(self, where: np.ndarray) -> UInt8[np.ndarray, "2S 2S 3"]:
         """The photo with pixels of the crop in green."""
@@ -55,10 +58,10 @@ class Baking:
         return picture
 
     def seen(self, picture: np.ndarray) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
-        return bake_seen(self.model, self.fine, self.known.scene(picture), self.surfaces)
+        return bake_seen(self.model, self.fine, self.known.scene(picture), self.shown, self.lying)
 
     def unseen(self, picture: np.ndarray | None = None) -> Float[np.ndarray, "N 3"]:
-        return bake_unseen(self.model, self.fine, self.known.scene(picture), self.surfaces, None)
+        return bake_unseen(self.model, self.fine, self.known.scene(picture), self.shown)
 
     def at_texels(self, values: np.ndarray) -> np.ndarray:
         return self.fine.spread(values.astype(np.float64)[:, None])[:, 0]
@@ -100,17 +103,17 @@ def test_only_skin_takes_the_photos_colours(sitters: dict[str, Sitter]) -> None:
 
 
 def test_skin_takes_the_photos_colours_as_far_as_it_faces_the_camera(bald: Baking) -> None:
-    weight = view_weight(bald.model, bald.surfaces.shown)
+    weight = view_weight(bald.model, bald.shown)
     cosine = view_cosine(bald.model.vertices, normals(bald.model.vertices, bald.model.faces))
-    assert (weight[~bald.surfaces.shown | (cosine < GRAZING)] == 0).all()
-    assert (weight[bald.surfaces.shown & (cosine > STEADY)] == 1).all()
-    between = bald.surfaces.shown & (cosine > GRAZING + 0.1) & (cosine < STEADY - 0.1)
+    assert (weight[~bald.shown | (cosine < GRAZING)] == 0).all()
+    assert (weight[bald.shown & (cosine > STEADY)] == 1).all()
+    between = bald.shown & (cosine > GRAZING + 0.1) & (cosine < STEADY - 0.1)
     assert 0.2 < weight[between].min() < weight[between].max() < 0.8
 
 
 def test_triangles_from_skin_to_the_hair_on_it_show_what_the_photo_does(sitters: dict[str, Sitter]) -> None:
     baking = Baking.of(sitters["cap"].with_hair_at(11.0))
-    faces, shown = baking.model.faces, baking.surfaces.shown
+    faces, shown = baking.model.faces, baking.shown
     cosine = view_cosine(baking.model.vertices, normals(baking.model.vertices, faces))
     edge = shown[faces].any(axis=1) & ~shown[faces].all(axis=1) & (cosine[faces] > STEADY).all(axis=1)
     edge &= (baking.model.model_vertices[faces, 1] < -30).all(axis=1)
@@ -123,7 +126,7 @@ def test_what_is_not_seen_goes_on_in_the_colours_beside_it(bald: Baking) -> None
     scalp = (np.arange(256)[:, None] < 80) & np.isin(bald.known.labels, (1,))
     colours = bald.unseen(bald.painted(scalp))
     x, y, z = bald.place.T
-    beside = (y < -85) & (np.abs(x) < 30) & (bald.at_texels(bald.surfaces.shown) == 0) & (z < 70)
+    beside = (y < -85) & (np.abs(x) < 30) & (bald.at_texels(bald.shown) == 0) & (z < 70)
     assert beside.sum() > 50
     assert np.median(greenness(colours)[beside]) > 0.5 * np.median(
         greenness(GREEN[None] / 255 * np.ones((1, 3)))
@@ -140,15 +143,15 @@ def test_far_from_what_is_seen_skin_has_the_faces_usual_colour(bald: Baking) -> 
 
 
 def test_a_hidden_cheek_has_the_colours_and_the_detail_of_the_other(turned: Baking) -> None:
-    shown = turned.at_texels(turned.surfaces.shown)
-    weight = view_weight(turned.model, turned.surfaces.shown)
+    shown = turned.at_texels(turned.shown)
+    weight = view_weight(turned.model, turned.shown)
     mirrored = turned.at_texels((weight > 0.9)[turned.model.layout.mirror])
     x, y, _ = turned.place.T
     hidden = (shown == 0) & (mirrored == 1) & (np.abs(x) > 40) & (np.abs(y - 20) < 50)
     assert hidden.sum() > 200
     side = np.sign(np.median(x[hidden]))
     pixels = turned.model.pixels(turned.model.vertices)
-    cheek = (np.abs(turned.model.model_vertices[:, 0] + side * 60) < 20) & turned.surfaces.shown
+    cheek = (np.abs(turned.model.model_vertices[:, 0] + side * 60) < 20) & turned.shown
     cheek &= np.abs(turned.model.model_vertices[:, 1] - 20) < 50
     column, row = np.floor(pixels[cheek]).astype(int).T
     box = np.zeros(turned.known.labels.shape, bool)
@@ -164,15 +167,19 @@ def test_skin_under_hair_has_the_hairs_colour_and_bare_skin_does_not(sitters: di
     known = sitters["cap"]
     baking = Baking.of(known)
     view = in_layers(known.head, known.view)[1]
-    body = grow_body(view, baking.model)
-    assert body is not None
-    _, hair = paint_body(view, baking.model, body, unwrap(body), known.scene(), 128)
-    colours = bake_unseen(baking.model, baking.fine, known.scene(), baking.surfaces, hair)
-    hairy = baking.at_texels(baking.surfaces.hairy)
-    under, bare = hairy > 0.99, (hairy == 0) & (baking.at_texels(baking.surfaces.shown) == 1)
+    hair = paint_hair(view, baking.model, known.scene(), 128)
+    assert hair is not None
+    colours = with_strands(baking.model, baking.fine, baking.unseen(), baking.hairy, hair.colours)
+    hairy = baking.at_texels(baking.hairy)
+    under, bare = hairy > 0.99, (hairy == 0) & (baking.at_texels(baking.shown) == 1)
     assert min(under.sum(), bare.sum()) > 500
     assert np.abs(np.median(colours[under], axis=0) - COLOURS[2] / 255).max() < 0.06
     assert np.abs(np.median(colours[bare], axis=0) - SKIN_COLOUR).max() < 0.06
+    pair = texels(baking.model.layout, 256)
+    skin = bake_skin(baking.model, pair, known.scene(), baking.shown, baking.lying)
+    texture = painted_skin(baking.model, pair, skin, baking.hairy, hair, delight=False) / 255
+    finished = texture.reshape(-1, 3)[baking.fine.place]
+    assert np.abs(np.median(finished[under], axis=0) - COLOURS[2] / 255).max() < 0.06
 
 
 def test_light_is_taken_out_of_bare_skin_alone(bald: Baking) -> None:
@@ -180,12 +187,12 @@ def test_light_is_taken_out_of_bare_skin_alone(bald: Baking) -> None:
     bright = np.where(model.face_mask > 0.5, 1.0, 1.4)
     lit = replace(model, irradiance=bright)
     hairy = (model.model_vertices[:, 1] < -60).astype(float)
-    colours = without_light(lit, bald.fine, np.ones((len(bald.fine.place), 3)), hairy)
+    light = bare_light(lit, bald.fine, hairy)
     _, y, z = bald.place.T
-    np.testing.assert_allclose(colours[y < -90], 1.0, atol=1e-3)
-    np.testing.assert_allclose(colours[(y > -40) & (z > 60)], 1 / 1.4, atol=1e-3)
+    np.testing.assert_allclose(light[y < -90], 1.0, atol=1e-3)
+    np.testing.assert_allclose(light[(y > -40) & (z > 60)], 1.4, atol=1e-3)
     eyes = np.isin(model.layout.piece[bald.fine.face], (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE))
-    np.testing.assert_allclose(colours[eyes], 1.0, atol=1e-3)
+    np.testing.assert_allclose(light[eyes], 1.0, atol=1e-3)
 
 
 def test_a_mole_in_the_photo_is_one_on_the_skin(bald: Baking) -> None:
@@ -193,14 +200,15 @@ def test_a_mole_in_the_photo_is_one_on_the_skin(bald: Baking) -> None:
     mole[88:92, 124:128] = True
     pair = texels(bald.model.layout, 256)
     scene = bald.known.scene(bald.painted(mole))
-    ground, colours = paint_skin(bald.model, pair, scene, bald.surfaces, None, delight=False)
+    skin = bake_skin(bald.model, pair, scene, bald.shown, bald.lying)
+    texture = painted_skin(bald.model, pair, skin, bald.hairy, None, delight=False) / 255
+    colours = texture.reshape(-1, 3)[bald.fine.place]
     pixels = bald.fine.spread(bald.model.pixels(bald.model.vertices))
-    on_mole = (np.abs(pixels - [126, 90]) < 1).all(axis=1) & (bald.at_texels(bald.surfaces.shown) == 1)
+    on_mole = (np.abs(pixels - [126, 90]) < 1).all(axis=1) & (bald.at_texels(bald.shown) == 1)
     assert on_mole.sum() > 2
     assert greenness(colours)[on_mole].min() > 0.5
     eyes = np.isin(bald.model.layout.piece[bald.fine.face], (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE))
     assert np.median(colours[eyes, 0] - colours[eyes, 2]) < 0.12  # white, not skin
-    assert ground.shape == (3, 512, 512)
-    row, column = np.divmod(bald.fine.place, 512)
-    beside = np.roll(ground.numpy()[:, row, column], 1, axis=1).T  # the ground has colours of its own
-    assert np.abs(np.median(beside, axis=0) - SKIN_COLOUR).max() < 0.06
+    assert texture.shape == (512, 512, 3)
+    unseen = bald.at_texels(bald.shown) == 0
+    assert np.abs(np.median(colours[unseen], axis=0) - SKIN_COLOUR).max() < 0.06

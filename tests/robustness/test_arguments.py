@@ -174,7 +174,6 @@ attempt("preview controls", lambda: turned_preview(session, pose))
 attempt("turned controls", lambda: turned_photo(session, pose))
 attempt("folder root", lambda: PhotoFolder(3))
 attempt("folder folders", lambda: PhotoFolder("/nowhere", folders="portraits"))
-attempt("folder research", lambda: PhotoFolder("/nowhere", research="no"))
 attempt("heads seed", lambda: SyntheticHeads("0"))
 attempt("heads size", lambda: SyntheticHeads(0, size=-1))
 attempt("limits", repose(yaw=np.float32(90), pitch=-90, roll=180, expression={"jawOpen": np.int64(2)}))
@@ -334,7 +333,6 @@ ERRORS = {
     "turned controls": "TypeError: controls must be a Controls",
     "folder root": "TypeError: root must be a path, got 3 (int).",
     "folder folders": "TypeError: folders must be a sequence of names, got 'portraits' (str).",
-    "folder research": "TypeError: research must be True or False",
     "heads seed": "TypeError: seed must be a whole number",
     "heads size": "ValueError: size must be 1 or more, got -1.",
 }

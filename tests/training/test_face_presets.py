@@ -22,6 +22,7 @@ TINY = {
     "synthetic_share": 0.5,
     "synthetic_count": 2,
     "synthetic_validation": 2,
+    "avatars": "false",
     "loss.rendered_from": 0,
     "loss.rendered_size": 64,
     "loop.device": "cpu",

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from portrait3d.data.avatars import HELD_OUT
 from portrait3d.data.face_crops import FaceBatch
 from portrait3d.data.fits import project_points
-from portrait3d.data.photos import PhotoFolder
 from portrait3d.data.turned_faces import centred_pose
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
@@ -24,6 +24,7 @@ from portrait3d.training.face import FaceTrainingConfig, epoch_rows, face_optimi
 from portrait3d.training.face_losses import FaceLoss, FaceLossConfig, bare_skin
 from portrait3d.training.loop import LoopConfig
 from recognition_network import write_network
+from tiny_avatars import write_avatars
 from tiny_photos import photo_folder
 
 
@@ -52,6 +53,7 @@ def batch_of_heads(head: HeadModel, count: int) -> FaceBatch:
         has_appearance=torch.arange(count) % 2 == 0,
         pose=pose,
         extent=torch.full((count,), 140.0),
+        has_pose=torch.ones(count, dtype=torch.bool),
     )
 
 
@@ -63,11 +65,31 @@ def prepared_net(batch: FaceBatch) -> FaceNet:
     return net
 
 
-def test_photos_of_the_elderly_come_more_often(head: HeadModel, tmp_path: Path) -> None:
-    names = ["utk_72_0_1_x", "utk_20_1_0_x", "utk_61_1_3_x", "portrait"]
-    anybody = next(iter(PhotoFolder(photo_folder(tmp_path, head))))
-    photos = [replace(anybody, name=name) for name in names]
-    assert repeated_rows(np.array([0, 1, 3]), photos, 3).tolist() == [0, 0, 0, 1, 3]
+def test_photos_of_few_people_come_more_often() -> None:
+    groups = [{"hair": "grey"}, {"skin": "light"}, {"skin": "brown"}, {"age": "60 and more", "skin": "dark"}]
+    rows = repeated_rows(np.array([0, 1, 2, 3]), groups, config(elderly=3, deep_skin=2))
+    assert rows.tolist() == [0, 0, 0, 1, 2, 2, 3, 3, 3]
+
+
+def test_points_of_a_side_view_teach_neither_rotation_nor_shape(head: HeadModel) -> None:
+    batch = batch_of_heads(head, 2)
+    net = prepared_net(batch)
+    loss = FaceLoss(FaceLossConfig(), head, net)
+
+    def gradients(*, known: bool) -> list[torch.Tensor]:
+        output = net(batch.images)
+        terms = loss.geometry(output, replace(batch, has_pose=torch.full((2,), known)))
+        told = terms["landmarks"] + terms["mesh_points"] + terms["rotation"] + terms["depth"]
+        pose = output.camera_from_model
+        wanted = [pose.rotation, output.coefficients.identity, pose.translation]
+        found = torch.autograd.grad(told, wanted, allow_unused=True)
+        return [torch.zeros(1) if part is None else part for part in found]
+
+    rotation, identity, place = gradients(known=False)
+    assert not rotation.any()
+    assert not identity.any()
+    assert place.abs().sum() > 0
+    assert all(part.abs().sum() > 0 for part in gradients(known=True))
 
 
 def test_the_loss_falls_to_a_tenth_on_one_batch(head: HeadModel) -> None:
@@ -150,10 +172,12 @@ def test_bare_skin_has_no_eyes_brows_and_lips(head: HeadModel) -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory, head: HeadModel) -> dict:
     """Settings of a tiny training, with the weights to start from."""
     folder = tmp_path_factory.mktemp("training")
+    data = photo_folder(folder / "data", head)
+    write_avatars(data / "avatars", {"White_M_1": "bald", HELD_OUT[0]: "bald"})
     net = FaceNet(working_size=64)
     save_file(net.state_dict(), folder / "start.safetensors")
     return {
-        "data": photo_folder(folder / "data", head),
+        "data": data,
         "cache": folder / "cache",
         "start": folder / "start.safetensors",
         "working_size": 64,
@@ -162,6 +186,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, head: HeadModel) -> dict:
         "synthetic_share": 0.25,
         "synthetic_count": 3,
         "synthetic_validation": 2,
+        "avatar_share": 0.25,
+        "avatar_count": 2,
+        "avatar_validation": 1,
     }
 
 
@@ -178,8 +205,9 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(prepared: dict, tmp_pa
     losses = [[entry["losses"]["landmarks"] for entry in log if "losses" in entry] for log in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     scores = whole[-1]["evaluation"]
-    assert scores["score"] == -scores["nme"]
-    assert {"portraits", "shape", "synthetic_shape", "synthetic_rotation"} <= set(scores)
+    rotation = (scores["synthetic_rotation"] + scores["avatars_rotation"]) / 2
+    assert scores["score"] == pytest.approx(-scores["nme"] - rotation / 4)
+    assert {"portraits", "shape", "synthetic_shape", "avatars_shape"} <= set(scores)
     # Weights that a training goes on from keep the statistics that they were trained with.
     first, last = (load_file(path) for path in (prepared["start"], tmp_path / "whole" / "best.safetensors"))
     assert torch.equal(first["shape_mean"], last["shape_mean"])
@@ -189,4 +217,10 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(prepared: dict, tmp_pa
 
 def test_shares_that_leave_no_photos_are_refused() -> None:
     with pytest.raises(ValueError, match="no room for photos"):
-        config(turned_share=0.5, synthetic_share=0.5)
+        config(turned_share=0.5, synthetic_share=0.25, avatar_share=0.25)
+
+
+def test_artist_made_heads_can_be_left_out(prepared: dict) -> None:
+    settings = {"loop": LoopConfig(out=Path("unused"), steps=1), **prepared}
+    assert FaceTrainingConfig(**settings).avatar_folder == prepared["data"] / "avatars"
+    assert FaceTrainingConfig(**settings, avatars=False).avatar_folder is None

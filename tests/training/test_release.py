@@ -12,7 +12,7 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
 from portrait3d.pretrained import load_network
-from portrait3d.training.release import lineage, notable_settings, release_network
+from portrait3d.training.release import lineage, notable_settings, origin, release_network
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(tmp_path: Path) -> Path:
     run = tmp_path / "run"
     run.mkdir()
     save_file(DepthNet(0.125).state_dict(), run / "best.safetensors")
-    settings = {"data": "/secret/photos", "width": 0.125, "research": True}
+    settings = {"data": "/secret/photos", "width": 0.125}
     loop = {"out": "/secret/run", "minutes": 30.0, "steps": None, "seed": 7}
     record = {"settings": settings, "loop": loop, "commit": "0123abc", "command": ["/secret/python"]}
     (run / "config.json").write_text(json.dumps(record))
@@ -59,10 +59,19 @@ def test_a_refinement_network_of_another_width_is_released(run: Path, tmp_path: 
 def test_the_card_says_what_matters_and_keeps_paths_to_itself(run: Path, tmp_path: Path) -> None:
     release_network("depth", run, tmp_path / "depth", notes="Trained once more with care.")
     card = (tmp_path / "depth" / "README.md").read_text()
-    for words in ("Non-commercial research only", "0123abc", "--minutes 30", "step 9", "4.5", "with care"):
+    for words in ("Apache-2.0 as far as", "0123abc", "--minutes 30", "step 9", "4.5", "with care"):
         assert words in card
     assert "secret" not in card
     assert "secret" not in (tmp_path / "depth" / "config.json").read_text()
+
+
+def test_a_run_that_learned_from_research_photos_is_not_released(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "config.json").read_text())
+    record["settings"]["research"] = True
+    (run / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="research-only photos"):
+        release_network("depth", run, tmp_path / "depth")
+    assert not (tmp_path / "depth").exists()
 
 
 @pytest.mark.parametrize("avatars", [True, False])
@@ -118,3 +127,13 @@ def test_a_face_networks_card_names_what_it_comes_from_without_places() -> None:
     assert "secret" not in words
     assert notable_settings(settings) == {"start": "best.safetensors", "recognition": "MobileFaceNet.onnx"}
     assert lineage("face", {}) == "The encoder started from ImageNet weights."
+
+
+def test_the_cards_of_face_weights_name_their_sources() -> None:
+    with_avatars = origin("face", {"avatars": True})
+    assert "portraits, people, clips" in with_avatars.data
+    assert "artist-made heads" in with_avatars.data
+    assert "Tiffany Do" in with_avatars.notice
+    assert "esearch" not in with_avatars.licence + with_avatars.lineage
+    without = origin("face", {"avatars": False})
+    assert "artist" not in without.data + without.notice

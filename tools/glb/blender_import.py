@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Euler, Vector
 
 if "bool" not in vars(np):
     np.bool = (
@@ -19,6 +19,8 @@ if "bool" not in vars(np):
 
 POSE = ("jawOpen", "eyeBlinkLeft")
 """The expression of the second picture."""
+TURNS = {"Head": (0, 0.4, 0), "Jaw": (0.2, 0, 0), "LeftEye": (0, 0.3, 0)}
+"""How the bones of a head with a skeleton are turned in it: radians about the file's axes."""
 
 
 def main() -> None:
@@ -49,8 +51,20 @@ def look(file: Path, out: Path) -> dict:
     for item in objects:
         for block in item.data.shape_keys.key_blocks[1:] if item.data.shape_keys else ():
             block.value = float(block.name in POSE)
+    bones = [bone for item in bpy.data.objects if item.type == "ARMATURE" for bone in item.pose.bones]
+    for bone in bones:
+        turn(bone, TURNS.get(bone.name, (0, 0, 0)))
     render(objects, out / f"{file.stem}_blender_expression.png")
-    return {"file": str(file), "objects": report}
+    return {"file": str(file), "objects": report, "bones": [bone.name for bone in bones]}
+
+
+def turn(bone: bpy.types.PoseBone, angles: tuple[float, float, float]) -> None:
+    """Turn a bone about the file's axes (x right, y up, z to the front), which are its rest's in the file."""
+    x, y, z = angles
+    rest = bone.bone.matrix_local.to_3x3()
+    wanted = Euler((x, -z, y)).to_matrix()  # Blender's axes: y to the back, z up
+    bone.rotation_mode = "QUATERNION"
+    bone.rotation_quaternion = (rest.inverted() @ wanted @ rest).to_quaternion()
 
 
 def moves(block: bpy.types.ShapeKey, basis: bpy.types.ShapeKey) -> bool:

@@ -100,12 +100,22 @@ def macro_weights(macros: list[str], rng: np.random.Generator) -> dict[str, floa
         "height": rng.normal(0.5, 0.15),
         "proportions": rng.normal(0.5, 0.25),
     }
-    anchors: dict[str, float] = dict(
+    ancestry: dict[str, float] = dict(
         zip(("african", "asian", "caucasian"), rng.dirichlet([0.5] * 3), strict=True)
     )
+    return target_weights(macros, macro_anchors(values, ancestry))
+
+
+def macro_anchors(values: dict[str, float], ancestry: dict[str, float]) -> dict[str, float]:
+    """How much of every anchor of `AXES` values of the macro sliders (0 to 1) stand for, ancestries too."""
+    anchors: dict[str, float] = dict(ancestry)
     for axis, value in values.items():
         position = np.clip(value, 0, 1) * (len(AXES[axis]) - 1)
         anchors |= {name: max(0.0, 1 - abs(position - i)) for i, name in enumerate(AXES[axis])}
-    anchors["universal"] = 1.0
+    return anchors | {"universal": 1.0}
+
+
+def target_weights(macros: list[str], anchors: dict[str, float]) -> dict[str, float]:
+    """Weights of the macro targets: a target's is the product of the anchors that its name lists."""
     weights = {n: float(np.prod([anchors[p] for p in n.split("/")[-1].split("-")])) for n in macros}
     return {name: weight for name, weight in weights.items() if weight > 0}

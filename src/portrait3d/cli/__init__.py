@@ -10,6 +10,7 @@ import typer
 from portrait3d import __version__
 from portrait3d.cli.app import open_page
 from portrait3d.cli.benchmark import benchmark
+from portrait3d.cli.bias import bias
 from portrait3d.cli.console import ReportingGroup
 from portrait3d.cli.depth import depth
 from portrait3d.cli.evaluation import evaluate
@@ -43,6 +44,7 @@ evaluate.command()(depth)
 evaluate.command()(heads)
 evaluate.command()(refinement)
 evaluate.command()(parsing)
+evaluate.command()(bias)
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)
 app.command("app")(open_page)

@@ -58,6 +58,16 @@ class Options:
     """Keep only what the photo shows, without the completed sides and back."""
     delight: bool = False
     """Take the photo's light out of the skin, for scenes with a light of their own."""
+    neutral: bool = False
+    """Take the photo's own expression out."""
+    visemes: bool = False
+    """Give the GLB targets for the visemes of Oculus."""
+    bones: bool = False
+    """Give the GLB a skeleton."""
+    scale: float = 1.0
+    """By how much the exported head is larger."""
+    eye_distance: float | None = None
+    """Make the exported head so large that its eyes are that far apart, mm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +225,27 @@ def reconstruct_one(
 def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Options) -> dict[str, Any]:
     """Write the files of one face; returns its summary with their paths."""
     from portrait3d.export import save_reconstruction
+    from portrait3d.export.rig import eye_distance
 
     turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
     if options.delight:
-        portrait = replace(portrait, head=model.head_without_light(portrait))
+        portrait = portrait.with_head(model.head_without_light(portrait))
+    if options.neutral:
+        portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
-        portrait = replace(portrait, head=portrait.head.front_only())
-    files = save_reconstruction(portrait, place, turned, lit=options.delight)
+        portrait = portrait.with_head(portrait.head.front_only())
+    scale = options.scale
+    if options.eye_distance is not None:
+        scale = options.eye_distance / eye_distance(portrait.head)
+    files = save_reconstruction(
+        portrait,
+        place,
+        turned,
+        lit=options.delight,
+        visemes=options.visemes,
+        bones=options.bones,
+        scale=scale,
+    )
     return {**summary(portrait), "files": files}
 
 

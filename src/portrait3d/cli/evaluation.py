@@ -31,9 +31,6 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on label
 
 Data = Annotated[Path, typer.Option(help="Root of the labelled photos; their validation split is used.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many photos, spread over all.")]
-Research = Annotated[
-    bool, typer.Option("--research/--no-research", help="Include the research-only folders.")
-]
 
 FACE_TABLES = {
     "folders": "How far are landmarks (NME, percent), shape (mm) and rotation (degrees) from the labels?",
@@ -44,6 +41,7 @@ FACE_TABLES = {
     "identity": "Do identity coefficients tell people apart? (area under the ROC curve)",
     "colours": "Has the rendered face the photo's colours? (0 to 255, on skin)",
     "synthetic": "Pose (degrees) and visible face (mm) of synthetic people, exact truth",
+    "avatars": "Pose (degrees) and visible face (mm) of artist-made heads that no training saw, exact truth",
 }
 """What each table of the face's report answers."""
 
@@ -53,14 +51,16 @@ def face(
     data: Data,
     models: Models = None,
     limit: Limit = None,
-    research: Research = True,
     passes: Annotated[int, typer.Option(min=1, help="Crops and forward passes for each photo.")] = 2,
     mirrored: Annotated[
         bool, typer.Option("--mirrored/--no-mirrored", help="Average the last pass with its mirror image.")
     ] = True,
     synthetic: Annotated[int, typer.Option(min=0, help="Number of synthetic people with known truth.")] = 200,
+    avatars: Annotated[
+        int, typer.Option(min=0, help="Number of pictures of artist-made heads, where DATA has avatars/.")
+    ] = 100,
     cache: Annotated[
-        Path | None, typer.Option(help="Directory that keeps the synthetic people for the next time.")
+        Path | None, typer.Option(help="Directory that keeps the drawn people for the next time.")
     ] = None,
     sheet: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def face(
     """Landmarks, shape, pose, colours and identity: one table for each question.
 
     Labels are a landmark network's, shapes and rotations on photos are compared with offline fits to them;
-    synthetic people have exact truth. Each figure stands beside that of the mean face.
+    synthetic people and artist-made heads have exact truth. Each figure stands beside that of the mean face.
     """
     require_directory(data)
     from portrait3d.evaluation.face_report import evaluate_face
@@ -84,10 +84,10 @@ def face(
             net,
             data,
             limit=limit,
-            research=research,
             passes=passes,
             mirrored=mirrored,
             synthetic=synthetic,
+            avatars=avatars,
             cache=cache,
             sheet=sheet,
         )
@@ -102,7 +102,6 @@ def portraits(
     out: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write, .png or .jpg.")],
     models: Models = None,
     limit: Limit = 40,
-    research: Research = False,
     rows: Annotated[
         int, typer.Option(min=1, help="Photos on one sheet; more go to sheets of their own.")
     ] = 10,
@@ -117,7 +116,7 @@ def portraits(
     Several sheets are numbered: `-o sheet.png` writes sheet-1.png, sheet-2.png and so on. Photos that fail
     are reported, and the exit code is then 1.
     """
-    photos = photos_to_show(data, limit, research)
+    photos = photos_to_show(data, limit)
     from portrait3d.cli.portraits import load_model
     from portrait3d.export.images import save_image
     from portrait3d.export.portrait_rows import portrait_row, portrait_sheets, turn_row
@@ -140,12 +139,12 @@ def portraits(
         raise typer.Exit(FAILURE)
 
 
-def photos_to_show(data: Path, limit: int | None, research: bool) -> list[Path]:
+def photos_to_show(data: Path, limit: int | None) -> list[Path]:
     """What contact sheets show: `photo_paths`, so many of them, and at least one."""
     from portrait3d.data.photos import evenly
 
     require_directory(data)
-    photos = evenly(list(photo_paths(data, research)), limit)
+    photos = evenly(list(photo_paths(data)), limit)
     if not photos:
         raise FileNotFoundError(f"{data} holds no photos.")
     return photos
@@ -167,13 +166,13 @@ def reconstructed(
             yield photo, portrait
 
 
-def photo_paths(data: Path, research: bool) -> Iterator[Path]:
+def photo_paths(data: Path) -> Iterator[Path]:
     """A photo of everybody in a labelled root's validation split, or all pictures in a plain folder."""
     from portrait3d.data.photos import OPEN_FOLDERS, PhotoFolder
 
     if any((data / name / "index.csv").is_file() for name in OPEN_FOLDERS):
         shown: set[str] = set()
-        for photo in PhotoFolder(data, research=research, split="val"):
+        for photo in PhotoFolder(data, split="val"):
             if photo.person not in shown:
                 shown.add(photo.person)
                 yield data / photo.folder / "images" / f"{photo.name}.jpg"

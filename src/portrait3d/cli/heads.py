@@ -20,7 +20,6 @@ from portrait3d.cli.console import (
 )
 from portrait3d.cli.evaluation import (
     Limit,
-    Research,
     finite,
     photos_to_show,
     reconstructed,
@@ -52,7 +51,6 @@ def heads(
     ] = None,
     models: Models = None,
     limit: Limit = 5,
-    research: Research = False,
     yaw: Annotated[
         list[float] | None,
         typer.Option(help="Yaw of the avatars' photos, degrees; repeat it. Default: 0, 25, -40."),
@@ -78,7 +76,7 @@ def heads(
     if avatars is not None:
         failed = measure(avatars, None if every else head or [], yaw or [], models, out, json=json)
     elif data is not None and out is not None:
-        failed = show_directions(photos_to_show(data, limit, research), models, out, json=json)
+        failed = show_directions(photos_to_show(data, limit), models, out, json=json)
     else:
         raise typer.BadParameter("Give --output, the contact sheet to write.")
     if failed:

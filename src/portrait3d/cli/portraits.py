@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,12 +30,20 @@ from portrait3d.cli.batch import (
     with_left,
 )
 from portrait3d.cli.console import FAILURE, Json, Models, complain, messages, print_json, say, working
-from portrait3d.cli.expressions import Expressions, expression_weights
+from portrait3d.cli.expressions import Expressions, Rest, expression_weights
 from portrait3d.cli.stopping import Stopped
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
+
+
+class Rig(StrEnum):
+    """What moves a head in a GLB."""
+
+    TARGETS = "targets"
+    BONES = "bones"
+
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
@@ -107,6 +116,31 @@ def reconstruct(
         bool,
         typer.Option("--delight", help="Take the photo's light out of the skin; the GLB takes the scene's."),
     ] = False,
+    expression: Annotated[
+        Rest, typer.Option(help="Expression that the head rests in: the photo's own, or neutral.")
+    ] = Rest.PHOTO,
+    visemes: Annotated[
+        bool, typer.Option("--visemes", help="Give the GLB targets for speech, the 15 visemes of Oculus.")
+    ] = False,
+    rig: Annotated[
+        Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
+    ] = Rig.TARGETS,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            min=arguments.SCALES[0],
+            max=arguments.SCALES[1],
+            help="Make the head larger or smaller by this factor.",
+        ),
+    ] = None,
+    eye_distance: Annotated[
+        float | None,
+        typer.Option(
+            min=arguments.EYE_DISTANCES[0],
+            max=arguments.EYE_DISTANCES[1],
+            help="Make the head so large that its eyes are this far apart, mm.",
+        ),
+    ] = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -117,7 +151,19 @@ def reconstruct(
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped.
     """
-    options = Options(chosen_face(face), models, front_only, delight)
+    if scale is not None and eye_distance is not None:
+        raise typer.BadParameter("give either --scale or --eye-distance.")
+    options = Options(
+        face=chosen_face(face),
+        models=models,
+        front_only=front_only,
+        delight=delight,
+        neutral=expression is Rest.NEUTRAL,
+        visemes=visemes,
+        bones=rig is Rig.BONES,
+        scale=1.0 if scale is None else scale,
+        eye_distance=eye_distance,
+    )
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     several = len(photos) > 1 or photos[0].is_dir()

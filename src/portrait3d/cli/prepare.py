@@ -1,4 +1,4 @@
-"""`prepare pairs|parsing|labels`: data for training from files of one's own."""
+"""`prepare photos|pairs|parsing|labels`: data for training from files of one's own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +18,56 @@ from portrait3d.cli.console import (
 )
 
 prepare = typer.Typer(no_args_is_help=True, help="Make training data from files of your own.")
+
+
+@prepare.command()
+def photos(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders of photos; those in a sub-folder are one person's."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Root of training data; photos go to its portraits/.")
+    ],
+    models: Models = None,
+    validation: Annotated[
+        int, typer.Option(min=0, help="Keep about every Nth person, by name, for validation; 0: none.")
+    ] = 20,
+    licence: Annotated[str, typer.Option(help="Licence of the photos, noted in the index.")] = "unknown",
+    json: Json = False,
+) -> None:
+    """Label plain photos by the networks, so that every `train` command takes them as its --data.
+
+    Face and points come from the face network, parsing and maps of hair and figure from the parsing network,
+    the largest face of each photo counts. Photos that are there already are not read again; those that fail
+    are reported, and the exit code is then 1.
+    """
+    from portrait3d.data.clips import gather
+    from portrait3d.data.photo_preparation import find_photos, is_labelled, prepare_photo
+    from portrait3d.pipeline import Portrait3D
+
+    folder = out / "portraits"
+    if (folder / "index.csv").is_file() and not (folder / "parts").is_dir():
+        raise ValueError(f"{folder} holds photos that this command has not labelled; choose another --out.")
+    found = list(find_photos(directories))
+    model = Portrait3D.from_pretrained(models)
+    failures = []
+    for photo, name, person in found:
+        if is_labelled(name, folder):
+            continue
+        try:
+            with working(f"Labelling {photo.name}", quiet=json):
+                prepare_photo(model, photo, name, person, folder, licence)
+        except EXPECTED as error:
+            report_failure(error)
+            failures.append({"photo": str(photo), "error": describe(error)})
+    count, _ = gather(folder, validation)
+    if json:
+        print_json({"directory": folder, "photos": count, "failures": failures})
+    else:
+        say(f"{folder}: {count} photos")
+    if failures:
+        raise typer.Exit(FAILURE)
 
 
 @prepare.command()

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from portrait3d.cli.console import Json, Models, print_json, say, working
-from portrait3d.cli.evaluation import Research, require_directory, show_tables
+from portrait3d.cli.evaluation import require_directory, show_tables
 
 TABLES = {
     "repairs": "How well are holes in photos repaired? (PSNR in dB; features: distance of Eq. 13)",
@@ -32,7 +32,6 @@ def refinement(
     limit: Annotated[int, typer.Option(min=1, help="Number of damaged photos.")] = 40,
     turned: Annotated[int, typer.Option(min=0, help="Number of photos that are turned by six angles.")] = 24,
     pairs: Annotated[int, typer.Option(min=0, help="Number of pairs of frames of clips.")] = 24,
-    research: Research = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write damaged photos and their repairs to this picture.")
     ] = None,
@@ -59,10 +58,9 @@ def refinement(
             limit=limit,
             turned=turned,
             pairs=pairs,
-            research=research,
         )
     if sheet is not None:
-        save_image(repairs_sheet(model, data, research=research), sheet)
+        save_image(repairs_sheet(model, data), sheet)
     show_tables(TABLES, asdict(report), json=json)
     if sheet is not None and not json:
         say(sheet)
@@ -75,7 +73,6 @@ def turns(
     photos: Annotated[int, typer.Option(min=0, help="Photos that are turned to random poses.")] = 300,
     frames: Annotated[int, typer.Option(min=0, help="Frames of clips turned into other frames.")] = 120,
     turns: Annotated[int, typer.Option(min=1, help="Turns of each photo and of each frame.")] = 3,
-    research: Research = False,
     seed: Annotated[int, typer.Option(help="Seed of photos and poses.")] = 0,
     json: Json = False,
 ) -> None:
@@ -92,7 +89,7 @@ def turns(
     from portrait3d.data.turned_frames import prepare_frames
 
     model = load_model(models, quiet=json)
-    folder = PhotoFolder(data, research=research, split="train", parsed=True)
+    folder = PhotoFolder(data, split="train", parsed=True)
     order = np.random.default_rng(seed).permutation(len(folder))[:photos]
     chosen = [folder[int(i)] for i in order]
     with working("Turning photos", quiet=json):

@@ -54,13 +54,6 @@ def stage_command(stage: str) -> Callable[..., None]:
         batch: Annotated[int | None, typer.Option(help="Samples in a batch.")] = None,
         seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
         threads: Annotated[int | None, typer.Option(help="Threads that torch may use.")] = None,
-        research: Annotated[
-            bool | None,
-            typer.Option(
-                "--research/--no-research",
-                help="Use the research-only folders too; the weights are then non-commercial research only.",
-            ),
-        ] = None,
         tensorboard: Annotated[
             bool | None, typer.Option("--tensorboard", help="Write TensorBoard files too.")
         ] = None,
@@ -83,7 +76,7 @@ def stage_command(stage: str) -> Callable[..., None]:
             "seed": seed,
             "tensorboard": tensorboard,
         }
-        flags = {"data": data, "batch": batch, "research": research, "loop": loop}
+        flags = {"data": data, "batch": batch, "loop": loop}
         changes = merged(read_settings(config), parse_settings(settings or []))
         run_stage(stage, merged(changes, flags), threads=threads, quiet=json)
         if os.environ.get("RANK", "0") == "0":

@@ -100,13 +100,17 @@ def explain_colours(
 
 
 def load_or_explain(
-    fits: FaceFits, images: UInt8[np.ndarray, "N H W 3"], head: HeadModel, cache: Path
+    fits: FaceFits,
+    images: UInt8[np.ndarray, "N H W 3"],
+    head: HeadModel,
+    cache: Path,
+    name: str = "appearance",
 ) -> Float[np.ndarray, "N 89"] | None:
     """The coefficients in `cache`, made there if they are not of these inputs; None without albedo modes."""
     if not head.albedo_basis.any():
         return None
     digest = hashlib.sha256(head.albedo_mean.numpy().tobytes() + head.albedo_basis.numpy().tobytes())
-    path, key = cache / "appearance.npz", f"{fits.key}-{digest.hexdigest()}"
+    path, key = cache / f"{name}.npz", f"{fits.key}-{digest.hexdigest()}"
     if path.is_file():
         with np.load(path, allow_pickle=False) as table:
             if str(table["key"]) == key:

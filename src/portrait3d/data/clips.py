@@ -139,9 +139,9 @@ def part_path(folder: Path, clip: str) -> Path:
 
 
 def gather(folder: Path, validation: int) -> tuple[int, int]:
-    """Write `index.csv`, `pairs.csv` and `landmarks.npz` of all parts; returns counts of frames and pairs.
+    """Write `index.csv`, `landmarks.npz` and, of clips, `pairs.csv` of all parts; returns rows and pairs.
 
-    About every `validation`-th clip, chosen by its name, is for validation; 0 leaves none.
+    About every `validation`-th person, chosen by name, is for validation; 0 leaves none.
     """
     rows: list[dict[str, object]] = []
     pairs: list[dict[str, object]] = []
@@ -151,21 +151,28 @@ def gather(folder: Path, validation: int) -> tuple[int, int]:
             tables = json.loads(str(part["tables"]))
             points.append(part["points"])
             boxes.append(part["box"])
-        number = int(hashlib.sha256(path.stem.encode()).hexdigest(), 16)
-        split = "val" if validation and number % validation == 0 else "train"
-        rows += [{**row, "split": split} for row in tables["rows"]]
+        rows += [{**row, "split": split_of(row["person"], validation)} for row in tables["rows"]]
         pairs += tables["pairs"]
     if not rows:
-        raise ValueError(f"{folder} has no clips: no video gave a pair of frames.")
+        raise ValueError(
+            f"{folder} has nothing to learn from: no photo could be labelled, no video gave a pair."
+        )
     buffer = io.BytesIO()
     ids = np.array([str(row["id"]) for row in rows])
     np.savez(
         buffer, ids=ids, points=np.concatenate(points), box=np.concatenate(boxes), mesh_index=np.arange(468)
     )
     replace_file(folder / "landmarks.npz", buffer.getvalue())
-    replace_file(folder / "pairs.csv", _table(PAIR_COLUMNS, pairs))
+    if pairs:
+        replace_file(folder / "pairs.csv", _table(PAIR_COLUMNS, pairs))
     replace_file(folder / "index.csv", _table(COLUMNS, rows))
     return len(rows), len(pairs)
+
+
+def split_of(person: str, validation: int) -> str:
+    """The split of a person: "val" for about every `validation`-th name, "train" for the others."""
+    number = int(hashlib.sha256(person.encode()).hexdigest(), 16)
+    return "val" if validation and number % validation == 0 else "train"
 
 
 def replace_file(path: Path, content: bytes) -> None:

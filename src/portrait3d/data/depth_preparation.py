@@ -24,9 +24,7 @@ def prepare_depth_views(
     data: Path,
     out: Path,
     *,
-    research: bool = False,
-    portraits: int = 900,
-    long_haired: int = 300,
+    portraits: int = 1200,
     validation: int = 48,
     synthetic: int = 3984,
     seed: int = 0,
@@ -36,16 +34,14 @@ def prepare_depth_views(
     Args:
         data: The folder that `portrait3d.data.photos` describes.
         out: Gets `train/` and `val/` with files of `DepthViews`.
-        research: Use photos that make a network non-commercial research only.
-        portraits: How many training photos of the open folders to take, long hair first, then at random.
-        long_haired: How many research photos to take, of those with long hair.
+        portraits: How many training photos to take, long hair first, then at random.
         validation: How many validation photos to take.
         synthetic: How many pairs of synthetic heads to draw for training; 24 for validation.
         seed: Chooses photos and turns.
     """
     model = HeadModel.load()
     skin, points = SkinModel.from_head_model(model), MeshPoints.from_head_model(model)
-    folder = PhotoFolder(data, research=research, parsed=True)
+    folder = PhotoFolder(data, parsed=True)
     fits = load_or_fit(folder.photos, points, out)
     clips = [photo for photo in folder if photo.clip is not None]
     logger.info("%d photos, %d of them frames of clips.", len(folder), len(clips))
@@ -57,7 +53,7 @@ def prepare_depth_views(
     stills = [photo for photo in folder if photo.clip is None]
     checked = [photo for photo in stills if photo.split == "val"]
     checked = [checked[k] for k in np.random.default_rng(seed).permutation(len(checked))[:validation]]
-    chosen = _choose([p for p in stills if p.split == "train"], portraits, long_haired, seed)
+    chosen = _choose([p for p in stills if p.split == "train"], portraits, seed)
     for split, photos in (("val", checked), ("train", chosen)):
         for path in prepare_portraits(photos, fits, skin, out / split, seed=seed):
             logger.info("%s is ready.", path.name)
@@ -68,19 +64,14 @@ def prepare_depth_views(
             prepare_clips(pairs, fits, points, skin, path)
 
 
-def _choose(
-    photos: Sequence[LabelledPhoto], portraits: int, long_haired: int, seed: int
-) -> list[LabelledPhoto]:
-    """A random order of the photos to use."""
+def _choose(photos: Sequence[LabelledPhoto], count: int, seed: int) -> list[LabelledPhoto]:
+    """A random order of the photos to use, among which are all with long hair."""
     generator = np.random.default_rng(seed)
     length = np.array([hair_below_mouth(photo) for photo in photos])
     order = [k for k in generator.permutation(len(photos)) if photos[k].points.shape[0] == 468]
-    is_open = [not photo.folder.startswith("research/") for photo in photos]
     long = [k for k in order if length[k] > 0.1]
     short = [k for k in order if length[k] <= 0.1]
-    taken = [k for k in [*long, *short] if is_open[k]][:portraits]
-    taken += [k for k in long if not is_open[k]][:long_haired]
-    return [photos[k] for k in generator.permutation(taken)]
+    return [photos[k] for k in generator.permutation([*long, *short][:count])]
 
 
 def hair_below_mouth(photo: LabelledPhoto) -> float:

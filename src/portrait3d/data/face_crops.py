@@ -16,7 +16,7 @@ from portrait3d.data.augmentation import degrade, move_points, move_pose, vary_c
 from portrait3d.data.fits import FaceFits, project_points
 from portrait3d.data.occlusion import cover
 from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
-from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.pose import Pose, heading
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints, mirror_pairs
@@ -28,8 +28,8 @@ STORED_SIZE, STORED_MARGIN = 224, 1.4
 """Pixels of the stored crops, and what they cover: this many face crops."""
 BOX_SHIFT, BOX_SIDE = 0.16, 1.415
 """From the labels' detector boxes to face crops: centre lowered and side, both times sqrt(w h) of the box."""
-
-
+MOST_FITTED_YAW = math.radians(30)
+"""Yaw beyond which fits to a landmark network's points underrate how far a head is turned."""
 RECOLOURED = 0.6
 """Share of the images whose colours are varied; the others teach albedo and light."""
 
@@ -47,6 +47,8 @@ class FaceBatch:
     pose: Pose
     extent: Float[Tensor, " B"]
     """sqrt(w h) of the landmarks' box, pixels of 224."""
+    has_pose: Bool[Tensor, " B"]
+    """Whether the pose is to be believed: drawn faces' always, those of fits up to `MOST_FITTED_YAW`."""
 
     def to(self, device: torch.device) -> "FaceBatch":
         """The batch on a device."""
@@ -57,6 +59,7 @@ class FaceBatch:
             has_appearance=self.has_appearance.to(device),
             pose=Pose(self.pose.rotation.to(device), self.pose.translation.to(device)),
             extent=self.extent.to(device),
+            has_pose=self.has_pose.to(device),
         )
 
     @classmethod
@@ -72,6 +75,7 @@ class FaceBatch:
             has_appearance=torch.cat([batch.has_appearance for batch in batches]),
             pose=Pose(torch.cat(rotations), torch.cat(translations)),
             extent=torch.cat([batch.extent for batch in batches]),
+            has_pose=torch.cat([batch.has_pose for batch in batches]),
         )
 
 
@@ -154,6 +158,7 @@ class FaceCrops:
         images: The stored crops of the same rows.
         head: The head model, for mirroring.
         appearance: Albedo (80) and lighting (9) of every row, NaN where unknown; None if all are.
+        exact: The poses are the truth, not fits to a landmark network's points.
     """
 
     def __init__(
@@ -162,6 +167,8 @@ class FaceCrops:
         images: UInt8[np.ndarray, "N H W 3"],
         head: HeadModel,
         appearance: Float[np.ndarray, "N 89"] | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
         if len(fits) != len(images):
             raise ValueError(f"{len(fits)} fits and {len(images)} images do not belong together.")
@@ -172,6 +179,7 @@ class FaceCrops:
         self.has_appearance = torch.from_numpy(np.isfinite(appearance).all(1))
         self.coefficients = torch.from_numpy(np.concatenate([fits.shape, np.nan_to_num(appearance)], axis=1))
         self.pose = Pose(torch.from_numpy(fits.rotation), torch.from_numpy(fits.translation))
+        self.has_pose = (heading(self.pose.rotation).abs() < MOST_FITTED_YAW) | exact
         self.head, self.pairs = head, mirror_pairs(MeshPoints.from_head_model(head).mean)
         self.roll = face_rolls(self.points[:, LANDMARKS_OF_MESH])
         self.box_shift, self.box_scale = self._detector_crops()
@@ -224,6 +232,7 @@ class FaceCrops:
             has_appearance=self.has_appearance[rows] & ~recoloured,
             pose=move_pose(pose, shift, scale, angle),
             extent=FACE_SIZE / FACE_MARGIN * scale,
+            has_pose=self.has_pose[rows],
         )
 
     def mirror(

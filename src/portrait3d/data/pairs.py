@@ -18,6 +18,7 @@ from portrait3d.data.outline import HeadFit, pull_skull_inside, share_outside
 from portrait3d.data.photos import ClipPair, LabelledPhoto, frames_of, pairs_by_clip
 from portrait3d.data.registration import register_clip
 from portrait3d.data.turning import HeadView, steep_face, turn_view, turned
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.mesh_points import IDENTITIES, OUTLINE, MeshPoints
 from portrait3d.parsing_classes import HEAD, ParsingClass
@@ -64,7 +65,7 @@ def cut_photo(
     photo: LabelledPhoto, crop: Crop
 ) -> tuple[UInt8[np.ndarray, "S S 3"], UInt8[np.ndarray, "S S"], Bool[np.ndarray, "S S"]]:
     """Picture, labels and the part of the crop that the photo covers."""
-    image = (crop.extract(photo.pixels()).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    image = as_bytes(crop.extract(photo.pixels()))
     labels = crop.extract_labels(photo.parsing(), OUTSIDE)
     inside = labels != OUTSIDE
     return image, np.where(inside, labels, 0).astype(np.uint8), inside

@@ -30,12 +30,12 @@ from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.data.two_sided_scenes import (
     AVATAR_FROM_MODEL,
     VOLUME,
-    as_bytes,
     avatar_distance,
     place_avatar,
     recoloured,
 )
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import EARS, ParsingClass
@@ -147,7 +147,7 @@ class ParsedHeads:
         return ParsedScene(
             name=f"{name}_{index:05d}",
             style=name,
-            picture=as_bytes(view.image.numpy()),
+            picture=as_bytes(view.image),
             labels=view.labels.numpy(),
             points=points,
             angles=angles,
@@ -186,7 +186,7 @@ class ParsedAvatars:
         return ParsedScene(
             name=f"{name}_{index:05d}",
             style=style,
-            picture=as_bytes(develop(view.image.numpy(), rng)),
+            picture=as_bytes(torch.from_numpy(develop(view.image.numpy(), rng))),
             labels=view.labels.numpy(),
             points=camera.project(pose.apply(points)).numpy(),
             angles=angles,

@@ -27,11 +27,9 @@ OPEN_FOLDERS = ("portraits", "clips")
 PHOTO_FOLDERS = ("portraits", "people", "clips")
 """Folders of photos of real people, with hair and figure maps, whose licences allow any use."""
 GENERATED = "op_"
-"""How the names of pictures begin whose people don't exist; no network learns parsing from them."""
+"""How the names of pictures begin whose people don't exist; no network learns from them."""
 MAPS = ("hair", "figure")
 """Probability maps that photos may have."""
-RESEARCH_FOLDERS = ("research/scut", "research/utk")
-"""Folders that make a model trained on them non-commercial research only."""
 
 FOLDED_CLASSES = np.array([0, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1, 5, 1, 1, 6, 7, 7, 2, 8], np.uint8)
 """CelebAMask-HQ's 19 classes -> the nine of `portrait3d.parsing_classes.PARSING_CLASSES`.
@@ -82,6 +80,10 @@ class LabelledPhoto:
     clip: str | None = None
     """The clip that the photo is a frame of, if any."""
     frame: int | None = None
+    age: float | None = None
+    """Years, where the index has the column."""
+    gender: str | None = None
+    """As the index names it, where it has the column."""
 
     @property
     def landmarks(self) -> Float[np.ndarray, "68 2"]:
@@ -153,9 +155,8 @@ class PhotoFolder(Sequence[LabelledPhoto]):
     """The photos below one root, in a fixed order.
 
     Args:
-        root: The directory that holds `portraits/`, `clips/` and, if wanted, `research/`.
-        folders: Which folders to read, by name; by default every open folder that exists.
-        research: Read the research-only folders too (ignored when `folders` is given).
+        root: The directory that holds `portraits/` and `clips/`.
+        folders: Which folders to read, by name; by default those two, as far as they exist.
         split: "train", "val", or None for both.
         parsed: Keep only photos that have a parsing label.
     """
@@ -165,24 +166,19 @@ class PhotoFolder(Sequence[LabelledPhoto]):
         root: Path | str,
         *,
         folders: Sequence[str] | None = None,
-        research: bool = False,
         split: str | None = None,
         parsed: bool = False,
     ) -> None:
         self.root = Path(arguments.path(root, "root"))
-        arguments.truth_value(research, "research")
         arguments.truth_value(parsed, "parsed")
         if isinstance(folders, str):
             raise TypeError(f"folders must be a sequence of names, got {arguments.shown(folders)}.")
         if folders is None:
-            known = OPEN_FOLDERS + (RESEARCH_FOLDERS if research else ())
-            folders = [name for name in known if (self.root / name / "index.csv").is_file()]
+            folders = [name for name in OPEN_FOLDERS if (self.root / name / "index.csv").is_file()]
         if split not in (None, "train", "val"):
             raise ValueError(f'A split is "train", "val" or None, got {split!r}.')
         if not folders:
-            raise FileNotFoundError(
-                f"{self.root} holds none of {', '.join(OPEN_FOLDERS + RESEARCH_FOLDERS)}."
-            )
+            raise FileNotFoundError(f"{self.root} holds none of {', '.join(OPEN_FOLDERS)}.")
         photos = [photo for name in folders for photo in read_folder(self.root, name)]
         self.photos = [
             photo
@@ -217,6 +213,12 @@ def real_photo_folders(root: Path) -> list[str]:
     if not folders:
         raise FileNotFoundError(f"{root} holds none of {', '.join(PHOTO_FOLDERS)}.")
     return folders
+
+
+def people_photos(root: Path, split: str | None = None) -> list[LabelledPhoto]:
+    """Photos of real people whose licences allow any use; by default of both splits."""
+    photos = PhotoFolder(root, folders=real_photo_folders(root), split=split)
+    return [photo for photo in photos if not photo.name.startswith(GENERATED)]
 
 
 def real_photos(
@@ -259,6 +261,8 @@ def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
             box=box,
             clip=row.get("clip") or None,
             frame=int(row["frame"]) if row.get("frame") else None,
+            age=float(row["age"]) if row.get("age") else None,
+            gender=row.get("gender") or None,
         )
 
 

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from portrait3d.data.compositions import store_photo
 from portrait3d.data.corruption import OUTSIDE, Damage, damage_photo
 from portrait3d.data.photos import LabelledPhoto
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.parsing_classes import HEAD
 from portrait3d.preprocessing.alignment import HEAD_SIZE, Crop
 
@@ -179,7 +180,7 @@ class TurnedFrames(Dataset):
 def save_turn(path: Path, image: Float[Tensor, "3 S S"], holes: Float[Tensor, "1 S S"]) -> None:
     """Store a coarse turn as an RGBA PNG, transparent in holes (whose rough colours are kept)."""
     planes = torch.cat([image.clamp(0, 1), 1 - holes.clamp(0, 1)])
-    pixels = (planes * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    pixels = as_bytes(planes)
     Image.fromarray(pixels, "RGBA").save(path)
 
 

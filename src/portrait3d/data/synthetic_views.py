@@ -18,6 +18,7 @@ from portrait3d.data.synthetic import (
     head_camera,
 )
 from portrait3d.data.turning import HeadView
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.models.head_parsing import ParsingExperts, parse_head
 from portrait3d.parsing_classes import HEAD
 from portrait3d.preprocessing.alignment import HEAD_ZOOM, Crop
@@ -42,7 +43,7 @@ def head_view(view: SyntheticView) -> HeadView:
         size=size,
     )
     return HeadView(
-        image=(view.image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy(),
+        image=as_bytes(view.image),
         labels=labels,
         region=region,
         face_depth=view.face_depth.double().numpy(),

@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 MOST_YAW, MOST_SOURCE_YAW = 1.05, 0.2
 """How far faces are turned, and how frontal the photos are that they come from, radians."""
-FOLDERS = ("portraits", "clips", "research/scut")
-"""Folders with sharp pictures and fits to 468 points."""
 
 
 @torch.no_grad()
@@ -41,7 +39,7 @@ def turn_faces(
     points = MeshPoints.from_head_model(head)
     source_pose = Pose(torch.from_numpy(fits.rotation), torch.from_numpy(fits.translation))
     frontal = source_pose.euler()[0].abs().numpy() < MOST_SOURCE_YAW
-    usable = frontal & ~fits.validation & np.isin(fits.folders, FOLDERS) & (fits.residual < 0.006)
+    usable = frontal & ~fits.validation & (fits.residual < 0.006)
     rows = random.choice(np.flatnonzero(usable), count)
     shape, slide = torch.from_numpy(fits.shape[rows]), torch.from_numpy(fits.slide)
 

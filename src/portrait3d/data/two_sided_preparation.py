@@ -17,6 +17,7 @@ from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.two_sided_scenes import AvatarScenes, Scene, SyntheticScenes
 from portrait3d.data.two_sided_views import IS_HAIR, NOT_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.models.face_depth import HeadDepths, render_head_depths
 from portrait3d.models.face_fit import fit_face
@@ -93,7 +94,7 @@ def read_scene(readers: Readers, scene: Scene, *, parsed: bool) -> TwoSidedView 
     return TwoSidedView(
         name=scene.name,
         style=scene.style,
-        image=(crop.extract(scene.picture) * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),
+        image=as_bytes(crop.extract(scene.picture)),
         labels=labels,
         near=relative(head.near[0].numpy()),
         far=relative(head.far[0].numpy()),

@@ -18,6 +18,7 @@ from portrait3d.data.synthetic.heads import draw_coefficients, place
 from portrait3d.data.synthetic.light import draw_light
 from portrait3d.data.synthetic.strands import PALETTE
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
@@ -115,7 +116,7 @@ class SyntheticScenes:
         return Scene(
             name=f"{hairstyle.name if hairstyle else style} {index}",
             style=hairstyle.name if hairstyle else style,
-            picture=as_bytes(drawn.image.numpy()),
+            picture=as_bytes(drawn.image),
             labels=drawn.labels.numpy(),
             front=_doubled(sides.front),
             back=_doubled(sides.back),
@@ -199,7 +200,7 @@ def _draw(
     return Scene(
         name=avatar.name,
         style=avatar.style,
-        picture=as_bytes(picture),
+        picture=as_bytes(torch.from_numpy(picture)),
         labels=view.classes,
         front=view.near,
         back=view.far,
@@ -244,8 +245,3 @@ def unseen_hair(
     hidden = (depth > scene.front[row, column] + LAYER) & (depth > scene.back[row, column] - OUTER)
     found = points[hidden & np.isfinite(scene.back[row, column])]
     return found[rng.permutation(len(found))].astype(np.float32)
-
-
-def as_bytes(picture: Float[np.ndarray, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """RGB in [0, 1] as bytes."""
-    return np.ascontiguousarray((picture.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0))

@@ -17,6 +17,7 @@ from portrait3d.evaluation.depth_errors import HeadTruth, surface_of
 from portrait3d.evaluation.depth_methods import SeenHead, rest_of_head
 from portrait3d.evaluation.depth_photos import points_of
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.parsing_classes import HEAD
 
 SEED = 3
@@ -103,7 +104,7 @@ def draw_head(index: int, seed: int = SEED) -> KnownHead:
     view = pair.first
     return KnownHead(
         style=pair.style,
-        picture=(view.image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy(),
+        picture=as_bytes(view.image),
         labels=view.labels.numpy(),
         depth=view.depth.float().numpy(),
         face_depth=view.face_depth.float().numpy(),

@@ -14,6 +14,7 @@ from portrait3d.evaluation.depth_errors import HeadTruth
 from portrait3d.evaluation.depth_methods import SeenHead
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import HEAD
@@ -44,7 +45,7 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
         vertices = head_model.vertices(coefficients)[0]
     nothing = np.full(labels.shape, np.inf)
     view = HeadView(
-        image=(crop.extract(pixels).permute(1, 2, 0) * 255).round().byte().numpy(),
+        image=as_bytes(crop.extract(pixels)),
         labels=labels,
         region=np.isin(labels, HEAD) & inside,
         face_depth=face.depth[0].double().numpy(),

@@ -1,6 +1,5 @@
-"""Groups of people and pictures that the face network should serve alike, as far as labels name them."""
+"""Groups of people and pictures that the face network should serve alike."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,10 +7,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from portrait3d.data.people_groups import groups_of
 from portrait3d.data.photos import LabelledPhoto
 
-ETHNICITIES = ("White", "Black", "Asian", "Indian", "others")
-"""UTKFace's five groups, in the order of their numbers."""
 GLASSES_CLASS, LEAST_GLASSES = 6, 0.01
 """Parsing class (of 19), and how much of the detector's box it must cover."""
 LEAST_PHOTOS = 10
@@ -47,21 +45,9 @@ class GroupRatio:
     offline_fit: float
 
 
-def groups_of(photo: LabelledPhoto) -> dict[str, str]:
-    """What a photo's name and parsing say about its person: kind of group -> group.
-
-    UTKFace's names hold age, gender and ethnicity, SCUT-FBP5500's ethnicity and gender; glasses are known
-    where a photo has been parsed.
-    """
-    groups = {}
-    if utk := re.match(r"utk_(\d+)_([01])_([0-4])_", photo.name):
-        age, gender, ethnicity = map(int, utk.groups())
-        groups["age"] = "70 and more" if age >= 70 else f"{age // 10 * 10} to {age // 10 * 10 + 9}"
-        groups["gender"] = ("male", "female")[gender]
-        groups["ethnicity"] = ETHNICITIES[ethnicity]
-    elif scut := re.match(r"scut_([AC])([FM])", photo.name):
-        groups["gender (scut)"] = {"F": "female", "M": "male"}[scut[2]]
-        groups["ethnicity (scut)"] = {"A": "Asian", "C": "Caucasian"}[scut[1]]
+def face_groups(photo: LabelledPhoto) -> dict[str, str]:
+    """The groups of a photo's person, and glasses where it has been parsed: kind of group -> group."""
+    groups = groups_of(photo)
     if photo.parsing_path.is_file():
         with Image.open(photo.parsing_path) as labels:
             worn = (np.array(labels) == GLASSES_CLASS).sum()
@@ -74,7 +60,7 @@ def score_groups(
     photos: Sequence[LabelledPhoto], errors: dict[str, Float[np.ndarray, " N"]]
 ) -> list[GroupScores]:
     """One row for every group: means of `errors`, whose names are those of `GroupScores`."""
-    known = [groups_of(photo) for photo in photos]
+    known = [face_groups(photo) for photo in photos]
     rows = []
     for by in dict.fromkeys(kind for groups in known for kind in groups):
         names = np.array([groups.get(by, "") for groups in known])

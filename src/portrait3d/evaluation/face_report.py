@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder
+from portrait3d.data.avatar_faces import load_or_draw_avatars
+from portrait3d.data.exact_faces import ExactFaces
+from portrait3d.data.photos import ClipPair, LabelledPhoto, PhotoFolder, people_photos, real_photo_folders
 from portrait3d.data.synthetic_faces import load_or_draw
 from portrait3d.evaluation.face import angle_between, face_distance, normalised_error, predict_faces
 from portrait3d.evaluation.face_colours import ColourScores, score_colours
@@ -60,6 +62,7 @@ class FaceReport:
     identity: list[IdentityScores]
     colours: list[ColourScores]
     synthetic: list[SyntheticScores]
+    avatars: list[SyntheticScores]
 
 
 def evaluate_face(
@@ -67,14 +70,14 @@ def evaluate_face(
     data: Path | str,
     *,
     limit: int | None = None,
-    research: bool = True,
     passes: int = 2,
     mirrored: bool = True,
     synthetic: int = 200,
+    avatars: int = 100,
     cache: Path | None = None,
     sheet: Path | None = None,
 ) -> FaceReport:
-    """Score a network on the validation split below `data` and on synthetic people.
+    """Score a network on the validation split below `data` and on drawn people.
 
     Labels and fits come from a landmark network: the figures on photos say how well the two agree.
 
@@ -82,15 +85,14 @@ def evaluate_face(
         net: The network.
         data: Root of the labelled photos.
         limit: Take only so many photos, spread over the split.
-        research: Include the research-only folders.
         passes: The first crop comes from the detector's box, further ones from the landmarks found.
         mirrored: Average over the last crop and its mirror image, as `Portrait3D` does.
         synthetic: Number of synthetic people, 0 for none.
-        cache: Where synthetic people are kept between runs; drawing them takes about 0.1 s each.
+        avatars: Number of pictures of artist-made heads that no training sees, where `data` has `avatars/`.
+        cache: Where drawn people are kept between runs; drawing them takes 0.1 to 0.2 s each.
         sheet: Write contact sheets here: see `face_sheets.write_sheets`.
     """
-    folder = PhotoFolder(data, research=research, split="val")
-    photos = list(folder)
+    photos = people_photos(Path(data), split="val")
     if limit is not None:
         photos = [photos[i] for i in np.linspace(0, len(photos) - 1, min(limit, len(photos))).astype(int)]
     head = HeadModel.load()
@@ -106,7 +108,7 @@ def evaluate_face(
     }
     rotation = angle_between(found.rotation, fit.rotation).numpy()
     groups = score_groups(photos, errors)
-    pairs = list(folder.clip_pairs()) if any(photo.clip for photo in photos) else []
+    pairs = clip_pairs(Path(data)) if any(photo.clip for photo in photos) else []
     if sheet is not None:
         write_sheets(head, photos, found, errors["nme"], sheet)
     return FaceReport(
@@ -117,8 +119,16 @@ def evaluate_face(
         jitter=score_jitter(photos, found.landmarks, truth, fit.landmarks),
         identity=score_identity(photos, found.coefficients.identity, fit.shape[:, :80]),
         colours=score_colours(head, photos, found),
-        synthetic=evaluate_synthetic(net, head, synthetic, cache, passes=passes, mirrored=mirrored),
+        **{
+            name: score_synthetic(net, head, faces, passes, mirrored=mirrored) if faces else []
+            for name, faces in drawn_people(Path(data), synthetic, avatars, cache).items()
+        },
     )
+
+
+def clip_pairs(data: Path) -> list[ClipPair]:
+    """Pairs of frames of the validation split's clips."""
+    return list(PhotoFolder(data, folders=real_photo_folders(data), split="val").clip_pairs())
 
 
 def score_folders(
@@ -134,12 +144,16 @@ def score_folders(
     return rows
 
 
-def evaluate_synthetic(
-    net: FaceNet, head: HeadModel, count: int, cache: Path | None, *, passes: int, mirrored: bool
-) -> list[SyntheticScores]:
-    """Score the network on so many held-out synthetic people."""
-    if count < 1:
-        return []
+def drawn_people(
+    data: Path, synthetic: int, avatars: int, cache: Path | None
+) -> dict[str, ExactFaces | None]:
+    """So many synthetic people and artist-made heads with exact truth, of those that no training sees."""
+    known = (data / "avatars" / "index.csv").is_file()
     with tempfile.TemporaryDirectory() as directory:
-        faces = load_or_draw(cache or Path(directory), count, split="val")
-        return score_synthetic(net, head, faces, passes, mirrored=mirrored)
+        kept = cache or Path(directory)
+        return {
+            "synthetic": load_or_draw(kept, synthetic, split="val") if synthetic else None,
+            "avatars": load_or_draw_avatars(kept, data / "avatars", data, avatars, split="val")
+            if avatars and known
+            else None,
+        }

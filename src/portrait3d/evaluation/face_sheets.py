@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from portrait3d.data.photos import LabelledPhoto
 from portrait3d.evaluation.face import FacePrediction
 from portrait3d.evaluation.face_colours import draw_faces
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -58,7 +59,7 @@ def compose(tiles: Sequence[Image.Image]) -> Image.Image:
 def marked(photo: LabelledPhoto, found: Float[np.ndarray, "68 2"], error: float) -> Image.Image:
     """The face with both sets of landmarks, its error (percent) and its name."""
     crop = crop_from_landmarks(torch.from_numpy(photo.landmarks)).resized(SIDE)
-    pixels = (crop.extract(photo.pixels()).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    pixels = as_bytes(crop.extract(photo.pixels()))
     tile = Image.fromarray(pixels)
     draw = ImageDraw.Draw(tile)
     for points, colour in ((photo.landmarks, (255, 40, 40)), (found, (60, 255, 60))):
@@ -76,4 +77,4 @@ def rendered(head: HeadModel, photo: LabelledPhoto, found: FacePrediction, row: 
     pose = Pose(found.pose.rotation[one], found.pose.translation[one])
     face, where = draw_faces(head, coefficients, pose, SIDE)
     picture = torch.where(where, face[0], found.crops[row].resized(SIDE).extract(photo.pixels()))
-    return Image.fromarray((picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+    return Image.fromarray(as_bytes(picture))

@@ -15,6 +15,7 @@ from portrait3d.evaluation.head_truth import AvatarPhoto, studio_light
 from portrait3d.evaluation.surfaces import turned
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.losses.perceptual import Features, perceptual_loss
@@ -167,4 +168,4 @@ def from_pixels(pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 H W"]:
 
 def to_pixels(picture: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
     """A picture as files take it."""
-    return (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    return as_bytes(picture)

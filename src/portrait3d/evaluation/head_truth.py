@@ -18,6 +18,7 @@ from portrait3d.evaluation.surfaces import (
 )
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, HeadPart
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.parsing_classes import HEAD, ParsingClass
@@ -57,7 +58,7 @@ class AvatarPhoto:
     @property
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
         """The photo, RGB."""
-        return (self.view.picture * 255).round().byte().permute(1, 2, 0).numpy()
+        return as_bytes(self.view.picture)
 
     @property
     def chin(self) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from portrait3d.data.photos import LabelledPhoto, evenly
 from portrait3d.data.refinement_samples import DamagedPhotos
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.losses.perceptual import perceptual_loss
 
 Repair = Callable[[Float[Tensor, "B 3 S S"], Float[Tensor, "B 1 S S"]], Float[Tensor, "B 3 S S"]]
@@ -127,4 +128,4 @@ def draw_repairs(net: Repair, samples: Sequence[dict[str, Tensor]]) -> UInt8[np.
         repaired = [method(image[None], holes[None])[0] for method in (inpaint_biharmonically, net)]
         rows.append(torch.cat([torch.lerp(image, green, 0.35 * holes), image, *repaired, original], dim=2))
     sheet = torch.cat(rows, dim=1).clamp(0, 1)
-    return (sheet * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return as_bytes(sheet)

@@ -40,7 +40,6 @@ def evaluate_refinement(
     limit: int = 40,
     turned: int = 24,
     pairs: int = 24,
-    research: bool = False,
 ) -> RefinementReport:
     """Score a pipeline on the validation split below `data`.
 
@@ -52,9 +51,8 @@ def evaluate_refinement(
         limit: Number of damaged photos.
         turned: Number of photos, one a person, that are turned by six angles.
         pairs: Number of pairs of clip frames that are turned into each other.
-        research: Include the research-only folders.
     """
-    folder = PhotoFolder(data, research=research, split="val")
+    folder = PhotoFolder(data, split="val")
     features = Vgg19Features(vgg) if vgg else EfficientNetFeatures()
     network = RecognitionNet(recognition) if recognition else None
     samples = held_out_damage(parsed(folder), limit)
@@ -68,11 +66,9 @@ def evaluate_refinement(
     )
 
 
-def repairs_sheet(
-    model: Portrait3D, data: Path, *, photos: int = 12, research: bool = False
-) -> UInt8[np.ndarray, "H W 3"]:
+def repairs_sheet(model: Portrait3D, data: Path, *, photos: int = 12) -> UInt8[np.ndarray, "H W 3"]:
     """Held-out photos, each with its damage and repairs in a row: see `draw_repairs`."""
-    folder = PhotoFolder(data, research=research, split="val")
+    folder = PhotoFolder(data, split="val")
     return draw_repairs(model.refinement_net, held_out_damage(parsed(folder), photos))
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+SILENCE = "viseme_sil"
+"""The target that moves nothing: players look for it by its name."""
+COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,8 @@ class Glb:
 def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
     """What is wrong with a head's GLB, one line each; none if all is well.
 
-    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name, and each must move something.
+    If `rigged`, the mesh `Head` must have ARKit's 52 blendshapes by name, before any others, and each must
+    move something.
     """
     try:
         glb = Glb.read(content)
@@ -82,9 +85,9 @@ def glb_problems(content: bytes, *, rigged: bool = True) -> list[str]:
     names = heads[0].get("extras", {}).get("targetNames", []) if heads else []
     if not heads:
         problems.append("there is no mesh 'Head'")
-    elif rigged and names != list(arkit_basis()[0]):
+    elif rigged and tuple(names[:ARKIT_COUNT]) != arkit_basis()[0]:
         problems.append(f"'Head' has {len(names)} morph targets, not ARKit's 52")
-    elif rigged and (still := set(names) - _moving(glb)):
+    elif rigged and (still := set(names) - _moving(glb) - {SILENCE}):
         problems.append(f"morph targets that move nothing: {', '.join(sorted(still))}")
     return problems
 
@@ -147,9 +150,20 @@ def _mesh(glb: Glb, mesh: dict[str, Any]) -> Iterator[str]:
     lengths = np.linalg.norm(glb.array(primitive["attributes"]["NORMAL"]), axis=1)
     if np.abs(lengths - 1).max() > 1e-3:
         yield f"normals have lengths from {lengths.min():.3f} to {lengths.max():.3f}"
+    if "WEIGHTS_0" in primitive["attributes"]:
+        yield from _influences(glb, primitive["attributes"])
     names, weights = mesh.get("extras", {}).get("targetNames", []), mesh.get("weights", [])
     if not len(names) == len(set(names)) == len(weights) == len(targets):
         yield f"{len(targets)} morph targets with {len(names)} names and {len(weights)} weights"
+
+
+def _influences(glb: Glb, attributes: dict[str, int]) -> Iterator[str]:
+    """Problems of the weights that bind a mesh to the bones."""
+    joints, weights = glb.array(attributes["JOINTS_0"]), glb.array(attributes["WEIGHTS_0"])
+    if joints.max() >= (count := len(glb.document["skins"][0]["joints"])):
+        yield f"bound to bone {joints.max()} of {count}"
+    if weights.min() < 0 or np.abs(weights.sum(axis=1) - 1).max() > 1e-5:
+        yield f"weights of bones sum to {weights.sum(axis=1).min():.3f} to {weights.sum(axis=1).max():.3f}"
 
 
 def _exactly(data: bytes, component: int, shape: tuple[int, int]) -> np.ndarray:

@@ -62,3 +62,10 @@ def encode_depth(depth: Float[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"]
     stream = io.BytesIO()
     Image.fromarray(steps).save(stream, format="PNG")
     return stream.getvalue()
+
+
+def encode_tiff(values: Float[np.ndarray, "H W"]) -> bytes:
+    """Numbers as a TIFF of 32-bit floating point, which keeps NaN and infinity."""
+    stream = io.BytesIO()
+    Image.fromarray(values.astype(np.float32)).save(stream, format="TIFF", compression="tiff_adobe_deflate")
+    return stream.getvalue()

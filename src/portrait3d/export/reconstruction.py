@@ -13,10 +13,10 @@ from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
 from portrait3d.export.overview import depth_of_photo, overview
-from portrait3d.export.rig import PIECE_NAMES
+from portrait3d.export.rig import PIECE_NAMES, extra_moves
 from portrait3d.export.viewer import viewer_html
 from portrait3d.geometry.mesh import HeadPart
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import NEUTRAL, PHOTO, arkit_basis
 from portrait3d.names import as_text
 from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.portrait import Portrait
@@ -28,13 +28,18 @@ def save_reconstruction(
     turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
     *,
     lit: bool = False,
+    visemes: bool = False,
+    bones: bool = False,
+    scale: float = 1.0,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
     `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
-    With `lit` the GLB's material takes the light of the scene that it comes into.
+    With `lit` the GLB's material takes the light of the scene that it comes into, with `visemes` it has
+    targets for those of Oculus, with `bones` a skeleton; the viewer's head has none. The three mesh files and
+    the viewer's are larger or smaller by `scale`; all that `portrait.json` says is as it was found.
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
@@ -42,26 +47,27 @@ def save_reconstruction(
         arguments.number(yaw, "a yaw in turned")
         arguments.picture(photo, f"turned[{yaw!r}]")
     head = portrait.head
-    glb = encode_glb(head, lit=lit)
-    files = {directory / "head.glb": glb}
-    files |= mesh_files(head, directory / "head.obj")
-    files |= mesh_files(head, directory / "head.ply")
+    glb = encode_glb(head, lit=lit, visemes=visemes, scale=scale)
+    boned = encode_glb(head, lit=lit, visemes=visemes, bones=True, scale=scale) if bones else glb
+    files = {directory / "head.glb": boned}
+    files |= mesh_files(head, directory / "head.obj", scale=scale)
+    files |= mesh_files(head, directory / "head.ply", scale=scale)
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))
     files[directory / "viewer.html"] = viewer_html(
         glb, f"{Path(portrait.photo.name).name} - portrait3d"
     ).encode()
-    text = json.dumps(describe(portrait), indent=1, allow_nan=False)
+    text = json.dumps(describe(portrait, visemes=visemes, scale=scale), indent=1, allow_nan=False)
     files[directory / "portrait.json"] = text.encode()
     return write_together(files)
 
 
-def describe(portrait: Portrait) -> dict[str, Any]:
+def describe(portrait: Portrait, *, visemes: bool = False, scale: float = 1.0) -> dict[str, Any]:
     """What `portrait.json` holds: numbers, with their units and conventions in the keys' names."""
     height, width = portrait.photo.pixels.shape[:2]
     pose, angles, crop = portrait.camera_from_model, portrait.pose, portrait.head_crop
-    coefficients = portrait.coefficients
+    coefficients, head = portrait.coefficients, portrait.head
     return {
         "photo": {"name": as_text(portrait.photo.name), "width": width, "height": height},
         "camera": {
@@ -90,17 +96,30 @@ def describe(portrait: Portrait) -> dict[str, Any]:
             name: getattr(coefficients, name).flatten().tolist()
             for name in ("identity", "expression", "albedo", "lighting")
         },
+        "presets": {PHOTO: arkit_weights(portrait)},
         "head": {
-            "vertices": len(portrait.head.vertices),
-            "faces": len(portrait.head.faces),
-            "vertices_by_part": {
-                part.name.lower(): int((portrait.head.part == part).sum()) for part in HeadPart
-            },
+            "exported_scale": scale,
+            "rests_in": NEUTRAL if head.is_neutral else PHOTO,
+            "vertices": len(head.vertices),
+            "faces": len(head.faces),
+            "vertices_by_part": {part.name.lower(): int((head.part == part).sum()) for part in HeadPart},
             "vertices_by_piece": {
-                name: int((portrait.head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
+                name: int((head.piece == piece).sum()) for piece, name in PIECE_NAMES.items()
             },
-            "morph_targets": 0 if portrait.head.binding is None else len(arkit_basis()[0]),
+            "morph_targets": 0
+            if head.binding is None
+            else len(arkit_basis()[0]) + len(extra_moves(head, visemes=visemes)),
         },
         "parsing_classes": list(PARSING_CLASSES),
         "depth_unit_mm": DEPTH_UNIT,
     }
+
+
+def arkit_weights(portrait: Portrait) -> dict[str, float]:
+    """The photo's own expression in weights of ARKit's blendshapes, as near as they come to it.
+
+    Weights that round to 0 are left out. The morph target `photo` of a neutral head holds all of it.
+    """
+    names, strengths = arkit_basis()[0], portrait.coefficients.expression.flatten().tolist()
+    rounded = {name: round(weight, 3) for name, weight in zip(names, strengths, strict=False)}
+    return {name: weight for name, weight in rounded.items() if weight}

@@ -1,19 +1,18 @@
 """A head as the files hold it: placed, cut into its named pieces, with ARKit's morph targets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from portrait3d.export.gltf import SHORTEST_MOVE, GltfMesh
+from portrait3d.export.gltf import GLTF_FROM_CAMERA, METRES, SHORTEST_MOVE, GltfMesh
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, coinciding, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
-from portrait3d.models.expressions import arkit_basis
+from portrait3d.models.expressions import PHOTO, arkit_basis
+from portrait3d.models.visemes import viseme_moves
 
-GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
-"""OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
-METRES = 0.001
 PIECE_NAMES = {
     HeadPiece.SURFACE: "Head",
     HeadPiece.LEFT_EYE: "EyeRight",
@@ -61,14 +60,17 @@ def smooth_normals(
     return normals.astype(np.float32)
 
 
-def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) -> list[GltfMesh]:
+def named_meshes(
+    head: HeadMesh, *, rigged: bool = True, turns: bool = False, visemes: bool = False
+) -> list[GltfMesh]:
     """The head's pieces, the surface first; if `rigged`, with the morph targets that its binding gives.
 
-    The surface has all of ARKit's 52 targets, other pieces those that move them; with `turns` also what they
-    do to the normals. Eyes lie in nodes at the eyeballs' centres, so that they can be turned.
+    The surface has all of ARKit's 52 targets and those of `extra_moves`, other pieces those that move them;
+    with `turns` also what they do to the normals. Eyes lie in nodes at the eyeballs' centres, so that they
+    can be turned.
     """
     placed = place(head)
-    targets = morph_targets(head.binding) if rigged else {}
+    targets = morph_targets(head.binding, extra_moves(head, visemes=visemes)) if rigged else {}
     turned = normal_targets(head, targets) if turns else {}
     meshes = []
     for piece, name in PIECE_NAMES.items():
@@ -97,9 +99,9 @@ def named_meshes(head: HeadMesh, *, rigged: bool = True, turns: bool = False) ->
     return meshes
 
 
-def sheet_mesh(hair: HairSheet, pose: Pose) -> GltfMesh:
-    """The hair sheet of a head in a pose, with the morph targets that move it."""
-    vertices = _upright(hair.vertices, pose)
+def sheet_mesh(head: HeadMesh, hair: HairSheet, *, visemes: bool = False) -> GltfMesh:
+    """A head's hair sheet with the morph targets that move it."""
+    vertices = _upright(hair.vertices, head.camera_from_head)
     return GltfMesh(
         name=HAIR_SHEET,
         origin=np.zeros(3, np.float32),
@@ -107,7 +109,7 @@ def sheet_mesh(hair: HairSheet, pose: Pose) -> GltfMesh:
         faces=hair.faces,
         normals=smooth_normals(vertices, hair.faces, np.arange(len(vertices))),
         uv=hair.uv,
-        targets=_moving(morph_targets(hair.binding)),
+        targets=_moving(morph_targets(hair.binding, extra_moves(head, visemes=visemes))),
         fades=True,
     )
 
@@ -117,13 +119,28 @@ def _moving(targets: dict[str, Float[np.ndarray, "V 3"]]) -> dict[str, Float[np.
     return {name: moves for name, moves in targets.items() if np.abs(moves).max() >= SHORTEST_MOVE}
 
 
-def morph_targets(binding: Binding | None) -> dict[str, Float[np.ndarray, "V 3"]]:
-    """What each of ARKit's 52 blendshapes adds to vertices as files hold them; nothing without binding."""
+def extra_moves(head: HeadMesh, *, visemes: bool = False) -> dict[str, Float[np.ndarray, "M 3"]]:
+    """Displacements of the head model (its frame, mm) that a head has as targets beyond ARKit's, by name."""
+    moves = viseme_moves() if visemes else {}
+    if head.is_neutral and head.expression is not None:
+        moves[PHOTO] = head.expression
+    return moves
+
+
+def morph_targets(
+    binding: Binding | None, extra: Mapping[str, Float[np.ndarray, "M 3"]] | None = None
+) -> dict[str, Float[np.ndarray, "V 3"]]:
+    """What each of ARKit's 52 blendshapes adds to vertices as files hold them; nothing without binding.
+
+    `extra` are further displacements of the head model by name (its frame, mm).
+    """
     if binding is None:
         return {}
     names, basis = arkit_basis()
-    moves = binding.apply(basis.transpose(1, 0, 2)) * (GLTF_FROM_CAMERA * np.float32(METRES))
-    return {name: moves[:, number] for number, name in enumerate(names)}
+    more = {} if extra is None else extra
+    moves = np.stack([*basis, *more.values()], axis=1)
+    moves = binding.apply(moves) * (GLTF_FROM_CAMERA * np.float32(METRES))
+    return {name: moves[:, number] for number, name in enumerate([*names, *more])}
 
 
 def normal_targets(
@@ -137,6 +154,18 @@ def normal_targets(
         name: smooth_normals(rest + moves / METRES, head.faces, same) - before
         for name, moves in targets.items()
     }
+
+
+def eye_distance(head: HeadMesh) -> float:
+    """Distance of the eyeballs' centres in files, mm; `ValueError` for a head that lacks an eye."""
+    centres = [
+        sphere_centre(head.vertices[head.piece == eye])
+        for eye in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
+        if (head.piece == eye).any()
+    ]
+    if len(centres) < 2:
+        raise ValueError("This head has not two eyes whose distance could be measured.")
+    return float(np.linalg.norm(centres[0] - centres[1])) * 1000 * METRES
 
 
 def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:

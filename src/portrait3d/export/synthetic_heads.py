@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from portrait3d.data.synthetic import HairStyle, SyntheticHeads, SyntheticView
 from portrait3d.export.overview import colour_depth
 from portrait3d.export.sheets import contact_sheet
+from portrait3d.geometry.pictures import as_bytes
 
 
 def synthetic_sheet(
@@ -27,4 +28,4 @@ def synthetic_sheet(
 
 def photo(view: SyntheticView) -> UInt8[np.ndarray, "H W 3"]:
     """The view's picture."""
-    return (view.image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+    return as_bytes(view.image)

@@ -27,9 +27,11 @@ def bind(
         reach: Distance (mm) up to which points follow the skin, and from which they stand still.
     """
     near, far = reach
-    distance, found = cKDTree(model[skin]).query(points, NEIGHBOURS)
+    # What is further off follows nothing, and need not be looked for.
+    distance, found = cKDTree(model[skin]).query(points, NEIGHBOURS, distance_upper_bound=far)
+    found = np.where(np.isfinite(distance), found, 0)
     weight = 1 / np.maximum(distance, 1e-6)
     weight[:, 1:] *= distance[:, :1] > EXACT
     share = 1 - smoothstep((distance[:, :1] - near) / (far - near))
-    weight *= share / weight.sum(axis=1, keepdims=True)
+    weight *= share / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
     return Binding(skin[found], weight.astype(np.float32))

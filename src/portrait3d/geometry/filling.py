@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -79,16 +78,3 @@ def _push(coarse, known, values):
             for x in range(width):
                 middle = x // 2 + 1
                 target[x] += (one - share[x]) * (near * line[middle] + far * line[middle - 1 + 2 * (x % 2)])
-
-
-def resample(values: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Tensor, "C h w"]:
-    """Enlarge or reduce maps bilinearly; pixel centres stay where they are."""
-    if values.shape[-2:] == size:
-        return values
-    reduce = size[0] < values.shape[-2]
-    return F.interpolate(values[None], size=size, mode="bilinear", antialias=reduce, align_corners=False)[0]
-
-
-def as_planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
-    """A uint8 picture [H, W, C] as float planes in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255

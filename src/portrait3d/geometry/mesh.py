@@ -135,6 +135,11 @@ class HeadMesh:
     """Vertices that the photo shows; if left out, all."""
     hair_sheet: HairSheet | None = None
     """The photographed hair, which GLBs and pictures show over the hair's body; whole without it."""
+    expression: Float[np.ndarray, "M 3"] | None = None
+    """What the photo's own expression does to the head model's vertices: float32, model frame, mm. None for a
+    mesh that doesn't know."""
+    is_neutral: bool = False
+    """Whether the photo's own expression has been taken out."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -175,6 +180,18 @@ class HeadMesh:
         moved = self.vertices + self.binding.apply(move)
         return replace(self, vertices=moved.astype(np.float32), hair_sheet=sheet)
 
+    def neutral(self) -> "HeadMesh":
+        """The head with the head model's neutral expression: lips closed, eyes open, nobody smiles.
+
+        Its GLB has one more morph target, `photo`, which brings the photo's own expression back. Raises
+        `ValueError` for a head that doesn't know that expression.
+        """
+        if self.is_neutral:
+            return self
+        if self.expression is None:
+            raise ValueError("This head doesn't know its photo's expression, so it has no neutral one.")
+        return replace(self.displaced(-self.expression), is_neutral=True)
+
     def front_only(self) -> "HeadMesh":
         """The paper's representation: only what the photo shows, without the completed sides and back.
 
@@ -200,16 +217,32 @@ class HeadMesh:
             hair_sheet=None,
         )
 
-    def export(self, path: str | os.PathLike[str], *, lit: bool = False) -> Path:
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        lit: bool = False,
+        visemes: bool = False,
+        bones: bool = False,
+        scale: float = 1.0,
+    ) -> Path:
         """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
         in the photo. A GLB's material shows the texture as it is, with the photo's light in it, or with `lit`
-        takes the light of the scene. Raises `ValueError` for any other ending.
+        takes the light of the scene. With `visemes` it has targets for those of Oculus too, with `bones` a
+        skeleton. `scale` makes the head larger or smaller. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 
-        return export_mesh(self, arguments.path(path, "path"), lit=arguments.truth_value(lit, "lit"))
+        return export_mesh(
+            self,
+            arguments.path(path, "path"),
+            lit=arguments.truth_value(lit, "lit"),
+            visemes=arguments.truth_value(visemes, "visemes"),
+            bones=arguments.truth_value(bones, "bones"),
+            scale=arguments.number(scale, "scale", *arguments.SCALES),
+        )
 
 
 def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:

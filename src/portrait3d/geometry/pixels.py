@@ -1,7 +1,7 @@
 """Looking up and spreading values of a picture's pixels."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from scipy import ndimage
 
 
@@ -11,6 +11,16 @@ def nearest(
     """Distance (pixels) to the nearest known pixel, and its row and column."""
     distance, index = ndimage.distance_transform_edt(~known, return_indices=True)
     return distance, (index[0].astype(np.int64), index[1].astype(np.int64))
+
+
+Index = tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "H W"]]
+
+
+def about_border(region: Bool[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "H W"], Index, Index]:
+    """Distance of every pixel to a region's border (> 0 inside, 0.5 at its outermost pixels), and the rows
+    and columns of the nearest pixels inside and outside."""
+    (away, inside), (deep, outside) = nearest(region), nearest(~region)
+    return deep - away - np.where(region, 0.5, -0.5), inside, outside
 
 
 def pixel_under(
@@ -23,11 +33,12 @@ def pixel_under(
 
 
 def blurred_inside(
-    values: Float[np.ndarray, "H W"], inside: Bool[np.ndarray, "H W"], width: float
-) -> Float[np.ndarray, "H W"]:
-    """Gaussian mean of the values inside a region alone; 0 far from it."""
-    weight = ndimage.gaussian_filter(inside.astype(np.float64), width)
-    return ndimage.gaussian_filter(np.where(inside, values, 0.0), width) / np.maximum(weight, 1e-9)
+    values: Float[np.ndarray, "*C H W"], inside: Shaped[np.ndarray, "H W"], width: float
+) -> Float[np.ndarray, "*C H W"]:
+    """Gaussian mean of values as far as they are inside a region, 0 or 1 or in between; 0 far from it."""
+    weight = ndimage.gaussian_filter(inside.astype(values.dtype), width)
+    total = ndimage.gaussian_filter(np.where(inside > 0, values * inside, 0), width, axes=(-2, -1))
+    return total / np.maximum(weight, 1e-6)
 
 
 def smoothstep(share: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -108,6 +108,11 @@ def euler_from_rotation(
     return yaw, pitch, roll
 
 
+def heading(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Where a head faces, seen from above: like yaw, in radians, but all the way round to either side."""
+    return torch.atan2(-rotation[..., 0, 2], rotation[..., 2, 2])
+
+
 def rotation_from_axis_angle(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation about `vector` by its length in radians (Rodrigues), differentiable at zero."""
     x, y, z = vector.unbind(-1)

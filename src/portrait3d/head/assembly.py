@@ -9,22 +9,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
-from torch import Tensor
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.filling import resample
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, HeadPiece
-from portrait3d.head.atlas import Atlas, grown
+from portrait3d.head.atlas import Atlas, blend, ground
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_body import HairBody, grow_body, shown_vertices
+from portrait3d.head.hair_body import shown_vertices
 from portrait3d.head.hair_sheet import HAIR_REACH, lift_sheet
-from portrait3d.head.hair_texture import BodyChart, HairColours, paint_body, unwrap
+from portrait3d.head.hair_texture import PaintedHair, paint_hair
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.layout import Texels
-from portrait3d.head.mouth_eyes import paint_pieces
 from portrait3d.head.scene import Scene
 from portrait3d.head.skin import in_layers, neck_cut, photographed, under_hair
-from portrait3d.head.skin_texture import Surfaces, bake_seen, bake_unseen, without_light
+from portrait3d.head.skin_texture import SkinColours, bake_skin, bare_light, with_strands
+from portrait3d.preprocessing.threads import side_by_side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,43 +61,49 @@ def assemble_head(
         delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
     model, view = in_layers(model, view)
-    shown = photographed(model, view)
-    body = grow_body(view, model)
-    hairy = under_hair(model, view, body, shown)
-    atlas = Atlas(size)
+    shown, atlas = photographed(model, view), Atlas(size)
+    hair, skin = side_by_side(
+        lambda paint: paint(),
+        [
+            lambda: paint_hair(view, model, scene, size),
+            lambda: bake_skin(model, texels, scene, shown, view.lying),
+        ],
+    )
+    hairy = under_hair(model, view, None if hair is None else hair.body, shown)
     patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
-    hair_picture = colours = sheet = None
-    if body is not None:
-        chart = unwrap(body)
-        hair_picture, colours = paint_body(view, model, body, chart, scene, size)
-        patches.append(body_patch(view, model, body, chart, atlas))
-        sheet = lift_sheet(view, model, scene)
-    surfaces = Surfaces(shown, hairy, view.lying)
-    ground, skin_picture = paint_skin(model, texels, scene, surfaces, colours, delight=delight)
-    texture = atlas.compose(ground, texels[0], skin_picture, hair_picture)
-    return joined(patches, texture, sheet, angle)
+    texture, layers = side_by_side(
+        lambda finish: finish(),
+        [
+            lambda: painted_skin(model, texels, skin, hairy, hair, delight=delight),
+            lambda: None if hair is None else hair_layers(view, model, scene, hair, atlas),
+        ],
+    )
+    if hair is not None:
+        atlas.place_hair(texture, hair.picture)
+    if layers is None:
+        return joined(patches, texture, None, angle)
+    body, sheet = layers
+    return joined([*patches, body], texture, sheet, angle)
 
 
-def paint_skin(
+def painted_skin(
     model: FittedHead,
     texels: tuple[Texels, Texels],
-    scene: Scene,
-    surfaces: Surfaces,
-    hair: HairColours | None,
+    skin: SkinColours,
+    hairy: Float[np.ndarray, " V"],
+    hair: PaintedHair | None,
     *,
     delight: bool,
-) -> tuple[Float[Tensor, "3 T T"], Float[np.ndarray, "N 3"]]:
-    """The photo where it shows the skin, what is likely elsewhere: a ground, and the texels' colours."""
+) -> UInt8[np.ndarray, "T T 3"]:
+    """The texture with the skin's colours: the photo's where it shows the skin, what is likely elsewhere."""
     fine, coarse = texels
-    # What the photo does not show has no detail that half the size would lose.
-    ground = grown(coarse, bake_unseen(model, coarse, scene, surfaces, hair))
-    ground = resample(ground, (fine.side, fine.side))
-    colours, share = bake_seen(model, fine, scene, surfaces)
-    unseen = ground.permute(1, 2, 0).reshape(-1, 3).numpy()[fine.place]
-    colours = unseen + (colours - unseen) * share[:, None]
-    if delight:
-        colours = without_light(model, fine, colours, surfaces.hairy)
-    return ground, paint_pieces(model, fine, scene, colours)
+    unseen = skin.unseen
+    if hair is not None:
+        unseen = with_strands(model, coarse, unseen, hairy, hair.colours)
+    light = bare_light(model, fine, hairy) if delight else np.ones(len(fine.place), np.float32)
+    texture = ground(coarse, unseen, fine.side)
+    blend(texture, fine, skin.seen, skin.share, light)
+    return texture
 
 
 def skin_patch(
@@ -150,11 +154,14 @@ def neck_patch(model: FittedHead, atlas: Atlas) -> Patch:
     )
 
 
-def body_patch(view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, atlas: Atlas) -> Patch:
-    """The hair's body in its own chart."""
+def hair_layers(
+    view: HairView, model: FittedHead, scene: Scene, hair: PaintedHair, atlas: Atlas
+) -> tuple[Patch, HairSheet | None]:
+    """The hair's body in its own chart, and the sheet before it."""
+    body, chart = hair.body, hair.chart
     vertices = model.to_camera(body.vertices)[chart.source]
     count = len(vertices)
-    return Patch(
+    patch = Patch(
         vertices=vertices,
         faces=chart.faces,
         part=np.full(count, HeadPart.HAIR, np.uint8),
@@ -163,6 +170,7 @@ def body_patch(view: HairView, model: FittedHead, body: HairBody, chart: BodyCha
         seen=shown_vertices(view, model, body)[chart.source],
         binding=bind(vertices, model.vertices, np.unique(model.faces), HAIR_REACH),
     )
+    return patch, lift_sheet(view, model, scene)
 
 
 def joined(

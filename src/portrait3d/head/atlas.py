@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from PIL import Image
 
+from portrait3d.compilation import compiled
+from portrait3d.geometry.pictures import colour_bytes
 from portrait3d.head.layout import SIDES, Texels
-
-MARGIN = 2
-"""Pixels (at half the texture's size) by which islands are continued, so that no empty texel shines in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,37 +26,39 @@ class Atlas:
         """Texture coordinates of places of the head model's layout."""
         return points / SIDES
 
-    def compose(
-        self,
-        ground: Float[Tensor, "3 T T"],
-        texels: Texels,
-        colours: Float[np.ndarray, "N 3"],
-        hair: Float[Tensor, "3 S S"] | None,
-    ) -> UInt8[np.ndarray, "T T 3"]:
-        """Put the texture together: the model's colours on a ground, and the hair's chart."""
-        texture = as_bytes(ground)
-        texture.reshape(-1, 3)[texels.place] = np.round(colours.clip(0, 1) * 255).astype(np.uint8)
-        if hair is not None:
-            texture[self.size :, : self.size] = as_bytes(hair)
-        return texture
+    def place_hair(self, texture: UInt8[np.ndarray, "T T 3"], hair: UInt8[np.ndarray, "S S 3"]) -> None:
+        """Put the hair's chart into the texture."""
+        texture[self.size :, : self.size] = hair
 
 
-def as_bytes(picture: Float[Tensor, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
-    """Float planes as a uint8 picture."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+def ground(texels: Texels, colours: Float[np.ndarray, "N 3"], side: int) -> UInt8[np.ndarray, "T T 3"]:
+    """The texels' colours as a picture that is enlarged to a side: islands go on over their margin, and
+    between them lies the mean."""
+    own = colour_bytes(colours)
+    picture = np.empty((texels.side**2, 3), np.uint8)
+    picture[:] = np.round(own.mean(axis=0))
+    picture[texels.place] = own
+    picture[texels.margin] = own[texels.beside]
+    image = Image.fromarray(picture.reshape(texels.side, texels.side, 3))
+    return np.array(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
-def grown(texels: Texels, colours: Float[np.ndarray, "N 3"]) -> Float[Tensor, "3 T T"]:
-    """The texels' colours as a picture, continued by `MARGIN` pixels beyond the islands."""
-    side = texels.side
-    total = torch.zeros(4, side * side)
-    total[:, torch.from_numpy(texels.place)] = torch.from_numpy(
-        np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1).T
-    ).float()
-    total = total.unflatten(1, (side, side))
-    for _ in range(MARGIN):
-        around = F.avg_pool2d(total[None], 3, 1, 1)[0]
-        around = around / around[3:].clamp_min(1e-6) * (around[3:] > 1e-6)
-        total = torch.where(total[3:] > 0, total, around)
-    mean = torch.from_numpy(colours.mean(axis=0)).float()[:, None, None]
-    return torch.where(total[3:] > 0, total[:3], mean)
+def blend(
+    texture: UInt8[np.ndarray, "T T 3"],
+    texels: Texels,
+    colours: Float[np.ndarray, "N 3"],
+    share: Float[np.ndarray, " N"],
+    light: Float[np.ndarray, " N"],
+) -> None:
+    """Bring the texture's texels some share of the way to colours in [0, 1] and divide by light, in place."""
+    _blend(texture.reshape(-1, 3), texels.place, colours, share, light)
+
+
+@compiled
+def _blend(texture, place, colours, share, light):
+    for k in range(len(place)):
+        texel = texture[place[k]]
+        for c in range(3):
+            own = np.float32(texel[c])
+            value = (own + (colours[k, c] * np.float32(255) - own) * share[k]) / light[k]
+            texel[c] = np.uint8(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5))

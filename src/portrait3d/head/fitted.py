@@ -77,5 +77,5 @@ class FittedHead:
 
     def to_camera(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the model's frame in the crop's camera, mm."""
-        rotation, translation = self.camera_from_model.rotation, self.camera_from_model.translation
-        return points @ rotation.double().numpy().T + translation.double().numpy()
+        pose, kind = self.camera_from_model, points.dtype
+        return points @ pose.rotation.numpy().astype(kind).T + pose.translation.numpy().astype(kind)

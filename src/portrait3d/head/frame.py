@@ -1,5 +1,6 @@
 """The crop that shows the whole head with its hair, and what photo and networks say in it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -55,20 +56,18 @@ def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
 
 
 def texture_size(head_crop: Crop) -> int:
-    """Pixels of the head crop's side in the texture."""
-    return min(TEXTURE_SIZE, max(head_crop.size, 2 * round(head_crop.side / 2)))
+    """Pixels of the head crop's side in the texture: no fewer than the photo has, if they aren't too many."""
+    return min(TEXTURE_SIZE, max(head_crop.size, 2 * math.ceil(head_crop.side / 2)))
 
 
 def see_scene(
     pixels: UInt8[np.ndarray, "H W 3"], parsing: HeadParsing, head_crop: Crop, frame: Crop
 ) -> Scene:
     """Picture, classes and matte of the photo in the frame."""
-    size = round(texture_size(head_crop) * frame.size / head_crop.size)
+    size = math.ceil(texture_size(head_crop) * frame.size / head_crop.size)
     fine = frame.resized(size)
-    picture = (fine.extract(pixels) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     grey = np.round(parsing.matte * 255).astype(np.uint8)
-    matte = fine.extract(np.broadcast_to(grey[..., None], (*grey.shape, 3)))[0]
-    return Scene.of(picture, frame.extract_labels(parsing.labels), matte)
+    return Scene.of(fine.extract(pixels), frame.extract_labels(parsing.labels), fine.extract(grey)[0])
 
 
 def see_hair(

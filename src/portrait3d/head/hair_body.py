@@ -20,30 +20,50 @@ from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
 
-VOXEL, MOST_VOXELS = 3.5, 1_200_000
-"""Spacing of the samples, mm; and how many there are at most: large heads of hair get a coarser grid."""
-UNDER = 1.2
-"""The body begins this far behind the photographed sheet, mm, which hides it from the front."""
-INSET = 1.0
-"""Pixels by which the body stays inside the outline, where the photo's hair is see-through."""
-BURIED = 14.0
-"""Where the photo shows skin, hair behind it may begin this far inside the head, mm."""
-BEFORE_EARS, STEEP = 18.0, 0.3
-"""Depth of the ears in the model's frame, mm: behind skin that the photo shows, hair does not begin before
-them, or it would come out of the cheek's side; and the slope from which a ray has a point in that plane."""
-THICKNESS = 9.0
-"""Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe. What hangs behind neck
-and clothes is no thinner."""
-STEP = 5
-"""Pixels across in which a lock is as thick as its deepest neighbour."""
-CLEAR = 6.0
-"""Distances to the body's surface beyond this, mm, do not matter."""
-SMOOTH = 0.9
-"""Width of the blur over the samples, voxels: it rounds the edge between front, sides and back."""
-MARGIN = 4
-"""Voxels around the body."""
-SMALLEST = 0.04
-"""Loose pieces smaller than this share of the largest one are dropped."""
+
+@dataclass(frozen=True)
+class BodyGrid:
+    """How the body is sampled and cut out."""
+
+    voxel: float = 3.5
+    most_voxels: int = 1_200_000
+    """Spacing of the samples, mm; and how many there are at most: large heads of hair get a coarser grid."""
+    smooth: float = 0.9
+    """Width of the blur over the samples, voxels: it rounds the edge between front, sides and back."""
+    margin: int = 4
+    """Voxels around the body."""
+    smallest: float = 0.04
+    """Loose pieces smaller than this share of the largest one are dropped."""
+
+
+GRID = BodyGrid()
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """Where hair begins and ends along a ray."""
+
+    under: float = 1.2
+    """The body begins this far behind the photographed sheet, mm, which hides it from the front."""
+    inset: float = 1.0
+    """Pixels by which the body stays inside the outline, where the photo's hair is see-through."""
+    buried: float = 14.0
+    """Where the photo shows skin, hair behind it may begin this far inside the head, mm."""
+    before_ears: float = 18.0
+    steep: float = 0.3
+    """Depth of the ears in the model's frame, mm: behind skin that the photo shows, hair does not begin
+    before them, or it would come out of the cheek's side; and the slope from which a ray has a point in that
+    plane."""
+    thickness: float = 9.0
+    """Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe. What hangs behind
+    neck and clothes is no thinner."""
+    step: int = 5
+    """Pixels across in which a lock is as thick as its deepest neighbour."""
+    clear: float = 6.0
+    """Distances to the body's surface beyond this, mm, do not matter."""
+
+
+LIMITS = BodyLimits()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +81,9 @@ class HairBody:
     """Rough signed distance to the surface, mm, > 0 inside; sample (i, j, k) at origin + voxel (i, j, k)."""
 
     def inside(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-        """How deep points of the model frame lie in the body, mm; negative outside, at least `-CLEAR`."""
+        """How deep points of the model frame lie in the body, mm; at least `-LIMITS.clear` outside."""
         at = (points - self.origin).T / self.voxel
-        return ndimage.map_coordinates(self.field, at, order=1, mode="constant", cval=-CLEAR)
+        return ndimage.map_coordinates(self.field, at, order=1, mode="constant", cval=-LIMITS.clear)
 
 
 def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
@@ -79,11 +99,12 @@ def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
         return None
     cloud = model.to_model(cloud)
     low, high = cloud.min(axis=0), cloud.max(axis=0)
-    voxel = max(VOXEL, float(np.prod(high - low + 2 * MARGIN * VOXEL) / MOST_VOXELS) ** (1 / 3))
-    origin = low - MARGIN * voxel
-    shape = np.ceil((high - low) / voxel).astype(int) + 2 * MARGIN + 1
+    volume = float(np.prod(high - low + 2 * GRID.margin * GRID.voxel))
+    voxel = max(GRID.voxel, (volume / GRID.most_voxels) ** (1 / 3))
+    origin = low - GRID.margin * voxel
+    shape = np.ceil((high - low) / voxel).astype(int) + 2 * GRID.margin + 1
     field = body_field(view, limits, samples(model, origin, voxel, shape)).reshape(shape)
-    field = ndimage.gaussian_filter(field, SMOOTH, mode="nearest")
+    field = ndimage.gaussian_filter(field, GRID.smooth, mode="nearest")
     if (field > 0).sum() < 8:
         return None
     vertices, faces, _, _ = measure.marching_cubes(field, 0.0)
@@ -107,31 +128,29 @@ def samples(
 
 def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
     """Where hair begins and ends along every pixel's ray, mm, and how far inside the outline that is, mm."""
-    skin = np.where(np.isfinite(view.skin), view.skin + BURIED, 0.0)
+    skin = np.where(np.isfinite(view.skin), view.skin + LIMITS.buried, 0.0)
     covered = np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY))
-    hidden = np.where(covered, np.minimum(view.hidden, view.back - THICKNESS), 0.0)
+    hidden = np.where(covered, np.minimum(view.hidden, view.back - LIMITS.thickness), 0.0)
     behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
-    begin = np.where(view.hair, view.front + UNDER, behind)
+    begin = np.where(view.hair, view.front + LIMITS.under, behind)
     certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)
     # Without hair on its far side there is a lock's thickness behind the front, and nothing behind skin.
     # Where the front falls off steeply, the lock reaches back to its neighbours, or it would be thinner than
     # a voxel.
-    deepest = ndimage.grey_dilation(np.where(view.hair, begin, -np.inf), (STEP, STEP))
-    alone = np.where(view.hair, deepest + THICKNESS, begin - 2 * CLEAR)
+    deepest = ndimage.grey_dilation(np.where(view.hair, begin, -np.inf), (LIMITS.step, LIMITS.step))
+    alone = np.where(view.hair, deepest + LIMITS.thickness, begin - 2 * LIMITS.clear)
     end = alone + certain * (np.maximum(view.back, alone) - alone)
-    signed = (
-        ndimage.distance_transform_edt(view.inside) - ndimage.distance_transform_edt(~view.inside) - INSET
-    )
-    return np.stack([begin, end, signed * view.millimetres]).astype(np.float32)
+    inward = ndimage.distance_transform_edt(view.inside) - ndimage.distance_transform_edt(~view.inside)
+    return np.stack([begin, end, (inward - LIMITS.inset) * view.millimetres]).astype(np.float32)
 
 
 def ear_plane(view: HairView, model: FittedHead) -> Float[np.ndarray, "S S"]:
     """Depth (mm) at which each pixel's ray reaches the plane through the ears; 0 where it runs along it."""
     rows, columns = np.indices(view.labels.shape) + 0.5
     axis = model.camera_from_model.rotation.double().numpy()[:, 2]
-    through = model.to_camera(np.array([[0.0, 0.0, BEFORE_EARS]]))[0] @ axis
+    through = model.to_camera(np.array([[0.0, 0.0, LIMITS.before_ears]]))[0] @ axis
     along = view.rays(rows, columns) @ axis
-    return np.where(along > STEEP, through / np.maximum(along, STEEP), 0.0)
+    return np.where(along > LIMITS.steep, through / np.maximum(along, LIMITS.steep), 0.0)
 
 
 def hair_points(view: HairView, limits: Float[np.ndarray, "3 S S"]) -> Float[np.ndarray, "N 3"]:
@@ -139,7 +158,7 @@ def hair_points(view: HairView, limits: Float[np.ndarray, "3 S S"]) -> Float[np.
     begin, end, inside = limits
     rows, columns = np.nonzero((inside > 0) & (end > begin))
     rays = view.rays(rows + 0.5, columns + 0.5)
-    at = np.where(view.hair, begin, np.maximum(begin, end - THICKNESS))[rows, columns]
+    at = np.where(view.hair, begin, np.maximum(begin, end - LIMITS.thickness))[rows, columns]
     return np.concatenate([rays * at[:, None], rays * end[rows, columns][:, None]])
 
 
@@ -154,7 +173,7 @@ def body_field(
     depth = points[:, 2].astype(np.float32)
     off = (places.abs() > 1).any(dim=1).numpy()
     field = np.minimum(np.minimum(depth - at[0], at[1] - depth), at[2])
-    return np.clip(np.where(off, -CLEAR, field), -CLEAR, CLEAR)
+    return np.clip(np.where(off, -LIMITS.clear, field), -LIMITS.clear, LIMITS.clear)
 
 
 def largest_pieces(
@@ -165,7 +184,7 @@ def largest_pieces(
     graph = sparse.coo_matrix((np.ones(len(edges), np.int8), edges.T), (len(vertices), len(vertices)))
     _, piece = connected_components(graph, directed=False)
     count = np.bincount(piece[faces[:, 0]])
-    kept = faces[count[piece[faces[:, 0]]] >= SMALLEST * count.max()]
+    kept = faces[count[piece[faces[:, 0]]] >= GRID.smallest * count.max()]
     used, corners = np.unique(kept, return_inverse=True)
     vertices, faces = vertices[used], corners.reshape(-1, 3)
     a, b, c = (vertices[faces[:, k]] for k in range(3))

@@ -1,5 +1,7 @@
 """The photographed hair at the photo's resolution: a see-through sheet just before the hair's body."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -7,34 +9,45 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import HairSheet
-from portrait3d.geometry.pixels import smoothstep
-from portrait3d.head.atlas import as_bytes
+from portrait3d.geometry.pictures import as_bytes, resample
+from portrait3d.geometry.pixels import blurred_inside, smoothstep
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene
 from portrait3d.parsing_classes import HAIRY
 
-CELL = 2
-"""Side of the sheet's cells, pixels of the crop: about 2 mm."""
-GROWN = 4
-"""Pixels of the crop by which the sheet goes on beyond the parsed hair, where single strands are."""
-JUMP = 22.0
-"""A cell that spans more depth (mm) is cut: hair before and hair behind."""
-EDGE_ON, FACE_ON = 0.3, 0.65
-"""Cosines to the view between which the sheet fades: seen edge-on, the photo's colours would be smeared when
-the head turns, and the body below has its own."""
-OPAQUE, CLEAR = 0.75, 0.15
-"""Share of hair from which the sheet hides what is behind it, and below which it is not there."""
-SURE = 0.97
-"""Coverage from which a pixel shows hair's own colour and nothing of what is behind it."""
-SMOOTH = 2.0
-"""Width of the blur (pixels of the crop) that parts smooth colours from strands."""
-FEWEST = 50
-"""Pixels of hair's own colour below which the picture is taken as it is."""
 HAIR_REACH = (2.0, 22.0)
 """How far (mm) from the face hair follows it fully, and stands still."""
+
+
+@dataclass(frozen=True)
+class SheetLook:
+    """How the sheet is cut, and where one sees through it."""
+
+    cell: int = 2
+    """Side of the sheet's cells, pixels of the crop: about 2 mm."""
+    grown: int = 4
+    """Pixels of the crop by which the sheet goes on beyond the parsed hair, where single strands are."""
+    jump: float = 22.0
+    """A cell that spans more depth (mm) is cut: hair before and hair behind."""
+    edge_on: float = 0.3
+    face_on: float = 0.65
+    """Cosines to the view between which the sheet fades: seen edge-on, the photo's colours would be smeared
+    when the head turns, and the body below has its own."""
+    opaque: float = 0.75
+    clear: float = 0.15
+    """Share of hair from which the sheet hides what is behind it, and below which it is not there."""
+    sure: float = 0.97
+    """Coverage from which a pixel shows hair's own colour and nothing of what is behind it."""
+    smooth: float = 2.0
+    """Width of the blur (pixels of the crop) that parts smooth colours from strands."""
+    fewest: int = 50
+    """Pixels of hair's own colour below which the picture is taken as it is."""
+
+
+SHEET = SheetLook()
 
 
 def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | None:
@@ -43,8 +56,8 @@ def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | N
     if not cells.any():
         return None
     vertices, faces, pixels = sheet_grid(view, cells)
-    rows, columns = (CELL * np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
-    top, bottom, left, right = rows[0], rows[-1] + CELL, columns[0], columns[-1] + CELL
+    rows, columns = (SHEET.cell * np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
+    top, bottom, left, right = rows[0], rows[-1] + SHEET.cell, columns[0], columns[-1] + SHEET.cell
     box = (slice(top, bottom), slice(left, right))
     uv = (pixels - np.array([left, top])) / np.array([right - left, bottom - top])
     return HairSheet(
@@ -58,11 +71,12 @@ def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | N
 
 def wanted_cells(view: HairView) -> Bool[np.ndarray, "h w"]:
     """Cells of the crop that the sheet covers."""
-    grown = ndimage.binary_dilation(view.hair, iterations=GROWN)
-    cells = grown.reshape(view.size // CELL, CELL, view.size // CELL, CELL).any(axis=(1, 3))
+    grown = ndimage.binary_dilation(view.hair, iterations=SHEET.grown)
+    count = view.size // SHEET.cell
+    cells = grown.reshape(count, SHEET.cell, count, SHEET.cell).any(axis=(1, 3))
     corners = corner_depth(view)
     around = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]])
-    return cells & (np.ptp(around, axis=0) < JUMP)
+    return cells & (np.ptp(around, axis=0) < SHEET.jump)
 
 
 def sheet_grid(
@@ -73,7 +87,7 @@ def sheet_grid(
     index = np.arange(rows.size).reshape(rows.shape)
     corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)[cells]
     used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
-    pixels = CELL * np.stack([columns, rows], axis=-1).reshape(-1, 2)[used].astype(np.float64)
+    pixels = SHEET.cell * np.stack([columns, rows], axis=-1).reshape(-1, 2)[used].astype(np.float64)
     vertices = view.rays(pixels[:, 1], pixels[:, 0]) * corner_depth(view).ravel()[used][:, None]
     return vertices, faces.reshape(-1, 3).astype(np.int64), pixels
 
@@ -82,7 +96,7 @@ def corner_depth(view: HairView) -> Float[np.ndarray, "h1 w1"]:
     """Depth of the front at the corners of all cells, mm: the mean of the four pixels around each."""
     padded = np.pad(view.front, 1, mode="edge")
     around = padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]
-    return around[::CELL, ::CELL] / 4
+    return around[:: SHEET.cell, :: SHEET.cell] / 4
 
 
 def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Float[Tensor, "4 h w"]:
@@ -94,9 +108,9 @@ def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Flo
     maps = np.stack([hair_share(view, scene), faded(view), scene.firm_hair])
     share, face_on, own = resample(torch.from_numpy(maps).float()[:, box[0], box[1]], size)  # pyright: ignore
     cover = share * scene.matte[fine[0], fine[1]]
-    colours = clean_colours(picture, cover, own, SMOOTH * scale)
-    alpha = torch.from_numpy(smoothstep(((cover - CLEAR) / (OPAQUE - CLEAR)).numpy())) * face_on
-    return torch.cat([colours, alpha[None].float()])
+    colours = clean_colours(picture, cover, own, SHEET.smooth * scale)
+    solid = smoothstep(((cover - SHEET.clear) / (SHEET.opaque - SHEET.clear)).numpy())
+    return torch.cat([colours, (torch.from_numpy(solid) * face_on)[None].float()])
 
 
 def clean_colours(
@@ -112,19 +126,13 @@ def clean_colours(
         own: How far it shows hair's own colour.
         width: Of the blur that parts smooth colours from strands, pixels.
     """
-    if own.sum() < FEWEST:
+    if own.sum() < SHEET.fewest:
         return picture
     clean = push_pull(picture, own)
-    firm = (cover > SURE).float()
-    weight = blurred_planes(firm[None], width)
-    smooth = blurred_planes(picture * firm, width) / weight.clamp_min(1e-3)
+    firm = cover > SHEET.sure
+    smooth = torch.from_numpy(blurred_inside(picture.numpy(), firm.numpy(), width))
     strands = (picture - smooth) * firm
     return clean + strands + (picture - clean - strands) * own
-
-
-def blurred_planes(planes: Float[Tensor, "C h w"], width: float) -> Float[Tensor, "C h w"]:
-    """Gaussian blur of every plane."""
-    return torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, width, width)))
 
 
 def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
@@ -136,4 +144,4 @@ def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
 def faded(view: HairView) -> Float[np.ndarray, "S S"]:
     """1 where hair is seen face-on, 0 where it is seen edge-on."""
     cosine = ndimage.gaussian_filter(view.facing(), 1.5)
-    return smoothstep((cosine - EDGE_ON) / (FACE_ON - EDGE_ON))
+    return smoothstep((cosine - SHEET.edge_on) / (SHEET.face_on - SHEET.edge_on))

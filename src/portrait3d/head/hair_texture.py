@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.head.fitted import FittedHead
-from portrait3d.head.hair_body import HairBody
+from portrait3d.head.hair_body import HairBody, grow_body
 from portrait3d.head.hair_view import HairView
-from portrait3d.head.scene import Scene, sample
+from portrait3d.head.scene import Scene
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.rendering.interpolation import interpolate
@@ -23,16 +25,26 @@ WRAP = 0.06
 """The chart goes on beyond one turn by this share, so that no triangle is cut at its seam before the face."""
 BASE = 96
 """Side of the chart of smooth colours: what is smaller is a matter of strands."""
-BLUR = 3.0
-"""Width of the blur (pixels of the crop) that takes the strands out of the photographed colours."""
-EDGE_ON, FACE_ON = 0.2, 0.5
-"""Cosines to the view between which the body takes the photo's colours."""
-NEAR = 6.0
-"""The photo shows what of the body lies no further than this behind the photographed hair, mm."""
-HOME = 0.004
-"""Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
-WORN = 0.5
-"""Share of headwear among hair and headwear from which unseen parts have no strands."""
+
+
+@dataclass(frozen=True)
+class BodyPaint:
+    """How far the body takes the photo's colours."""
+
+    blur: float = 3.0
+    """Width of the blur (pixels of the crop) that takes the strands out of the photographed colours."""
+    edge_on: float = 0.2
+    face_on: float = 0.5
+    """Cosines to the view between which the body takes the photo's colours."""
+    near: float = 6.0
+    """The photo shows what of the body lies no further than this behind the photographed hair, mm."""
+    home: float = 0.004
+    """Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
+    worn: float = 0.5
+    """Share of headwear among hair and headwear from which unseen parts have no strands."""
+
+
+PAINT = BodyPaint()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,35 +81,55 @@ class HairColours:
 
     def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """RGB in [0, 1] at points of the model frame, mm."""
-        azimuth, height, _ = strand_coordinates(points)
-        places = np.stack([((azimuth + 0.5) % 1.0) / (1 + WRAP), height], axis=1)
-        base = sample(self.base, places).astype(np.float64)
+        along = strand_coordinates(points)
+        places = np.stack([((along.azimuth + 0.5) % 1.0) / (1 + WRAP), along.height], axis=1)
+        base = sample(self.base, places)
         if self.look is None:
             return base
-        coarse, fine = strand_noise(points, self.look.straight)
-        return base * np.exp(self.look.brightness(coarse, fine)[:, None] * self.look.tint)
+        coarse, fine = strand_noise(points, along, self.look.straight)
+        strands = self.look.brightness(coarse, fine)[:, None] * self.look.tint
+        return base * np.exp(strands.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaintedHair:
+    """The hair's body, its chart and what it looks like."""
+
+    body: HairBody
+    chart: BodyChart
+    picture: UInt8[np.ndarray, "S S 3"]
+    """The chart's colours."""
+    colours: HairColours
+
+
+def paint_hair(view: HairView, model: FittedHead, scene: Scene, side: int) -> PaintedHair | None:
+    """Grow the hair's body and paint it, `side` pixels square; None without hair."""
+    body = grow_body(view, model)
+    if body is None:
+        return None
+    chart = unwrap(body)
+    return PaintedHair(body, chart, *paint_body(view, model, body, chart, scene, side))
 
 
 def paint_body(
     view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, scene: Scene, side: int
-) -> tuple[Float[Tensor, "3 T T"], HairColours]:
+) -> tuple[UInt8[np.ndarray, "T T 3"], HairColours]:
     """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
     own, firm = scene.own_hair, scene.firm_hair
     usual = scene.usual(own if own.any() else view.hair.astype(float))
     worn = (view.labels == ParsingClass.HEADWEAR).sum()
-    look = hair_look(scene, own) if worn < WORN * view.hair.sum() else None
+    look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
 
     there = drawn_in_chart(view, model, body, chart, BASE)
-    blurred = ndimage.gaussian_filter(
-        np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32), (0, BLUR, BLUR)
-    )
+    weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
+    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
     weight = np.zeros(BASE * BASE, np.float32)
     values = np.tile(usual.astype(np.float32), (BASE * BASE, 1))
     weight[there.texel] = (seen[:, 3] > 0.02) * there.shown
     values[there.texel] = seen[:, :3] / np.maximum(seen[:, 3:], 1e-4)
-    weight = weight + HOME * (1 - weight)
-    values = np.where((weight > HOME)[:, None], values, usual)
+    weight = weight + PAINT.home * (1 - weight)
+    values = np.where((weight > PAINT.home)[:, None], values, usual)
     base = push_pull(
         torch.from_numpy(values.T.reshape(3, BASE, BASE).astype(np.float32)),
         torch.from_numpy(weight.reshape(BASE, BASE).astype(np.float32)),
@@ -105,14 +137,16 @@ def paint_body(
     colours = HairColours(base, look)
 
     fine = drawn_in_chart(view, model, body, chart, side)
-    painted = colours.at(fine.points)
     trust = resample(torch.from_numpy(firm)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
     photo = sample(torch.cat([scene.picture, trust]), fine.pixels / view.size)
-    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1))[:, None]
-    painted += (photo[:, :3] - painted) * share
-    texture = resample(base, (side, side)).flatten(1)
-    texture[:, torch.from_numpy(fine.texel)] = torch.from_numpy(painted.T).float()
-    return texture.unflatten(1, (side, side)), colours
+    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
+    painted, unseen = photo[:, :3], np.flatnonzero(share < 1)
+    likely = colours.at(fine.points[unseen])
+    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
+    texture = np.array(smooth).reshape(-1, 3)
+    texture[fine.texel] = colour_bytes(painted)
+    return texture.reshape(side, side, 3), colours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,11 +177,12 @@ def drawn_in_chart(
     attributes = np.concatenate([inner, toward[chart.source]], axis=1)
     values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()
     texel = np.flatnonzero((seen.face_index >= 0).flatten().numpy())
-    points, normal = values[:3, texel].T.astype(np.float64), values[3:, texel].T
+    points, normal = values[:3, texel].T, values[3:, texel].T
     camera = model.to_camera(points)
     pixels = view.pixels(camera)
     cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
     cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
-    near = (camera[:, 2] < view.front[row, column] + NEAR) & view.hair[row, column]
-    return ChartTexels(texel, points, pixels, smoothstep((cosine - EDGE_ON) / (FACE_ON - EDGE_ON)) * near)
+    near = (camera[:, 2] < view.front[row, column] + PAINT.near) & view.hair[row, column]
+    shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * near
+    return ChartTexels(texel, points, pixels, shown)

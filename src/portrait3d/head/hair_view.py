@@ -9,26 +9,40 @@ from scipy import ndimage
 from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
-MIXED = 2
-"""Over so many pixels along hair's border the network's coarser pixels mix its depth with that beside it."""
-SPIKE = 6.0
-"""A pixel this far (mm) from the median of its neighbourhood is a spike of the depth network."""
-EVEN = 1.2
-"""Width of the blur (pixels) that takes the network's ripples out of hair's depth."""
-LIFT = 0.6
-"""Hair on skin lies this far before it, mm: enough for one z-buffer to tell them apart."""
-HAIRLINE, SETTLES = 7.0, 6.0
-"""Over so many pixels next to bare skin hair comes down to it, by so many mm at most: a fringe hovers on."""
-CLOSE = 5.0
-"""Hair this near to the skin behind it lies on it, mm."""
-RIM, BACK_BLUR = 3.0, 3.0
-"""Pixels from the outline within which the far surface counts less, and width of the blur over it."""
-ROUND = 12.0
-"""Over so many mm from the outline front and back come together: less than a pixel of the network tells."""
 FEWEST = 40
 """Pixels below which what is parsed as hair is none."""
 THIN = 2
 """Hair that is nowhere wider than twice this, pixels, is the blurred rim of a bald head."""
+
+
+@dataclass(frozen=True)
+class HairDepth:
+    """How the networks' depths become hair's front and back."""
+
+    mixed: int = 2
+    """Over so many pixels along hair's border the network's coarser pixels mix its depth with that beside
+    it."""
+    spike: float = 6.0
+    """A pixel this far (mm) from the median of its neighbourhood is a spike of the depth network."""
+    even: float = 1.2
+    """Width of the blur (pixels) that takes the network's ripples out of hair's depth."""
+    lift: float = 0.6
+    """Hair on skin lies this far before it, mm: enough for one z-buffer to tell them apart."""
+    hairline: float = 7.0
+    settles: float = 6.0
+    """Over so many pixels next to bare skin hair comes down to it, by so many mm at most: a fringe hovers
+    on."""
+    close: float = 5.0
+    """Hair this near to the skin behind it lies on it, mm."""
+    rim: float = 3.0
+    back_blur: float = 3.0
+    """Pixels from the outline within which the far surface counts less, and width of the blur over it."""
+    round: float = 12.0
+    """Over so many mm from the outline front and back come together: less than a pixel of the network
+    tells."""
+
+
+DEPTH = HairDepth()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +81,7 @@ class HairView:
     @property
     def lying(self) -> Bool[np.ndarray, "S S"]:
         """Pixels whose hair lies on the skin behind it, and does not hover or hang before it."""
-        return self.hair & (np.where(np.isfinite(self.skin), self.skin, np.inf) - self.front < CLOSE)
+        return self.hair & (np.where(np.isfinite(self.skin), self.skin, np.inf) - self.front < DEPTH.close)
 
     def rays(self, rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, "*shape 3"]:
         """Directions through pixel positions (centres at +0.5), scaled to depth 1."""
@@ -121,15 +135,15 @@ def settled_front(
     """
     if not hair.any():
         return np.where(np.isfinite(skin), skin, np.median(depth))
-    core = ndimage.binary_erosion(hair, iterations=MIXED)
+    core = ndimage.binary_erosion(hair, iterations=DEPTH.mixed)
     away, source = nearest(core) if core.any() else nearest(hair)
-    filled = np.where(hair & (away > 2 * MIXED), depth, depth[source])
+    filled = np.where(hair & (away > 2 * DEPTH.mixed), depth, depth[source])
     median = ndimage.median_filter(filled, 5)
-    filled = np.where(np.abs(filled - median) > SPIKE, median, filled)
-    filled = np.where(hair, blurred_inside(filled, hair, EVEN), filled)
+    filled = np.where(np.abs(filled - median) > DEPTH.spike, median, filled)
+    filled = np.where(hair, blurred_inside(filled, hair, DEPTH.even), filled)
     beside_skin, _ = nearest(np.isfinite(skin) & ~hair)
-    share = 1 - smoothstep(beside_skin / HAIRLINE)
-    down = np.where(np.isfinite(skin), np.clip(skin - LIFT - filled, 0, SETTLES), 0)
+    share = 1 - smoothstep(beside_skin / DEPTH.hairline)
+    down = np.where(np.isfinite(skin), np.clip(skin - DEPTH.lift - filled, 0, DEPTH.settles), 0)
     filled = np.where(hair, filled + share * down, filled)
     return filled[nearest(hair)[1]]
 
@@ -140,11 +154,11 @@ def settled_back(
     """The far surface, smoothed where the network is unsure of it: by what it is sure of, and from inside the
     outline, along which the surface is seen edge-on. `expected_error` is in mm."""
     weight = (
-        np.minimum(ndimage.distance_transform_edt(inside) / RIM, 1.0) ** 2
+        np.minimum(ndimage.distance_transform_edt(inside) / DEPTH.rim, 1.0) ** 2
         / np.maximum(expected_error, 1) ** 2
     )
-    total = ndimage.gaussian_filter(weight, BACK_BLUR)
-    smooth = ndimage.gaussian_filter(back * weight, BACK_BLUR) / np.maximum(total, 1e-12)
+    total = ndimage.gaussian_filter(weight, DEPTH.back_blur)
+    smooth = ndimage.gaussian_filter(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
     sure = total > 1e-6 * total.max()
     return smooth[nearest(sure)[1]] if sure.any() else back
 
@@ -158,11 +172,11 @@ def rounded(
     """Front and back that meet along the outline as they do on anything round: near it, thickness grows with
     the square root of the distance from it. Beyond it they go on as one. A pixel measures `millimetres`."""
     distance = ndimage.distance_transform_edt(inside) * millimetres
-    core = inside & (distance >= min(ROUND, float(distance.max())))
+    core = inside & (distance >= min(DEPTH.round, float(distance.max())))
     if not core.any():
         return front, back
     half, middle = np.maximum(back - front, 0) / 2, (front + back) / 2
-    most = half[nearest(core)[1]] * np.sqrt((distance / ROUND).clip(0, 1))
+    most = half[nearest(core)[1]] * np.sqrt((distance / DEPTH.round).clip(0, 1))
     half = np.minimum(half, most)
     edge = nearest(inside)[1]
     return (middle - half)[edge], (middle + half)[edge]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int64, UInt8
+from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 SIDES = 2
@@ -18,6 +19,8 @@ DENSITY = 1 / 380
 """Sides of the hair's chart for a millimetre of the smaller islands: about as fine as the photo."""
 GAP = 0.012
 """Empty space around an island, sides."""
+MARGIN = 2.5
+"""Pixels by which islands are continued, so that no empty texel shines in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -50,6 +53,10 @@ class Texels:
     """Triangle of the layout."""
     matrix: sp.csr_array
     """Barycentric weights [N, V], float32: it takes values at the model's vertices to the texels."""
+    margin: Int64[np.ndarray, " M"]
+    """Flat indices of the empty pixels around the islands."""
+    beside: Int64[np.ndarray, " M"]
+    """For each of those the nearest texel, 0 to N - 1."""
 
     @classmethod
     def of(
@@ -65,7 +72,13 @@ class Texels:
         rows = np.arange(3 * len(face) + 1, step=3, dtype=np.int32)
         shape = (len(face), len(layout.mirror))
         matrix = sp.csr_array((weight.astype(np.float32).ravel(), corners.ravel(), rows), shape)
-        return cls(side, place, face, matrix)
+        index = np.full(side * side, -1)
+        index[place] = np.arange(len(place))
+        empty = (index < 0).reshape(side, side)
+        away, (row, column) = ndimage.distance_transform_edt(empty, return_indices=True)
+        margin = np.flatnonzero(empty & (away < MARGIN))
+        beside = index[row.ravel()[margin].astype(np.int64) * side + column.ravel()[margin]]
+        return cls(side, place, face, matrix, margin, beside)
 
     def spread(
         self, values: Float[np.ndarray, "V C"], chosen: Int64[np.ndarray, " K"] | None = None

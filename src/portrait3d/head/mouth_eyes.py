@@ -1,14 +1,19 @@
 """What lies behind lids and lips: colours of eyeballs, teeth, tongue and mouth cavity."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import sample
+from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
-from portrait3d.head.scene import Scene, sample
+from portrait3d.head.scene import Scene
 from portrait3d.parsing_classes import ParsingClass
 
 EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
@@ -18,21 +23,31 @@ NATURAL = {
     HeadPiece.MOUTH_CAVITY: (0.42, 0.17, 0.16),
 }
 """RGB in good light."""
-EYE_WHITE, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.28, 0.20, 0.15), (0.06, 0.05, 0.05)
-PUPIL_ANGLE, IRIS_ANGLE = np.radians(9.0), np.radians(24.0)
-"""Half the angles under which pupil and iris are seen from the eyeball's middle."""
-BINS = 30
-"""Rings about the iris' middle, out to a right angle, in which the eye's colour is taken."""
-LASHES = 0.9
-"""Width of the border of the eye's opening (pixels of the crop) that lids and lashes may colour."""
 FEW = 25
 """Texels below which the photo says nothing about an eye or the teeth."""
 DARKENING = 26.0
 """Light in the mouth falls to 1/e over this way inward, mm."""
-FAR = 4.0
-"""Pixels of the crop beyond which distances to an opening don't matter."""
 HIDDEN = 4.0
 """What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
+
+
+@dataclass(frozen=True)
+class EyePaint:
+    """What an eye looks like where the photo does not show it."""
+
+    white: tuple[float, float, float] = (0.80, 0.77, 0.75)
+    iris: tuple[float, float, float] = (0.28, 0.20, 0.15)
+    pupil: tuple[float, float, float] = (0.06, 0.05, 0.05)
+    pupil_angle: float = math.radians(9.0)
+    iris_angle: float = math.radians(24.0)
+    """Half the angles under which pupil and iris are seen from the eyeball's middle."""
+    bins: int = 30
+    """Rings about the iris' middle, out to a right angle, in which the eye's colour is taken."""
+    lashes: float = 0.9
+    """Width of the border of the eye's opening (pixels of the crop) that lids and lashes may colour."""
+
+
+EYE = EyePaint()
 
 
 def paint_pieces(
@@ -50,10 +65,9 @@ def paint_pieces(
     for eye in EYES:
         chosen = np.flatnonzero(piece == eye)
         colours[chosen] = eye_colours(model, texels, scene, chosen, margins[eye], light)
+    chosen = np.flatnonzero(np.isin(piece, list(NATURAL)))
     margin = margins[HeadPiece.MOUTH_CAVITY]
-    for inner in NATURAL:
-        chosen = np.flatnonzero(piece == inner)
-        colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, inner, light)
+    colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, light)
     return colours
 
 
@@ -75,14 +89,14 @@ def eye_colours(
     toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
     depth = inside_by(there[:, :2], pixels[margin])
     shown = (depth > 0) & (toward[:, 2] < 0)
-    sure = (depth > LASHES) & (toward[:, 2] < 0)
+    sure = (depth > EYE.lashes) & (toward[:, 2] < 0)
     seen = sample(scene.picture, there[:, :2] / crop)
     gaze = iris_middle(toward[sure], seen[sure])
     angle = np.arccos(np.clip(toward @ gaze, -1, 1))
     rings = ring_colours(angle[sure], seen[sure], light)
-    ring = np.clip(angle / (np.pi / 2) * BINS - 0.5, 0, BINS - 1)
-    whole = np.stack([np.interp(ring, np.arange(BINS), rings[:, k]) for k in range(3)], axis=1)
-    share = np.clip(depth / (0.5 * LASHES), 0, 1) * shown
+    ring = np.clip(angle / (np.pi / 2) * EYE.bins - 0.5, 0, EYE.bins - 1)
+    whole = np.stack([np.interp(ring, np.arange(EYE.bins), rings[:, k]) for k in range(3)], axis=1)
+    share = np.clip(depth / (0.5 * EYE.lashes), 0, 1) * shown
     return whole + (seen - whole) * share[:, None]
 
 
@@ -104,23 +118,23 @@ def iris_middle(toward: Float[np.ndarray, "K 3"], seen: Float[np.ndarray, "K 3"]
 
 def ring_colours(
     angle: Float[np.ndarray, " K"], seen: Float[np.ndarray, "K 3"], light: float
-) -> Float[np.ndarray, "BINS 3"]:
+) -> Float[np.ndarray, "B 3"]:
     """Colour of the eye by distance from the iris' middle: the photo's, natural where it shows nothing."""
-    at = (np.arange(BINS) + 0.5) / BINS * np.pi / 2
-    natural = np.where((at < PUPIL_ANGLE)[:, None], PUPIL, IRIS)
-    natural = np.where((at > IRIS_ANGLE)[:, None], EYE_WHITE, natural) * light
+    at = (np.arange(EYE.bins) + 0.5) / EYE.bins * np.pi / 2
+    natural = np.where((at < EYE.pupil_angle)[:, None], EYE.pupil, EYE.iris)
+    natural = np.where((at > EYE.iris_angle)[:, None], EYE.white, natural) * light
     if len(angle) < FEW:
         return natural
-    ring = np.clip(angle / (np.pi / 2) * BINS, 0, BINS - 1).astype(np.int64)
-    outer = seen[angle > IRIS_ANGLE]
+    ring = np.clip(angle / (np.pi / 2) * EYE.bins, 0, EYE.bins - 1).astype(np.int64)
+    outer = seen[angle > EYE.iris_angle]
     if len(outer) >= FEW:
         brightness = outer.mean(axis=1)
         white = outer[brightness >= np.quantile(brightness, 0.6)].mean(axis=0)
-        natural = np.where((at > IRIS_ANGLE)[:, None], white, natural)
+        natural = np.where((at > EYE.iris_angle)[:, None], white, natural)
     colours = natural.copy()
     for k in np.unique(ring):
         # Lids and lashes darken the white, so that its bright part counts.
-        rank = 0.5 if at[k] < IRIS_ANGLE else 0.7
+        rank = 0.5 if at[k] < EYE.iris_angle else 0.7
         colours[k] = np.quantile(seen[ring == k], rank, axis=0)
     return ndimage.gaussian_filter1d(colours, 0.7, axis=0, mode="nearest")
 
@@ -131,51 +145,41 @@ def mouth_colours(
     scene: Scene,
     chosen: Int64[np.ndarray, " K"],
     margin: Int64[np.ndarray, " M"],
-    piece: HeadPiece,
     light: float,
 ) -> Float[np.ndarray, "K 3"]:
-    """Colours of the texels of teeth, tongue or mouth cavity."""
-    crop = len(scene.labels)
+    """Colours of the texels of teeth, tongue and mouth cavity."""
+    crop, piece = len(scene.labels), model.layout.piece[texels.face[chosen]]
     pixels, inner = model.pixels(model.vertices), model.model_vertices
-    attributes = np.concatenate([pixels, inner, model.vertices[:, 2:]], axis=1)
-    there = texels.spread(attributes, chosen)
-    front = inner[margin, 2].min()
-    inward = np.clip(there[:, 4] - front - 8.0, 0, None)
-    lit = np.exp(-inward / DARKENING)[:, None]
-    own = np.array(NATURAL[piece]) * light
-    at = there[:, 1::-1].T - 0.5
-    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
-    visible = np.where(np.isfinite(model.depth), model.depth, -np.inf)
-    visible = ndimage.grey_dilation(visible, (3, 3))
-    row, column = np.round(at).astype(np.int64).clip(0, crop - 1)
-    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
-    shown = np.clip(shown * 2 - 0.5, 0, 1) * (there[:, 5] < visible[row, column] + HIDDEN)
-    shown = shown * np.clip(inside_by(there[:, :2], pixels[margin]) + 1.0, 0, 1)
+    there = texels.spread(np.concatenate([pixels, inner[:, 2:], model.vertices[:, 2:]], axis=1), chosen)
+    shown = in_open_mouth(model, scene, there[:, :2], there[:, 3], pixels[margin])
     seen = sample(scene.picture, there[:, :2] / crop)
-    if piece == HeadPiece.TEETH:
-        if (sure := shown > 0.9).sum() >= FEW:
-            bright = seen[sure].mean(axis=1)
-            own = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
-        # Further in, the mouth shines on them.
-        own = own * lit + np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light * (1 - lit)
-    natural = own * lit
+    inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
+    lit = np.exp(-inward / DARKENING)[:, None]
+    natural = np.empty((len(chosen), 3))
+    for kind, colour in NATURAL.items():
+        natural[piece == kind] = np.array(colour) * light
+    teeth = piece == HeadPiece.TEETH
+    if (sure := teeth & (shown > 0.9)).sum() >= FEW:
+        bright = seen[sure].mean(axis=1)
+        natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
+    # Further in, the mouth shines on teeth.
+    gums = np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light
+    natural = np.where(teeth[:, None], natural * lit + gums * (1 - lit), natural) * lit
     return natural + (seen - natural) * shown[:, None]
 
 
-def inside_by(points: Float[np.ndarray, "N 2"], loop: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, " N"]:
-    """How far points lie inside a closed line, in its unit; negative outside, at least `-FAR`."""
-    result = np.full(len(points), -FAR)
-    near = ((points > loop.min(axis=0) - FAR) & (points < loop.max(axis=0) + FAR)).all(axis=1)
-    points = points[near].astype(np.float32)
-    a, b = loop.astype(np.float32), np.roll(loop, -1, axis=0).astype(np.float32)
-    nearest = np.full(len(points), np.float32(FAR**2))
-    inside = np.zeros(len(points), bool)
-    x, y = points.T
-    for (ax, ay), (bx, by) in zip(a.tolist(), b.tolist(), strict=True):
-        dx, dy = bx - ax, by - ay
-        share = np.clip(((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-12), 0, 1)
-        nearest = np.minimum(nearest, (x - ax - share * dx) ** 2 + (y - ay - share * dy) ** 2)
-        if ay != by:
-            inside ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * (dx / dy))
-    result[near] = np.where(inside, 1.0, -1.0) * np.sqrt(nearest)
-    return result
+def in_open_mouth(
+    model: FittedHead,
+    scene: Scene,
+    pixels: Float[np.ndarray, "K 2"],
+    depth: Float[np.ndarray, " K"],
+    lips: Float[np.ndarray, "M 2"],
+) -> Float[np.ndarray, " K"]:
+    """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
+    at = pixels[:, ::-1].T - 0.5
+    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
+    row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
+    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
+    shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
+    return shown * np.clip(inside_by(pixels, lips) + 1.0, 0, 1)

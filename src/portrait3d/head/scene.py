@@ -4,19 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import as_planes, resample
+from portrait3d.geometry.pictures import resample, weighted_median
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
 SKIN_RIM = 3.0
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
-SMOOTH = 2.5
-"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 HAIRLINE = 6
 """Pixels of the crop by which skin's colours go on into the hair beside it."""
 BORDER, DEEP = 1.0, 6.0
@@ -43,16 +39,15 @@ class Scene:
     @classmethod
     def of(
         cls,
-        picture: UInt8[np.ndarray, "S S 3"],
+        picture: Float[Tensor, "3 S S"],
         labels: UInt8[np.ndarray, "H W"],
         matte: Float[Tensor, "S S"],
     ) -> "Scene":
-        """The scene of a crop, its classes and how much of every pixel is head."""
-        fine = as_planes(picture)
+        """The scene of a crop (RGB in [0, 1]), its classes and how much of every pixel is head."""
         coverage = resample(matte[None], labels.shape)[0].numpy().astype(np.float64)
-        return cls(fine, resample(fine, labels.shape), labels, coverage, matte)
+        return cls(picture, resample(picture, labels.shape), labels, coverage, matte)
 
-    @property
+    @cached_property
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
         return faded(np.isin(self.labels, SKIN))
@@ -64,9 +59,19 @@ class Scene:
         return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
 
     @cached_property
+    def worn(self) -> Float[np.ndarray, "H W"]:
+        """How deep inside headwear pixels are, 0 to 1."""
+        return self.inside(ParsingClass.HEADWEAR)
+
+    @cached_property
+    def hair(self) -> Float[np.ndarray, "H W"]:
+        """How deep inside hair pixels are, 0 to 1."""
+        return self.inside(ParsingClass.HAIR)
+
+    @cached_property
     def own_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
-        hair, worn = self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)
+        hair, worn = self.hair, self.worn
         if not (hair + worn).any():
             return hair
         return hair * self.alike(self.usual(hair)) + worn if hair.any() else worn
@@ -75,7 +80,7 @@ class Scene:
     def firm_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show hair or headwear of whatever colour, 0 to 1: near its border, where light comes
         through from behind, of its own alone."""
-        deep = np.maximum(self.inside(ParsingClass.HAIR), self.inside(ParsingClass.HEADWEAR)) == 1
+        deep = np.maximum(self.hair, self.worn) == 1
         return np.where(deep, 1.0, self.own_hair)
 
     def inside(self, kind: int) -> Float[np.ndarray, "H W"]:
@@ -99,30 +104,3 @@ class Scene:
 def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """1 inside a region, falling to 0 over its border of `SKIN_RIM`."""
     return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_RIM, 0, 1)
-
-
-def weighted_median(
-    values: Float[np.ndarray, "N C"], weight: Float[np.ndarray, " N"]
-) -> Float[np.ndarray, " C"]:
-    """The value of each channel that half of the weight lies below."""
-    order = values.argsort(axis=0)
-    total = np.cumsum(weight[order], axis=0)
-    place = (total >= total[-1] / 2).argmax(axis=0)
-    columns = np.arange(values.shape[1])
-    return values[order[place, columns], columns]
-
-
-def blurred(
-    picture: Float[Tensor, "C H W"], inside: Float[np.ndarray, "H W"], width: float = SMOOTH
-) -> Float[Tensor, "C H W"]:
-    """The picture's smooth colours, taken from inside a region alone."""
-    weight = ndimage.gaussian_filter(inside, width)
-    planes = ndimage.gaussian_filter(picture.numpy() * inside, (0, width, width))
-    return torch.from_numpy(planes / np.maximum(weight, 1e-4)).float()
-
-
-def sample(values: Float[Tensor, "C H W"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N C"]:
-    """Values at places (x, y), 0 to 1 across the picture, bilinear; the border goes on beyond it."""
-    grid = torch.from_numpy(places.astype(np.float32) * 2 - 1)[None, None]
-    found = F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.numpy()

@@ -1,6 +1,6 @@
 """The skin: the whole fitted head, kept behind photographed hair and inside the head's outline."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -8,40 +8,69 @@ from scipy import ndimage
 
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pixels import nearest, smoothstep
+from portrait3d.geometry.pixels import about_border, smoothstep
 from portrait3d.geometry.skin import normals, openings, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
-from portrait3d.head.hair_view import LIFT, HairView, head_outline
+from portrait3d.head.hair_view import DEPTH, HairView, head_outline
 from portrait3d.parsing_classes import HAIRY, SKIN, ParsingClass
 
-BEHIND = 3.0
-"""Skin ends up this far behind the hair before it, mm: behind the body too, which the sheet covers."""
-FARTHEST = 45.0
-"""Skin is moved by no more than this, mm: more is an error of the depth, not of the fit."""
-ROUNDS, FALL = 30, 0.94
-"""How far, in triangles, what is around moved skin follows it, and by which share of its neighbours' move."""
-CONTOUR = 0.4
-"""Skin seen flatter than this cosine is the fitted head's own outline."""
-DRAPE, SLOPE = 14, 3.0
-"""Pixels over which hair that is brought before the face takes the hair beside it along, and by how many mm
-less it does a pixel further."""
-UNDER_RIM = 4.0
-"""Under hair the fitted outline lies at least this far inside the photo's, pixels."""
-OUTERMOST = 2.5
-"""Skin this near to the fitted head's own outline in the picture is its contour, pixels."""
-WIDEST = 9.0
-"""Pixels by which the fitted outline moves to the photo's at most."""
-GRAZING = 0.04
-"""Skin seen flatter than this cosine does not take the photo's colours."""
-STEEP = 0.2
-"""Skin seen flatter than this cosine may have the hair of another side of the head in its pixel."""
-SHORT = 12.0
-"""Hair on the back of the head is at most this far from the skin that takes its colour, mm."""
-HIDDEN = 2.0
-"""Skin this far (mm) behind what its pixel shows is hidden."""
-UNDER = 2.5
-"""Skin this deep outside the hair's body still counts as its ground, mm."""
+
+@dataclass(frozen=True)
+class OutlineFit:
+    """How the fitted head's outline moves to the photo's."""
+
+    contour: float = 0.4
+    """Skin seen flatter than this cosine is the fitted head's own outline."""
+    under_rim: float = 4.0
+    """Under hair the fitted outline lies at least this far inside the photo's, pixels."""
+    outermost: float = 2.5
+    """Skin this near to the fitted head's own outline in the picture is its contour, pixels."""
+    widest: float = 9.0
+    """Pixels by which the fitted outline moves to the photo's at most."""
+
+
+OUTLINE = OutlineFit()
+
+
+@dataclass(frozen=True)
+class LayerOrder:
+    """How skin and hair give way to each other."""
+
+    behind: float = 3.0
+    """Skin ends up this far behind the hair before it, mm: behind the body too, which the sheet covers."""
+    farthest: float = 45.0
+    """Skin is moved by no more than this, mm: more is an error of the depth, not of the fit."""
+    rounds: int = 30
+    fall: float = 0.94
+    """How far, in triangles, what is around moved skin follows it, and by which share of its neighbours'
+    move."""
+    drape: int = 14
+    slope: float = 3.0
+    """Pixels over which hair that is brought before the face takes the hair beside it along, and by how many
+    mm less it does a pixel further."""
+
+
+ORDER = LayerOrder()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What of the skin the photo shows, and where hair covers it."""
+
+    grazing: float = 0.04
+    """Skin seen flatter than this cosine does not take the photo's colours."""
+    steep: float = 0.2
+    """Skin seen flatter than this cosine may have the hair of another side of the head in its pixel."""
+    short: float = 12.0
+    """Hair on the back of the head is at most this far from the skin that takes its colour, mm."""
+    hidden: float = 2.0
+    """Skin this far (mm) behind what its pixel shows is hidden."""
+    under: float = 2.5
+    """Skin this deep outside the hair's body still counts as its ground, mm."""
+
+
+SIGHT = Sight()
 
 
 def in_layers(model: FittedHead, view: HairView) -> tuple[FittedHead, HairView]:
@@ -60,10 +89,10 @@ def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndar
     Hair around comes along, less and less: it falls off beside the face's edge without a cliff. Beside the
     skin's own contour it stays: there it is behind what it is beside.
     """
-    inner = ndimage.distance_transform_edt(np.isfinite(skin)) > OUTERMOST
-    lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - LIFT), 0), 0)
-    for _ in range(DRAPE):
-        lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - SLOPE) * view.hair)
+    inner = ndimage.distance_transform_edt(np.isfinite(skin)) > OUTLINE.outermost
+    lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - DEPTH.lift), 0), 0)
+    for _ in range(ORDER.drape):
+        lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - ORDER.slope) * view.hair)
     return view.front - lacking
 
 
@@ -77,7 +106,7 @@ def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
     normal = normals(vertices, model.faces)
     cosine = view_cosine(vertices, normal)
     wanted, moves = contour_gap(model, view)
-    moves &= np.abs(cosine) < CONTOUR
+    moves &= np.abs(cosine) < OUTLINE.contour
     across = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1, keepdims=True), 1e-9)
     shift = np.zeros_like(vertices)
     shift[moves, :2] = (across * wanted[:, None] * vertices[:, 2:] / view.focal)[moves]
@@ -97,26 +126,21 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     at = view.pixels(model.vertices).T[::-1] - 0.5
     row, column = np.round(at).astype(int).clip(0, view.size - 1)
     label = labels[row, column]
-    head, skin = head_outline(labels), np.isin(labels, SKIN)
+    in_head, head, off_head = about_border(head_outline(labels))
+    in_skin, _, off_skin = about_border(np.isin(labels, SKIN))
     own = ndimage.distance_transform_edt(np.isfinite(view.skin))
-    maps = (signed_distance(head), signed_distance(skin), own)
-    to_ground, to_skin, depth = (view.read(m, model.vertices) for m in maps)
-    beside = labels[tuple(k[row, column] for k in nearest(~head)[1])]
-    beyond = labels[tuple(k[row, column] for k in nearest(~skin)[1])]
-    outermost = depth < OUTERMOST
+    to_ground, to_skin, depth = (view.read(m, model.vertices) for m in (in_head, in_skin, own))
+    within, beside, beyond = (
+        labels[tuple(k[row, column] for k in index)] for index in (head, off_head, off_skin)
+    )
+    outermost = depth < OUTLINE.outermost
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
-    cheek = outermost & np.isin(label, HAIRY) & (to_skin > -WIDEST) & (model.face_mask > 0.05)
-    within = labels[tuple(k[row, column] for k in nearest(head)[1])]
-    inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), UNDER_RIM, 0.0), 0)
+    cheek = outermost & np.isin(label, HAIRY) & (to_skin > -OUTLINE.widest) & (model.face_mask > 0.05)
+    inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_rim, 0.0), 0)
     outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
     wanted = np.where(bare | cheek, to_skin, inward)
-    return wanted.clip(-WIDEST, WIDEST), (bare | cheek | outside) & (np.abs(wanted) < 2 * WIDEST)
-
-
-def signed_distance(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Distance of every pixel to a region's border, > 0 inside."""
-    inside, outside = ndimage.distance_transform_edt(region), ndimage.distance_transform_edt(~region)
-    return inside - outside - 0.5 * (2 * region - 1)
+    known = (bare | cheek | outside) & (np.abs(wanted) < 2 * OUTLINE.widest)
+    return wanted.clip(-OUTLINE.widest, OUTLINE.widest), known
 
 
 def behind_hair(
@@ -130,10 +154,11 @@ def behind_hair(
     hair = view.read(view.hair, vertices, beyond=0.0) > 0.5
     front = view.read(view.front, vertices)
     movable = 1 - smoothstep(model.face_mask / 0.6)
-    wanted = np.clip(front + BEHIND - vertices[:, 2], 0, FARTHEST) * hair * movable
+    wanted = np.clip(front + ORDER.behind - vertices[:, 2], 0, ORDER.farthest) * hair * movable
     amount = wanted
-    for _ in range(ROUNDS):
-        amount = np.maximum(wanted, FALL * neighbours_mean(model.faces, amount[:, None])[:, 0] * movable)
+    for _ in range(ORDER.rounds):
+        around = neighbours_mean(model.faces, amount[:, None])[:, 0]
+        amount = np.maximum(wanted, ORDER.fall * around * movable)
     return vertices + vertices / vertices[:, 2:] * amount[:, None]
 
 
@@ -142,8 +167,8 @@ def followed(
 ) -> Float[np.ndarray, "V 3"]:
     """A displacement that is given at some vertices, and fades from there over the others."""
     moved = shift
-    for _ in range(ROUNDS):
-        moved = np.where(fixed[:, None], shift, FALL * neighbours_mean(faces, moved))
+    for _ in range(ORDER.rounds):
+        moved = np.where(fixed[:, None], shift, ORDER.fall * neighbours_mean(faces, moved))
     return moved
 
 
@@ -154,7 +179,7 @@ def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     cosine = view_cosine(vertices, normals(vertices, model.faces))
     front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = vertices[:, 2] - model.read(front, vertices)
-    return on_skin & (cosine > GRAZING) & (hidden < HIDDEN)
+    return on_skin & (cosine > SIGHT.grazing) & (hidden < SIGHT.hidden)
 
 
 def under_hair(
@@ -166,7 +191,7 @@ def under_hair(
     """
     if body is None:
         return np.zeros(len(shown))
-    covered = smoothstep((body.inside(model.model_vertices) + UNDER) / UNDER)
+    covered = smoothstep((body.inside(model.model_vertices) + SIGHT.under) / SIGHT.under)
     covered = np.maximum(covered, hair_behind(model, view))
     other = photographed_hair(model, view)[model.layout.mirror]
     covered = np.maximum(covered, neighbours_mean(model.faces, other[:, None])[:, 0])
@@ -177,14 +202,14 @@ def hair_behind(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 on the far side of the head where the last surface is hair, however short, body or not."""
     is_hair, back = (view.read(m, model.vertices) for m in (view.back_is_hair, view.back))
     away = -view_cosine(model.vertices, normals(model.vertices, model.faces))
-    last = (away > STEEP) & (model.vertices[:, 2] > back - SHORT)
+    last = (away > SIGHT.steep) & (model.vertices[:, 2] > back - SIGHT.short)
     return last * smoothstep((is_hair - 0.35) / 0.3)
 
 
 def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 where the photo shows hair lying on the skin, 0 where it shows none."""
     lying = view.read(view.lying, model.vertices, beyond=0.0)
-    return lying * (view_cosine(model.vertices, normals(model.vertices, model.faces)) > STEEP)
+    return lying * (view_cosine(model.vertices, normals(model.vertices, model.faces)) > SIGHT.steep)
 
 
 def neck_cut(model: FittedHead) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "N 3"]]:

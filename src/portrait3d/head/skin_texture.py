@@ -7,12 +7,15 @@ import torch
 from jaxtyping import Bool, Float
 
 from portrait3d.geometry.diffusion import diffuse
-from portrait3d.geometry.filling import resample
+from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.pictures import resample, sample, weighted_median
+from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
 from portrait3d.head.layout import Texels
-from portrait3d.head.scene import Scene, blurred, sample, weighted_median
+from portrait3d.head.mouth_eyes import paint_pieces
+from portrait3d.head.scene import Scene
 
 GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
@@ -20,53 +23,79 @@ MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
 HOME = 0.0002
 """Weight of the face's usual colour there, to which skin comes back some centimetres from what it shows."""
+SMOOTH = 2.5
+"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 SHADING = (0.5, 1.6)
 """Range of the shading that is taken out, relative to that of the face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surfaces:
-    """The model's vertices on their way into the texture."""
+class SkinColours:
+    """What the photo tells of the texels' colours, RGB in [0, 1]."""
 
-    shown: Bool[np.ndarray, " V"]
-    """Vertices that the photo shows."""
-    hairy: Float[np.ndarray, " V"]
-    """1 where hair covers the skin, 0 where it is bare."""
-    lying: Bool[np.ndarray, "H W"]
-    """Pixels of the crop whose hair lies on the skin behind it."""
+    seen: Float[np.ndarray, "N 3"]
+    """At full resolution, as the photo shows them."""
+    share: Float[np.ndarray, " N"]
+    """How far it shows the texels, 0 to 1."""
+    unseen: Float[np.ndarray, "M 3"]
+    """As if it did not show them. What is not seen has no detail that half the resolution would lose."""
+
+
+def bake_skin(
+    model: FittedHead,
+    texels: tuple[Texels, Texels],
+    scene: Scene,
+    shown: Bool[np.ndarray, " V"],
+    lying: Bool[np.ndarray, "H W"],
+) -> SkinColours:
+    """The photo's colours on the skin, on eyes and in the mouth, and what follows from them elsewhere.
+
+    Args:
+        model: The fitted head.
+        texels: The texture's pixels that show it, at full and half resolution.
+        scene: The photo in the head's crop.
+        shown: Vertices that the photo shows.
+        lying: Pixels of the crop whose hair lies on the skin behind it.
+    """
+    fine, coarse = texels
+    seen, share = bake_seen(model, fine, scene, shown, lying)
+    seen = paint_pieces(model, fine, scene, seen)
+    share[model.layout.piece[fine.face] != HeadPiece.SURFACE] = 1
+    return SkinColours(seen, share, bake_unseen(model, coarse, scene, shown))
 
 
 def bake_seen(
-    model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces
+    model: FittedHead,
+    texels: Texels,
+    scene: Scene,
+    shown: Bool[np.ndarray, " V"],
+    lying: Bool[np.ndarray, "H W"],
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
     """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1.
 
     Triangles that reach from the skin under the hair beside it show what the photo has there too.
     """
     crop, size = len(scene.labels), scene.picture.shape[-1]
-    reaching = surfaces.shown[model.faces].any(axis=1)
-    shown = surfaces.shown.copy()
+    reaching = shown[model.faces].any(axis=1)
+    shown = shown.copy()
     shown[model.faces[reaching]] = True
     weight = view_weight(model, shown)
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
-    trust = resample(torch.from_numpy(scene.skin_with(surfaces.lying)).float()[None], (size, size))
+    trust = resample(torch.from_numpy(scene.skin_with(lying)).float()[None], (size, size))
     seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
     return seen[:, :3], own[:, 2] * seen[:, 3]
 
 
 def bake_unseen(
-    model: FittedHead, texels: Texels, scene: Scene, surfaces: Surfaces, hair: HairColours | None
+    model: FittedHead, texels: Texels, scene: Scene, shown: Bool[np.ndarray, " V"]
 ) -> Float[np.ndarray, "N 3"]:
-    """Colours of the texels as if the photo did not show them.
-
-    Smooth colours from what it shows around, with the detail of the other side of the face; where hair covers
-    the skin, strands with the look of the visible hair.
-    """
+    """Colours of the texels as if the photo did not show them: smooth ones from what it shows around, with
+    the detail of the other side of the face."""
     crop = len(scene.labels)
     pixels = model.pixels(model.vertices)
-    weight = view_weight(model, surfaces.shown)
+    weight = view_weight(model, shown)
     trust = scene.skin
-    smooth = blurred(scene.coarse, trust)
+    smooth = torch.from_numpy(blurred_inside(scene.coarse.numpy(), trust, SMOOTH))
     at_vertex = sample(torch.cat([smooth, torch.from_numpy(trust)[None].float()]), pixels / crop)
     known = weight * at_vertex[:, 3]
     mirror = model.layout.mirror
@@ -83,13 +112,23 @@ def bake_unseen(
     attributes = [base, pixels[mirror] / crop, weight[mirror, None]]
     there = texels.spread(np.concatenate(attributes, axis=1))
     mirrored = sample(detail, there[:, 3:5])
-    colour = there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
-    if hair is not None:
-        near = texels.spread(surfaces.hairy[:, None])[:, 0]
-        under = np.flatnonzero(near > 0)
-        strands = hair.at(texels.spread(model.model_vertices, under).astype(np.float64))
-        colour[under] += (strands - colour[under]) * near[under, None]
-    return colour
+    return there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
+
+
+def with_strands(
+    model: FittedHead,
+    texels: Texels,
+    colours: Float[np.ndarray, "N 3"],
+    hairy: Float[np.ndarray, " V"],
+    hair: HairColours,
+) -> Float[np.ndarray, "N 3"]:
+    """Colours of the texels with strands that look like the visible hair where hair covers the skin."""
+    near = texels.spread(hairy[:, None])[:, 0]
+    under = np.flatnonzero(near > 0)
+    strands = hair.at(texels.spread(model.model_vertices, under))
+    colours = colours.copy()
+    colours[under] += (strands - colours[under]) * near[under, None]
+    return colours
 
 
 def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
@@ -98,13 +137,9 @@ def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.nd
     return np.clip((cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
 
 
-def without_light(
-    model: FittedHead,
-    texels: Texels,
-    colours: Float[np.ndarray, "N 3"],
-    hairy: Float[np.ndarray, " V"],
-) -> Float[np.ndarray, "N 3"]:
-    """Colours divided by the fitted light's shading of bare skin, as bright as before in the mean.
+def bare_light(model: FittedHead, texels: Texels, hairy: Float[np.ndarray, " V"]) -> Float[np.ndarray, " N"]:
+    """The fitted light's shading at texels of bare skin, 1 elsewhere; dividing by it leaves skin as bright as
+    before in the mean.
 
     The shading is that of the surface's normals under nine spherical harmonics: it evens out the bright and
     the dark side of a face, not cast shadows and highlights.
@@ -112,7 +147,7 @@ def without_light(
     on_skin = np.zeros(len(hairy), bool)
     on_skin[model.faces] = True
     bare = np.clip(1 - hairy, 0, 1) * on_skin
-    return colours / texels.spread((1 + (shading(model) - 1) * bare)[:, None])
+    return texels.spread((1 + (shading(model) - 1) * bare)[:, None])[:, 0]
 
 
 def shading(model: FittedHead) -> Float[np.ndarray, " V"]:

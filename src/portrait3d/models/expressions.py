@@ -13,6 +13,11 @@ from portrait3d import arguments
 ARKIT_COUNT = 52
 """The first modes of the head model's expression basis are ARKit's blendshapes; the rest have no name."""
 
+NEUTRAL = "neutral"
+"""Name of the change that takes the photo's own expression out, at 1 all of it."""
+PHOTO = "photo"
+"""Name of its opposite: the morph target that brings the photo's expression back to a neutral head."""
+
 
 @lru_cache(maxsize=1)
 def arkit_basis() -> tuple[tuple[str, ...], Float[np.ndarray, "52 V 3"]]:

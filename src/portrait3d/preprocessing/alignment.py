@@ -82,8 +82,8 @@ class Crop:
         scale, centre = self.size / self.side, points.new_tensor(self.centre)
         return (points - centre) @ _rotation(self.angle, points) * scale + self.size / 2
 
-    def extract(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 size size"]:
-        """Cut the crop out of a photo, RGB in [0, 1], black where it leaves the photo.
+    def extract(self, pixels: UInt8[np.ndarray, "H W *C"]) -> Float[Tensor, "C size size"]:
+        """Cut the crop out of a photo or a grey map, values in [0, 1], 0 where it leaves the picture.
 
         Every pixel is the mean over its footprint: the photo is reduced by an integer factor first and
         then sampled bilinearly, several times a pixel where that is still too coarse.
@@ -92,7 +92,7 @@ class Crop:
         step = self.side / self.size
         shrink = max(1, int(step / 2))
         region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-        source = np.asarray(region.reduce(shrink) if shrink > 1 else region)
+        source = np.atleast_3d(np.asarray(region.reduce(shrink) if shrink > 1 else region))
         samples = max(1, math.ceil(step / shrink - 1e-6))
         corners = self.photo_from_crop(torch.tensor([[0, 0], [1, 0], [0, 1]], dtype=torch.float64)).numpy()
         origin = (corners[0] - (left, top)) / shrink

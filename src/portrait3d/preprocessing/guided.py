@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.compilation import compiled
-from portrait3d.geometry.filling import resample
+from portrait3d.geometry.pictures import resample
 
 RADIUS, SMOOTHNESS = 3, 1e-4
 """Window (pixels of the reduced picture) and regularisation of the guided filter."""

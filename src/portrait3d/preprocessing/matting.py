@@ -8,7 +8,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from portrait3d.geometry.filling import as_planes, push_pull, resample
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import as_planes, resample
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.guided import CONTRAST, refine_matte
 

@@ -9,17 +9,17 @@ from portrait3d.compilation import compiled
 
 
 def read_means(
-    picture: UInt8[np.ndarray, "H W 3"],
+    picture: UInt8[np.ndarray, "H W C"],
     picture_from_own: Float[np.ndarray, "2 3"],
     size: int,
     samples: int,
-) -> Float[Tensor, "3 size size"]:
-    """Read a square of size x size pixels out of a picture, RGB in [0, 1], black beyond the picture.
+) -> Float[Tensor, "C size size"]:
+    """Read a square of size x size pixels out of a picture, values in [0, 1], 0 beyond the picture.
 
     `picture_from_own` moves the square's pixel coordinates (x, y, 1) to those of the picture. Every pixel is
     the mean of samples x samples bilinear readings, evenly spread over it.
     """
-    out = np.empty((3, size, size), np.float32)
+    out = np.zeros((picture.shape[2], size, size), np.float32)
     _read_means(np.ascontiguousarray(picture), picture_from_own, samples, out)
     return torch.from_numpy(out)
 
@@ -51,7 +51,6 @@ def _read_means(source, picture_from_own, samples, out):
     step, share = 1 / samples, 1 / (255 * samples * samples)
     for row in range(out.shape[1]):
         for column in range(out.shape[2]):
-            red, green, blue = 0.0, 0.0, 0.0
             for i in range(samples):
                 v = row + (i + 0.5) * step
                 for j in range(samples):
@@ -71,14 +70,10 @@ def _read_means(source, picture_from_own, samples, out):
                         right, b, d = left, 0.0, 0.0
                     if bottom == height:
                         bottom, c, d = top, 0.0, 0.0
-                    first, second = source[top, left], source[top, right]
-                    third, fourth = source[bottom, left], source[bottom, right]
-                    red += a * first[0] + b * second[0] + c * third[0] + d * fourth[0]
-                    green += a * first[1] + b * second[1] + c * third[1] + d * fourth[1]
-                    blue += a * first[2] + b * second[2] + c * third[2] + d * fourth[2]
-            out[0, row, column] = red * share
-            out[1, row, column] = green * share
-            out[2, row, column] = blue * share
+                    for k in range(out.shape[0]):
+                        upper = a * source[top, left, k] + b * source[top, right, k]
+                        lower = c * source[bottom, left, k] + d * source[bottom, right, k]
+                        out[k, row, column] += share * (upper + lower)
 
 
 @compiled

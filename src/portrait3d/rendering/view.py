@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadMesh, welded_normals
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.rendering.fragments import Fragments
 from portrait3d.rendering.interpolation import interpolate
@@ -65,7 +66,7 @@ def render_view(
         alpha = shown[:, 3:] * (fins.depth < fragments.depth)[:, None]
         colours = colours + (shown[:, :3] - colours) * alpha
     picture = functional.avg_pool2d(colours, SAMPLES)[0]
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return as_bytes(picture)
 
 
 def _textured(

@@ -22,11 +22,26 @@ class ExpressionModes:
     def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
         rotation = portrait.camera_from_model.rotation
         self._modes = (head_model.expression_basis @ rotation.T).flatten(1)
+        own = portrait.head.expression
+        self._own = None if own is None else (torch.from_numpy(own) @ rotation.T).double().numpy()
 
-    def displacement(self, change: Float[np.ndarray, "64"]) -> Float[np.ndarray, "M 3"]:
-        """How far the head model's vertices move, mm, when the coefficients change by this much."""
-        moved = torch.from_numpy(np.asarray(change, np.float32)) @ self._modes
-        return moved.unflatten(0, (-1, 3)).double().numpy()
+    def displacement(
+        self, change: Float[np.ndarray, "64"] | None = None, neutral: float = 0.0
+    ) -> Float[np.ndarray, "M 3"] | None:
+        """How far the head model's vertices move, mm; None if nothing does.
+
+        The coefficients change by `change`, and of the photo's own expression the share `neutral` is taken
+        out. Raises `ValueError` for that if the portrait's head doesn't know its expression.
+        """
+        moved = None
+        if change is not None and np.any(change):
+            moved = torch.from_numpy(np.asarray(change, np.float32)) @ self._modes
+            moved = moved.unflatten(0, (-1, 3)).double().numpy()
+        if neutral:
+            if self._own is None:
+                raise ValueError("This portrait's head doesn't know the photo's expression.")
+            moved = -neutral * self._own if moved is None else moved - neutral * self._own
+        return moved
 
 
 def expression_vector(weights: Mapping[str, float], names: Sequence[str]) -> Float[np.ndarray, "64"]:

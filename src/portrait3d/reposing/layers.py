@@ -9,8 +9,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.filling import as_planes, push_pull
+from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import Binding, HeadPiece
+from portrait3d.geometry.pictures import as_planes
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import openings
 from portrait3d.models.head_model import HeadModel
@@ -189,7 +190,8 @@ def photographed_mouth(
     """The inner mouth cut out of the photo, continued by some pixels behind upper lip and corners."""
     colours = push_pull(picture, ((regions.mouth[0] - 0.8) / 0.2).clamp(0, 1))
     below = F.pad(regions.mouth, (reach, reach, 0, reach))
-    return channels_last(colours, F.max_pool2d(below, (reach + 1, 2 * reach + 1), 1))
+    below = F.max_pool2d(F.max_pool2d(below, (reach + 1, 1), 1), (1, 2 * reach + 1), 1)
+    return channels_last(colours, below)
 
 
 def _binding(portrait: Portrait, head_model: HeadModel) -> Binding:

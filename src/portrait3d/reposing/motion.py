@@ -53,12 +53,18 @@ class Turn:
 
         The points are in the camera's frame, mm, in the photo's pose.
         """
-        _, down, back = self.to_model(points).T
-        return 1 - smoothstep((down - THROAT + RISE * back) / BEND)
+        return share_of_turn(self.to_model(points))
 
     def to_model(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the camera's frame, in the photo's pose, in the head model's frame, mm."""
         return (points - self.translation) @ self.rotation
+
+
+def share_of_turn(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+    """Share of the head's turn that points of the model's frame (mm) take part in: 1 on the head, falling
+    along neck and hanging hair."""
+    _, down, back = points.T
+    return 1 - smoothstep((down - THROAT + RISE * back) / BEND)
 
 
 def axis_angle(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:

@@ -3,7 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from portrait3d.geometry.filling import push_pull, resample
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import resample
 
 REDUCED = 384
 """Longest side at which holes are filled; what fills them is smooth."""

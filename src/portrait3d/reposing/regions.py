@@ -15,19 +15,30 @@ from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.motion import Turn
 
-HOLE_INNER, HOLE_OUTER = 2.5, 5.0
-"""Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and from
-which it is kept; stray hair and the light rims of bad edges lie between."""
-NECK_OUTER = 2.0
-"""The same for the neck, whose outline is plain."""
 SETTLED = 0.1
 """What takes part in less than this share of the turn hardly moves: it is not drawn, and nothing comes to
 light there."""
-RIM, HAIR_RIM = 2.0, 4.0
-"""Width of the outline (pixels of the head crop) whose colours are taken from further inside, and the same
-for wide hair, which the background shines through."""
 REACH = 48
 """How far from where they are (pixels of the head crop) head and neck may come."""
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """What is taken from the photo's background beside the head, pixels of the head crop."""
+
+    hole_inner: float = 2.5
+    hole_outer: float = 5.0
+    """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and
+    from which it is kept; stray hair and the light rims of bad edges lie between."""
+    neck_outer: float = 2.0
+    """The same for the neck, whose outline is plain."""
+    rim: float = 2.0
+    hair_rim: float = 4.0
+    """Width of the outline (pixels of the head crop) whose colours are taken from further inside, and the
+    same for wide hair, which the background shines through."""
+
+
+OUTLINES = Outlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ def see_regions(portrait: Portrait, window: Window, at_rest: Turn) -> Regions:
     """Find head, neck and clothes in the window; `at_rest` is the photo's own pose."""
     frame, labels = photo_frame(portrait)
     grey = np.round(portrait.matte * 255).astype(np.uint8)
-    matte = frame.extract(np.broadcast_to(grey[..., None], (*grey.shape, 3)))[0].numpy()
+    matte = frame.extract(grey)[0].numpy()
     hole = hole_weight(np.maximum(matte, np.isin(labels, HEAD)), labels == ParsingClass.NECK)
     hole *= moving_share(portrait, frame, at_rest)
     own = np.stack([hole, inside_rim(labels)]).astype(np.float32)
@@ -118,8 +129,8 @@ def see_regions(portrait: Portrait, window: Window, at_rest: Turn) -> Regions:
 def hole_weight(head: Float[np.ndarray, "S S"], neck: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """1 where the photo shows head (its share of a pixel) or neck and close by, falling to 0 further out."""
     from_head = ndimage.distance_transform_edt(head < 0.2)
-    weight = np.clip((HOLE_OUTER - from_head) / (HOLE_OUTER - HOLE_INNER), 0, 1)
-    return np.maximum(weight, np.clip(NECK_OUTER - ndimage.distance_transform_edt(~neck), 0, 1))
+    weight = np.clip((OUTLINES.hole_outer - from_head) / (OUTLINES.hole_outer - OUTLINES.hole_inner), 0, 1)
+    return np.maximum(weight, np.clip(OUTLINES.neck_outer - ndimage.distance_transform_edt(~neck), 0, 1))
 
 
 def moving_share(portrait: Portrait, frame: Crop, at_rest: Turn) -> Float[np.ndarray, "S S"]:
@@ -137,8 +148,9 @@ def inside_rim(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     hair = np.isin(labels, HAIRY)
     inner = np.isin(labels, (*HEAD, ParsingClass.NECK))
     # A strip of hair that is narrower has no colours further inside: those would be the skin's.
-    wide = ndimage.binary_opening(hair, iterations=round(HAIR_RIM) + 1)
-    return np.clip(ndimage.distance_transform_edt(inner) - np.where(wide, HAIR_RIM, RIM), 0, 1)
+    wide = ndimage.binary_opening(hair, iterations=round(OUTLINES.hair_rim) + 1)
+    rim = np.where(wide, OUTLINES.hair_rim, OUTLINES.rim)
+    return np.clip(ndimage.distance_transform_edt(inner) - rim, 0, 1)
 
 
 def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:

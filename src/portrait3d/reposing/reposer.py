@@ -11,8 +11,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.filling import as_planes, push_pull
-from portrait3d.head.atlas import as_bytes
+from portrait3d.geometry.filling import push_pull
+from portrait3d.geometry.pictures import as_bytes, as_planes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.guided import box_means
@@ -62,16 +62,15 @@ class Reposer:
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
     def coarse_turn(
-        self, target: HeadAngles, expression: Float[np.ndarray, "64"] | None = None
+        self, target: HeadAngles, expression: Float[np.ndarray, "64"] | None = None, neutral: float = 0.0
     ) -> CoarseTurn:
         """The head at an absolute pose (degrees), from geometry alone.
 
-        `expression` is added to the photo's own expression coefficients.
+        `expression` is added to the photo's own expression coefficients, after the share `neutral` of the
+        photo's own expression has been taken out.
         """
         turn = Turn(self.portrait.camera_from_model, target)
-        displacement = None
-        if expression is not None and np.any(expression):
-            displacement = self.modes.displacement(expression)
+        displacement = self.modes.displacement(expression, neutral)
         still = turn.degrees < STILL and displacement is None
         if still:
             picture = self.layers.picture
@@ -183,5 +182,4 @@ def reduced(portrait: Portrait, scale: float) -> Portrait:
         head_crop=crop,
         camera=crop.photo_camera(*pixels.shape[:2]),
     )
-    vars(small)["head"] = portrait.head
-    return small
+    return small.with_head(portrait.head)

@@ -77,8 +77,6 @@ class DepthTrainingConfig:
     loop: LoopConfig
     prepared: Path | None = None
     """Views that were prepared before; by default they are made in `prepared` beside the run."""
-    research: bool = True
-    """Use research-only photos too, which makes the weights non-commercial research only."""
     width: float = 0.5
     """Factor on the network's channel counts; 1 is the paper's size."""
     face_depth: bool = True
@@ -134,7 +132,7 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     if prepared is None:
         prepared = config.loop.out.parent / "prepared"
         with Workers.join(config.loop.device).first_alone():
-            prepare_depth_views(config.data, prepared, research=config.research, seed=config.loop.seed)
+            prepare_depth_views(config.data, prepared, seed=config.loop.seed)
     net = config.network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     validation = load_sources(prepared / "val")
     loop = TrainingLoop(

@@ -1,6 +1,6 @@
 """Training of the face network on photos that the head model was fitted to (paper, stage 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.data.appearance import load_or_explain
+from portrait3d.data.avatar_faces import load_or_draw_avatars
 from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
-from portrait3d.data.fits import load_or_fit
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto, PhotoFolder
+from portrait3d.data.fits import FaceFits, load_or_fit
+from portrait3d.data.people_groups import DEEP_TONES, is_old, load_or_group
+from portrait3d.data.photos import LANDMARKS_OF_MESH, people_photos
 from portrait3d.data.synthetic_faces import load_or_draw
 from portrait3d.data.turned_faces import load_or_turn
-from portrait3d.evaluation.face_groups import groups_of
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet
@@ -29,9 +30,6 @@ from portrait3d.training.face_losses import FaceLoss, FaceLossConfig
 from portrait3d.training.face_validation import FaceValidation
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state
-
-ELDERLY = ("60 to 69", "70 and more")
-"""Age groups of `evaluation.face_groups` with few photos and large errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +47,6 @@ class FaceTrainingConfig:
     """A face recognition network (ONNX) for the identity loss, Eq. 3; none is shipped."""
     recognition_scaling: Scaling = "imagenet"
     """The RGB values that network takes: imagenet (MobileFaceNet) or symmetric, -1 to 1 (ArcFace)."""
-    research: bool = True
-    """Use the research-only folders too, which makes the weights non-commercial research only."""
     encoder: str = "efficientnet-lite0"
     """efficientnet-lite0, or resnet50 as in the paper."""
     encoder_weights: Path | None = None
@@ -63,25 +59,42 @@ class FaceTrainingConfig:
     rate: float = 1e-3
     weight_decay: float = 0.02
     loss: FaceLossConfig = field(default_factory=FaceLossConfig)
-    elderly: int = 2
+    elderly: int = 3
     """How often photos of people of 60 and more come in an epoch: there are few of them."""
+    deep_skin: int = 3
+    """How often photos of people with deep skin come in an epoch: there are few of them, too."""
     turned_share: float = 0.125
     """Share of every batch that shows photographed faces turned by up to 60 degrees."""
     turned_count: int = 3000
     """How many such pictures are rendered before training."""
     synthetic_share: float = 0.125
-    """Share of every batch that shows synthetic faces, turned by up to 75 degrees."""
+    """Share of every batch that shows synthetic faces, turned by up to 100 degrees."""
     synthetic_count: int = 5000
     """How many such pictures are drawn before training."""
     synthetic_validation: int = 200
     """How many more are drawn to validate with."""
+    avatars: bool = True
+    """Learn from the artist-made heads in `avatars` below the root too, where there are any."""
+    avatar_share: float = 0.125
+    """Share of every batch that shows artist-made heads, turned by up to 100 degrees."""
+    avatar_count: int = 3000
+    """How many such pictures are drawn before training."""
+    avatar_validation: int = 100
+    """How many more are drawn to validate with, of heads that no training sees."""
 
     def __post_init__(self) -> None:
-        if self.turned_share + self.synthetic_share >= 1:
+        drawn = self.turned_share + self.synthetic_share + self.avatar_share
+        if drawn >= 1:
             raise ValueError(
-                f"turned_share and synthetic_share leave no room for photos: {self.turned_share} and "
-                f"{self.synthetic_share}."
+                "turned_share, synthetic_share and avatar_share leave no room for photos: together they are "
+                f"{drawn:g}."
             )
+
+    @property
+    def avatar_folder(self) -> Path | None:
+        """The directory of artist-made heads to learn from, if any."""
+        folder = self.data / "avatars"
+        return folder if self.avatars and (folder / "index.csv").is_file() else None
 
 
 class Source(NamedTuple):
@@ -122,7 +135,12 @@ def train_face(config: FaceTrainingConfig) -> Path:
         {"net": face_optimizer(net, config)},
         averaged="net",
         evaluate=validation,
-        settings={**asdict(config), "loop": None, "cache": None},
+        settings={
+            **asdict(config),
+            "loop": None,
+            "cache": None,
+            "avatars": config.avatar_folder is not None,
+        },
     )
     # Colours may have been explained only after an earlier start.
     for module in (net, loop.averaged):
@@ -156,33 +174,59 @@ def initial_net(config: FaceTrainingConfig) -> FaceNet:
 def prepare_sources(
     config: FaceTrainingConfig, head: HeadModel, cache: Path
 ) -> tuple[list[Source], FaceValidation]:
-    """Photos, turned and synthetic faces, made in the cache where they are missing, and the validation."""
+    """Photos and exact faces, made in the cache where they are missing, and the validation."""
     points = MeshPoints.from_head_model(head)
-    photos = PhotoFolder(config.data, research=config.research)
+    photos = people_photos(config.data)
     fits = load_or_fit(photos, points, cache)
     images = store_crops(photos, fits, cache)
     crops = FaceCrops(fits, images, head, load_or_explain(fits, images, head, cache))
-    turned, synthetic = (
-        round(share * config.batch) for share in (config.turned_share, config.synthetic_share)
-    )
-    rows = repeated_rows(np.flatnonzero(~fits.validation), photos, config.elderly)
-    sources = [Source(crops, rows, config.batch - turned - synthetic)]
-    if turned:
-        others = FaceCrops(*load_or_turn(fits, images, head, config.turned_count, cache), head)
-        sources.append(Source(others, np.arange(len(others)), turned))
-    if synthetic:
+    rows = repeated_rows(np.flatnonzero(~fits.validation), load_or_group(photos, cache), config)
+    others = [source for source in exact_sources(config, head, fits, images, cache) if source.count]
+    count = config.batch - sum(source.count for source in others)
+    held_out = {"synthetic": load_or_draw(cache, config.synthetic_validation, split="val")}
+    if config.avatar_folder is not None:
+        held_out["avatars"] = load_or_draw_avatars(
+            cache, config.avatar_folder, config.data, config.avatar_validation, split="val"
+        )
+    validation = FaceValidation.prepare(head, photos, fits, held_out)
+    return [Source(crops, rows, count), *others], validation
+
+
+def exact_sources(
+    config: FaceTrainingConfig, head: HeadModel, fits: FaceFits, images: np.ndarray, cache: Path
+) -> Iterator[Source]:
+    """Turned photos, synthetic people and artist-made heads, whose poses are known exactly."""
+
+    def source(labels: FaceFits, pictures: np.ndarray, known: np.ndarray | None, share: float) -> Source:
+        crops = FaceCrops(labels, pictures, head, known, exact=True)
+        return Source(crops, np.arange(len(crops)), round(share * config.batch))
+
+    points, slide = MeshPoints.from_head_model(head), torch.from_numpy(fits.slide)
+    if config.turned_share:
+        turned = load_or_turn(fits, images, head, config.turned_count, cache)
+        yield source(*turned, None, config.turned_share)
+    if config.synthetic_share:
         faces = load_or_draw(cache, config.synthetic_count)
-        labels = faces.labels(points, torch.from_numpy(fits.slide))
-        others = FaceCrops(labels, faces.images, head, faces.appearance)
-        sources.append(Source(others, np.arange(len(others)), synthetic))
-    held_out = load_or_draw(cache, config.synthetic_validation, split="val")
-    return sources, FaceValidation.prepare(head, photos, fits, held_out)
+        yield source(faces.labels(points, slide), faces.images, faces.appearance, config.synthetic_share)
+    if config.avatar_share and config.avatar_folder is not None:
+        faces = load_or_draw_avatars(cache, config.avatar_folder, config.data, config.avatar_count)
+        labels = faces.labels(points, slide, "avatars")
+        appearance = load_or_explain(labels, faces.images, head, cache, name="avatar-appearance")
+        yield source(labels, faces.images, appearance, config.avatar_share)
 
 
-def repeated_rows(rows: np.ndarray, photos: Sequence[LabelledPhoto], times: int) -> np.ndarray:
-    """These rows, those of the elderly so many times."""
-    elderly = np.array([groups_of(photo).get("age") in ELDERLY for photo in photos])
-    return np.repeat(rows, np.where(elderly[rows], times, 1))
+def repeated_rows(
+    rows: np.ndarray, groups: Sequence[Mapping[str, str]], config: FaceTrainingConfig
+) -> np.ndarray:
+    """These rows, those of people whom photos show seldom several times."""
+    times = [
+        max(
+            config.elderly if is_old(groups[row]) else 1,
+            config.deep_skin if groups[row].get("skin") in DEEP_TONES else 1,
+        )
+        for row in rows
+    ]
+    return np.repeat(rows, times)
 
 
 def epoch_rows(rows: np.ndarray, turn: int, size: int, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from portrait3d.data.face_crops import FaceBatch
@@ -139,11 +139,17 @@ class FaceLoss:
         return {**terms, "total": total}
 
     def geometry(self, output: FaceOutput, batch: FaceBatch) -> dict[str, Tensor]:
-        """Landmarks, shape and pose."""
-        net, pose = self.net, output.camera_from_model
+        """Landmarks, shape and pose.
+
+        Where the pose isn't known the points tell where a face is, but nothing of its rotation and shape:
+        those that a landmark network sees in a side view are those of a head that is turned less.
+        """
+        net, posed = self.net, batch.has_pose
         truth = torch.cat([batch.coefficients.identity, batch.coefficients.expression], dim=1)
-        shape = self.points(output.shape)
-        moved = pose.apply(shape)
+        shape, rotation = self.points(output.shape), output.camera_from_model.rotation
+        told = posed[:, None, None]
+        pose = Pose(torch.where(told, rotation, rotation.detach()), output.camera_from_model.translation)
+        moved = pose.apply(torch.where(told, shape, shape.detach()))
         pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:].clamp_min(50.0)
         pixels = pixels + slide_offsets(net.mesh_slide, pose, FACE_FOCAL)
         # Fits to 68 points say less about the shape than fits to 468.
@@ -156,8 +162,8 @@ class FaceLoss:
             "mesh_points": landmark_loss(pixels, batch.points, batch.extent).mean(),
             "shape": (trust * shape_loss(shape, self.points(truth))).mean(),
             "coefficients": (trust * standardised_loss(output.shape, truth, net.shape_scale)).mean(),
-            "rotation": rotation_loss(pose.rotation, batch.pose.rotation).mean(),
-            "depth": (100 * depths.log().abs()).mean(),
+            "rotation": mean_over(rotation_loss(rotation, batch.pose.rotation), posed),
+            "depth": mean_over(100 * depths.log().abs(), posed),
         }
 
     def rendered(self, output: FaceOutput, batch: FaceBatch, rows: Tensor) -> dict[str, Tensor]:
@@ -202,6 +208,11 @@ class FaceLoss:
             photo=photo,
             landmarks=batch.points[rows][:, LANDMARKS_OF_MESH] * (size / FACE_SIZE),
         )
+
+
+def mean_over(values: Float[Tensor, " B"], rows: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
+    """The mean of some values; 0 if there are none."""
+    return (values * rows).sum() / rows.sum().clamp_min(1)
 
 
 def bare_skin(head: HeadModel) -> Float[Tensor, " V"]:

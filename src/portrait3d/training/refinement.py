@@ -37,8 +37,6 @@ class RefinementTrainingConfig:
     turns: Path | None = None
     """What `portrait3d prepare turns` wrote: turned photos, the unpaired data, and frames turned into real
     ones, true pairs; without it there are damaged photos alone."""
-    research: bool = False
-    """Use research-only photos too, which makes the weights non-commercial research only."""
     preset: str = "light"
     """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
     channels: tuple[int, ...] | None = None
@@ -87,7 +85,7 @@ class RefinementTrainingConfig:
 def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged generator."""
     torch.manual_seed(config.loop.seed)
-    photos = PhotoFolder(config.data, research=config.research, parsed=True)
+    photos = PhotoFolder(config.data, parsed=True)
     samples = training_samples([photo for photo in photos if photo.split == "train"], config)
     held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)

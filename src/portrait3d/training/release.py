@@ -36,10 +36,6 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "two_sided": lambda settings: TwoSidedDepthNet(settings["widths"]),
 }
 """The network of each stage, from the settings of its training."""
-RESEARCH_LICENCE = (
-    "Non-commercial research only: among the training photos are data sets (SCUT-FBP5500, UTKFace) whose "
-    "terms allow nothing else."
-)
 OPEN_LICENCE = (
     "Apache-2.0 as far as this project goes: the training photos are CC0, MIT, Apache-2.0 or public domain."
 )
@@ -56,6 +52,15 @@ PARSING_LINEAGE = (
     "Drawn people have exact labels. What a photo's pixels may show is known from maps of hair (MediaPipe) "
     "and of figures (ML Kit) and from MediaPipe's face mesh, all Apache-2.0, and, in rounds of "
     "self-training, from earlier networks of the same kind."
+)
+FACE_LICENCE = (
+    "Apache-2.0 as far as this project goes. Photos are CC0, MIT, Apache-2.0 or public domain; artist-made "
+    "heads are under the MIT licence, whose notice is below, as far as they are named."
+)
+FACE_LINEAGE = (
+    "The photos' shapes and poses are fits of the head model (CC0 data) to the points of MediaPipe's face "
+    "mesh (Apache-2.0), poses up to 30 degrees of yaw alone; turned photos, synthetic people and artist-made "
+    "heads have exact ones."
 )
 TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
 DRAWN_LICENCE = (
@@ -183,16 +188,26 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
     """Where the weights of a training come from."""
     if stage == "parsing":
         return _parsing_origin(settings)
+    if stage == "face":
+        return _face_origin(settings)
     if stage == "two_sided":
         heads = ["synthetic heads with procedural hair"]
         heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
         heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
         notice = AVATARS_NOTICE if settings["avatars"] else ""
         return Origin(DRAWN_LICENCE, f"drawn pictures of {', '.join(heads)}.", DRAWN_LINEAGE, notice)
-    research = settings.get("research", False)
-    folders = "portraits, clips" + (", research/scut, research/utk" if research else "")
-    licence = RESEARCH_LICENCE if research else OPEN_LICENCE
-    return Origin(licence, f"labelled photos ({folders}), their training split.", LINEAGE)
+    if settings.get("research"):
+        raise ValueError("This run learned from research-only photos; such weights are no longer released.")
+    return Origin(OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE)
+
+
+def _face_origin(settings: Mapping[str, Any]) -> Origin:
+    sources = ["photos of real people (portraits, people, clips), their training split"]
+    notice = ""
+    if settings.get("avatars"):
+        sources.append("drawn pictures of artist-made heads (avatars, MIT)")
+        notice = AVATARS_NOTICE
+    return Origin(FACE_LICENCE, f"{'; '.join(sources)}.", FACE_LINEAGE, notice)
 
 
 def _parsing_origin(settings: Mapping[str, Any]) -> Origin:

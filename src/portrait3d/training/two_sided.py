@@ -56,8 +56,6 @@ class TwoSidedTrainingConfig:
     data: Path
     """Root of the training data (--data); its `avatars` are used."""
     loop: LoopConfig
-    research: bool = False
-    """No photos are used: there are none to leave out."""
     avatars: bool = True
     """Learn from the artist-made heads in `avatars` too; without them from synthetic heads alone."""
     prepared: Path | None = None

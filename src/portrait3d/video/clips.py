@@ -1,6 +1,5 @@
 """Videos of moving heads as training pairs: frames with labels, and which of them go together."""
 
-import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,28 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64, UInt8
-from PIL import Image
+from jaxtyping import Float, Int64
 
 from portrait3d.data.clips import (
-    UNFOLDED_CLASSES,
     FramePair,
     PairRules,
     choose_frames,
     choose_pairs,
     part_path,
-    replace_file,
     write_part,
 )
-from portrait3d.data.fits import project_points
+from portrait3d.data.labelling import Window, labelled_row, mesh_points
 from portrait3d.errors import NoFaceError, PoorFitWarning
-from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.fit_quality import LEAST_QUALITY
-from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
-from portrait3d.preprocessing.alignment import FACE_SIZE, HEAD_SIZE, Crop
 from portrait3d.video.reading import open_video
 from portrait3d.video.tracking import FaceTracker
 
@@ -74,26 +66,10 @@ def prepare_clip(
     for frame in used:
         portrait = portraits[frame]
         window.save(portrait, folder, ids[frame])
-        pose = portrait.pose
-        rows.append(
-            {
-                "id": ids[frame],
-                "source": str(video.parent),
-                "original": video.name,
-                "licence": licence,
-                "width": window.size[0],
-                "height": window.size[1],
-                "person": name,
-                "yaw": round(pose.yaw, 2),
-                "pitch": round(-pose.pitch, 2),
-                "roll": round(pose.roll, 2),
-                "clip": name,
-                "frame": int(numbers[frame]),
-            }
-        )
+        row = labelled_row(portrait, window, ids[frame], video, licence, person=name)
+        rows.append({**row, "clip": name, "frame": int(numbers[frame])})
         points.append(window.points(mesh_points(model, portrait)))
-        box = window.points(portrait.detection.box.reshape(2, 2).astype(np.float64))
-        boxes.append([*box.ravel(), portrait.detection.score])
+        boxes.append(window.box(portrait))
     listed = [
         {
             "clip": name,
@@ -149,75 +125,3 @@ def pairs_of(portraits: Sequence[Portrait], rules: PairRules) -> list[FramePair]
     rotation = np.stack([portrait.camera_from_model.rotation.double().numpy() for portrait in portraits])
     landmarks = np.stack([portrait.landmarks.astype(np.float64) for portrait in portraits])
     return choose_pairs(rotation, landmarks, rules)
-
-
-def mesh_points(model: Portrait3D, portrait: Portrait) -> Float[np.ndarray, "468 3"]:
-    """The 468 points of MediaPipe's face mesh, in pixels of the photo.
-
-    z is in pixels too: smaller is nearer, relative to the head's centre.
-    """
-    wide, coefficients = portrait.head_crop, portrait.coefficients
-    crop = Crop(wide.centre, wide.side / wide.zoom, wide.angle, FACE_SIZE)
-    batched = portrait.crop_from_model.batched
-    points = MeshPoints.from_head_model(model.head_model)
-    shape = torch.cat([coefficients.identity, coefficients.expression])[None]
-    with torch.no_grad():
-        seen = project_points(points, shape, batched, model.face_net.mesh_slide)[0]
-        depth = batched.apply(points(shape))[0, :, 2]
-    centre = batched.apply(torch.from_numpy(HEAD_CENTRE).float()[None, None])[0, 0, 2]
-    scale = float(portrait.camera.focal) / float(centre)
-    pixels = crop.photo_from_crop(seen)
-    return torch.cat([pixels, (depth - centre)[:, None] * scale], dim=1).double().numpy()
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One part of the picture for all frames of a clip, and the size that it is stored at."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    size: tuple[int, int]
-    """Width and height, pixels."""
-
-    @classmethod
-    def around(cls, portraits: Sequence[Portrait]) -> "Window":
-        """The smallest part that holds every head crop as far as the frames reach.
-
-        Head crops are stored at about the resolution that training wants; frames are never enlarged.
-        """
-        centres = np.array([portrait.head_crop.centre for portrait in portraits])
-        sides = np.array([portrait.head_crop.side for portrait in portraits])
-        height, width = portraits[0].photo.pixels.shape[:2]
-        left, top = np.floor((centres - sides[:, None] / 2).min(axis=0)).astype(int).clip(0).tolist()
-        low = np.ceil((centres + sides[:, None] / 2).max(axis=0)).astype(int)
-        right, bottom = np.minimum(low, [width, height]).tolist()
-        scale = min(1.0, HEAD_SIZE / float(np.median(sides)))
-        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-        return cls(left, top, right, bottom, size)
-
-    def points(self, points: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
-        """Pixels of a frame as those of the stored picture, with pixel centres at integers; z is scaled."""
-        scale = np.array([self.size[0] / (self.right - self.left), self.size[1] / (self.bottom - self.top)])
-        moved = points.copy()
-        moved[:, :2] = (points[:, :2] - [self.left, self.top]) * scale - 0.5
-        moved[:, 2:] *= scale.mean()
-        return moved
-
-    def cut(self, picture: UInt8[np.ndarray, "H W *C"], resample: Image.Resampling) -> Image.Image:
-        """This part of a picture at the stored size."""
-        part = Image.fromarray(np.ascontiguousarray(picture[self.top : self.bottom, self.left : self.right]))
-        return part.resize(self.size, resample)
-
-    def save(self, portrait: Portrait, folder: Path, name: str) -> None:
-        """Write a frame and its parsing."""
-        frame = self.cut(portrait.photo.pixels, Image.Resampling.LANCZOS)
-        labels = self.cut(UNFOLDED_CLASSES[portrait.parsing], Image.Resampling.NEAREST)
-        for image, path, how in (
-            (frame, folder / "images" / f"{name}.jpg", {"format": "JPEG", "quality": 92}),
-            (labels, folder / "parsing" / f"{name}.png", {"format": "PNG"}),
-        ):
-            buffer = io.BytesIO()
-            image.save(buffer, **how)
-            replace_file(path, buffer.getvalue())
