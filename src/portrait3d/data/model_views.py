@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
-from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_model import HeadModel, neck_vertices
 from portrait3d.rendering.rasterizer import rasterize
 
 HAIRLESS_BELOW, HAIR_FADE = 70.0, 30.0
@@ -41,6 +41,16 @@ class SkinModel:
             face_mask=model.face_mask.numpy().astype(np.float64),
             ear_mask=model.ears_mask.numpy().astype(np.float64),
         )
+
+    @property
+    def on_ear(self) -> Bool[np.ndarray, " F"]:
+        """Triangles of the ears."""
+        return self.ear_mask[self.faces].mean(axis=1) > 0.5
+
+    @property
+    def on_neck(self) -> Bool[np.ndarray, " F"]:
+        """Triangles of the neck."""
+        return np.any(neck_vertices(self.mean, self.face_mask)[self.faces], axis=1)
 
     def vertices(
         self, identity: Float[np.ndarray, "80"], expression: Float[np.ndarray, "64"]
@@ -107,14 +117,12 @@ def render_model_views(skin: SkinModel, head: HeadInCrop, thickness: float) -> M
     """Render the depth images of `head` with hair of a given thickness (mm) on its scalp."""
     faces, mean = skin.faces, skin.mean
     on_face = skin.face_mask[faces].mean(axis=1) > 0.5
-    on_ear = skin.ear_mask[faces].mean(axis=1) > 0.5
-    low = mean[:, 1]
-    on_neck = (((low > 60) & (skin.face_mask < 0.5)) | (low > 85))[faces].any(axis=1)
+    on_ear, on_neck = skin.on_ear, skin.on_neck
 
     camera_points = head.vertices @ head.rotation.T + head.translation
     cosines = triangle_cosines(camera_points, faces)
     hairy = np.clip(1 - skin.face_mask, 0, 1) * np.clip(1 - skin.ear_mask, 0, 1)
-    hairy = hairy * np.clip((HAIRLESS_BELOW - low) / HAIR_FADE, 0, 1)
+    hairy = hairy * np.clip((HAIRLESS_BELOW - mean[:, 1]) / HAIR_FADE, 0, 1)
     grown = head.vertices + thickness * hairy[:, None] * normals(head.vertices, faces)
 
     bare, thick = head.screen(head.vertices), head.screen(grown)

@@ -155,9 +155,7 @@ def _fitted_parts(photo: LabelledPhoto) -> Bool[np.ndarray, "2 H W"]:
     screen[:, :2] = crop.photo_from_crop(torch.from_numpy(screen[:, :2].astype(np.float32))).numpy()
     seen, _ = render_depth(screen, skin.faces, max(photo.height, photo.width))
     seen = seen[: photo.height, : photo.width]
-    on_ear = skin.ear_mask[skin.faces].mean(axis=1) > 0.5
-    low = (skin.mean[:, 1] > 60) & (skin.face_mask < 0.5) | (skin.mean[:, 1] > 85)
-    parts = np.stack([on_ear, low[skin.faces].any(axis=1) & ~on_ear])
+    parts = np.stack([skin.on_ear, skin.on_neck & ~skin.on_ear])
     return (seen >= 0) & parts[:, seen]
 
 

@@ -12,7 +12,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.coefficients import FaceCoefficients
-from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_model import HeadModel, neck_vertices
 from portrait3d.rendering.rasterizer import rasterize
 
 LEAST_COSINE = 0.12
@@ -135,8 +135,7 @@ def carried_on(depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
 
 def face_triangles(head_model: HeadModel) -> Tensor:
     """The skin's triangles that belong to the face, int64 [F, 3], outward."""
-    faces, mean = head_model.skin_faces, head_model.mean
+    faces = head_model.skin_faces
     on_face = head_model.face_mask[faces].mean(dim=1) > 0.5
-    height = mean[:, 1]
-    on_neck = ((height > 60) & (head_model.face_mask < 0.5)) | (height > 85)
+    on_neck = neck_vertices(head_model.mean, head_model.face_mask)
     return faces[on_face & ~on_neck[faces].any(dim=1)].contiguous()

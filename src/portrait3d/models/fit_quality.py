@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from portrait3d.models.face_fit import FaceFit
-from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_model import HeadModel, neck_vertices
 from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.parsing_classes import FACE, HEAD
 from portrait3d.preprocessing.alignment import Crop
@@ -43,8 +43,6 @@ RAG = 0.3
 """Width of the widest rags, in sizes of the face."""
 PIXEL_ERROR = 0.75
 """Error that cannot be undercut, in the photo's pixels: there is no finer detail."""
-CHIN, NECK = 85.0, 60.0
-"""Where the head ends below, mm downward in the model's frame: in the face and behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,7 @@ def uncovered_share(landmarks: Float[Tensor, "68 2"], probabilities: Float[Tenso
 
 def head_silhouette(fit: FaceFit, head_crop: Crop, head: HeadModel) -> Bool[np.ndarray, "S S"]:
     """Which pixels of the head crop the fitted head model covers: bald, without its neck."""
-    height = head.mean[:, 1]
-    on_neck = (height > CHIN) | ((height > NECK) & (head.face_mask < 0.5))
+    on_neck = neck_vertices(head.mean, head.face_mask)
     triangles = head.skin_faces[~on_neck[head.skin_faces].any(dim=1)].contiguous()
     placed = fit.crop_from_model.apply(head.vertices(fit.coefficients.batched)[0])
     screen = head_crop.camera().screen(placed)[None]

@@ -2,6 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +54,11 @@ NUMBERED = {
 """Arrays that hold positions in another one."""
 LIGHT_PARITY = (1, 1, 1, -1, -1, 1, 1, -1, 1)
 """Signs that the nine spherical harmonics take when x changes sign."""
+
+
+Values = TypeVar("Values", Tensor, np.ndarray)
+CHIN, NECK = 85.0, 60.0
+"""Where the head ends below, mm downward in the model's frame: in the face and behind it."""
 
 
 class HeadModel(nn.Module):
@@ -208,3 +214,9 @@ def _points(
 ) -> Float[Tensor, "B P 3"]:
     """Barycentric points of triangles of vertices."""
     return (vertices[:, corners] * weights[..., None]).sum(dim=2)
+
+
+def neck_vertices(mean: Values, face_mask: Values) -> Values:
+    """Which of the mean shape's vertices [V, 3] are below the head: neck and the chin's underside."""
+    height = mean[:, 1]
+    return ((height > NECK) & (face_mask < 0.5)) | (height > CHIN)
