@@ -23,7 +23,7 @@ from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
-from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.preprocessing.threads import at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,9 @@ class Portrait:
             labels,
         )
         size = texture_size(self.head_crop)
-        view, scene = side_by_side(
-            lambda see: see(),
-            [
-                lambda: see_hair(model, labels, self.depth, self.two_sided, frame),
-                lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
-            ],
+        view, scene = at_once(
+            lambda: see_hair(model, labels, self.depth, self.two_sided, frame),
+            lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
         )
         head = assemble_head(
             model,

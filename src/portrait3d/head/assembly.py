@@ -22,7 +22,7 @@ from portrait3d.head.layout import Texels
 from portrait3d.head.scene import Scene
 from portrait3d.head.skin import in_layers, neck_cut, photographed, under_hair
 from portrait3d.head.skin_texture import SkinColours, bake_skin, bare_light, with_strands
-from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.preprocessing.threads import at_once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,21 +62,15 @@ def assemble_head(
     """
     model, view = in_layers(model, view)
     shown, atlas = photographed(model, view), Atlas(size)
-    hair, skin = side_by_side(
-        lambda paint: paint(),
-        [
-            lambda: paint_hair(view, model, scene, size),
-            lambda: bake_skin(model, texels, scene, shown, view.lying),
-        ],
+    hair, skin = at_once(
+        lambda: paint_hair(view, model, scene, size),
+        lambda: bake_skin(model, texels, scene, shown, view.lying),
     )
     hairy = under_hair(model, view, None if hair is None else hair.body, shown)
     patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
-    texture, layers = side_by_side(
-        lambda finish: finish(),
-        [
-            lambda: painted_skin(model, texels, skin, hairy, hair, delight=delight),
-            lambda: None if hair is None else hair_layers(view, model, scene, hair, atlas),
-        ],
+    texture, layers = at_once(
+        lambda: painted_skin(model, texels, skin, hairy, hair, delight=delight),
+        lambda: None if hair is None else hair_layers(view, model, scene, hair, atlas),
     )
     if hair is not None:
         atlas.place_hair(texture, hair.picture)

@@ -19,7 +19,7 @@ from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, 
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
-from portrait3d.preprocessing.threads import side_by_side
+from portrait3d.preprocessing.threads import at_once, side_by_side
 from portrait3d.pretrained import load_network
 
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD)
@@ -192,7 +192,7 @@ def photo_labels(
         points = torch.from_numpy(np.stack([column, row], -1).astype(np.float32) + 0.5)
         return merge_views(views, points).numpy()
 
-    matte, read = side_by_side(lambda draw: draw(), [draw_matte, read_border])
+    matte, read = at_once(draw_matte, read_border)
     result = coded & 15
     drawn, dropped = matte.reshape(-1)[border], coded.reshape(-1)[border] >= 32
     _decide(read, IS_HEAD, drawn, dropped, border, result.reshape(-1))

@@ -38,6 +38,11 @@ def side_by_side(work: Callable[..., Result], *items: Iterable[Any]) -> list[Res
         _limit_this_thread(threads)
 
 
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What calls without arguments return, each in a thread of its own, as `side_by_side` has them."""
+    return side_by_side(lambda call: call(), calls)
+
+
 def _limit_this_thread(threads: int) -> None:
     """Let torch use so many threads for what this thread asks of it; what threads get that start stays."""
     if torch.get_num_threads() == threads:
