@@ -109,7 +109,7 @@ def face_frame() -> FaceFrame:
         opening=0.12,
         ear=10 / 100 - np.hypot(np.abs(x) - 52, y) / 100,
         neck=np.minimum(20 - np.abs(x), np.minimum(y - 40, 80 - y)) / 100,
-        like_face=np.full(x.shape, True),
+        tint=np.zeros(x.shape),
     )
 
 
@@ -146,10 +146,21 @@ def test_skin_beside_the_outline_is_ear_near_a_fitted_ear_and_hair_may_cover_it(
 def test_skin_on_the_fitted_neck_is_neck_and_a_collar_may_be_either() -> None:
     hair, figure = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
     assert possible_classes(hair, figure, face_frame())[170, 100] == bit("neck")
-    dressed = replace(face_frame(), like_face=np.zeros((200, 200), bool))
+    dressed = replace(face_frame(), tint=np.full((200, 200), 0.5))
     sets = possible_classes(hair, figure, dressed)
     assert sets[170, 100] & bit("neck")
     assert sets[170, 100] & bit("body")
+
+
+def test_what_lies_outside_the_neck_and_does_not_look_like_skin_is_body() -> None:
+    hair, figure = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
+    beside = possible_classes(hair, figure, face_frame())[190, 60]
+    assert beside & bit("neck"), "a bare shoulder"
+    assert beside & bit("body"), "a jacket in the colour of skin"
+    dressed = replace(face_frame(), tint=np.full((200, 200), 0.5))
+    assert possible_classes(hair, figure, dressed)[190, 60] == bit("body")
+    hair[:] = 0.3
+    assert possible_classes(hair, figure, dressed)[190, 60] & bit("hair")
 
 
 def test_ears_and_neck_are_those_of_the_head_that_fits_the_points(photos: Path) -> None:
