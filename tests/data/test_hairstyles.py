@@ -1,17 +1,22 @@
 """Hairstyles that were modelled by hand, on the heads that wear them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from portrait3d.data.hairstyles import Hairstyle, read_hairstyles, save_hairstyles
+from portrait3d.data.avatar_fits import fit_avatar
+from portrait3d.data.avatars import read_avatars
+from portrait3d.data.hairstyles import AvatarHair, HairShape, Hairstyle, read_hairstyles, save_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.data.synthetic.scalp import map_scalp
-from portrait3d.data.two_sided_preparation import prepare_hairstyles
+from portrait3d.data.two_sided_preparation import hairstyles_to_wear, prepare_hairstyles
 from portrait3d.data.two_sided_scenes import SyntheticScenes
 from portrait3d.data.two_sided_views import load_two_sided
 from portrait3d.models.head_model import HeadModel
+from portrait3d.parsing_classes import ParsingClass
+from tiny_avatars import write_avatars
 
 THICK = 40.0
 FACE, HAIR = 1, 2
@@ -48,8 +53,60 @@ def test_hair_goes_where_the_head_goes(cap: Hairstyle) -> None:
 
 def test_volume_stretches_what_stands_off(cap: Hairstyle) -> None:
     vertices = HeadModel.load().mean.double().numpy()
-    change = cap.worn(vertices, 1.5).vertices - cap.worn(vertices).vertices
+    change = cap.worn(vertices, HairShape(volume=1.5)).vertices - cap.worn(vertices).vertices
     np.testing.assert_allclose(np.linalg.norm(change, axis=1), 0.5 * THICK)
+
+
+def test_length_stretches_what_hangs_and_nothing_else() -> None:
+    hangs, stands = np.array([[0.0, 80.0, 5.0]]), np.array([[3.0, -30.0, 5.0]])
+    shape = HairShape(length=0.5)
+    np.testing.assert_allclose(shape.stretched(np.zeros((1, 3)), hangs), [[0, 40, 5]])
+    np.testing.assert_allclose(shape.stretched(np.zeros((1, 3)), stands), stands)
+
+
+def test_waves_make_more_here_and_less_there() -> None:
+    roots = np.array([[0.0, 0, 0], [50.0, 0, 0], [100.0, 0, 0]])
+    shape = HairShape(waves=np.array([[np.pi / 100, 0, 0, 0]]), strength=0.4)
+    heights = shape.stretched(roots, np.tile([0.0, -20.0, 0.0], (3, 1)))[:, 1]
+    np.testing.assert_allclose(heights, [-20, -28, -20], atol=1e-9)
+
+
+def test_random_shapes_differ_and_keep_hair_outside_the_head() -> None:
+    rng, offsets = np.random.default_rng(0), np.tile([0.0, -20.0, 0.0], (50, 1))
+    roots = rng.normal(0, 80, (50, 3))
+    heights = np.array([HairShape.draw(rng).stretched(roots, offsets)[:, 1] for _ in range(40)])
+    assert (heights < -5).all()
+    assert heights.mean(axis=1).std() > 1
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    styles = {"Long_F_1": "long straight", "Long_F_2": "long straight", "Bald_M_1": "bald"}
+    return write_avatars(tmp_path_factory.mktemp("avatars"), styles)
+
+
+def test_an_avatars_hair_takes_another_shape_and_its_skin_stays(directory: Path) -> None:
+    head, (avatar, bald) = HeadModel.load(), read_avatars(directory, ["Long_F_1", "Bald_M_1"])
+    fit = fit_avatar(avatar, head)
+    hair = AvatarHair.of(avatar, fit, head)
+    assert hair is not None
+    same = hair.reshaped(avatar, fit, HairShape())
+    np.testing.assert_allclose(same.vertices, avatar.vertices, atol=0.01)
+    short = hair.reshaped(avatar, fit, HairShape(length=0.4)).vertices
+    hairy = np.zeros(len(short), bool)
+    hairy[avatar.faces[avatar.labels == ParsingClass.HAIR]] = True
+    np.testing.assert_array_equal(short[~hairy], avatar.vertices[~hairy])
+    assert short[hairy, 1].max() < avatar.vertices[hairy, 1].max() - 40
+    assert AvatarHair.of(bald, fit_avatar(bald, head), head) is None
+
+
+def test_people_of_the_head_model_wear_the_hair_of_artist_made_heads(directory: Path) -> None:
+    (worn,) = hairstyles_to_wear(None, directory)
+    assert worn.name == "long straight", "one of each style, and none of the bald"
+    vertices = HeadModel.load().mean.double().numpy()
+    hair = worn.worn(vertices).vertices
+    assert hair[:, 1].max() > 100, "it hangs below the chin"
+    assert np.abs(hair[:, 0].mean()) < 5
 
 
 def test_hairstyles_survive_the_disk(cap: Hairstyle, tmp_path: Path) -> None:
@@ -60,6 +117,11 @@ def test_hairstyles_survive_the_disk(cap: Hairstyle, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.offsets, cap.offsets)
 
 
+def test_hairstyles_held_out_are_not_worn(cap: Hairstyle, tmp_path: Path) -> None:
+    save_hairstyles([cap, replace(cap, name="bob01")], tmp_path / "hair.npz")
+    assert [style.name for style in hairstyles_to_wear(tmp_path / "hair.npz", None)] == ["cap"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"hair\.npz is missing"):
         read_hairstyles(tmp_path / "hair.npz")
@@ -67,13 +129,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_heads_that_wear_hair_are_prepared_once(cap: Hairstyle, tmp_path: Path) -> None:
     save_hairstyles([cap], tmp_path / "hair.npz")
-    (path,) = prepare_hairstyles(tmp_path, tmp_path / "hair.npz", 2)
+    worn = hairstyles_to_wear(tmp_path / "hair.npz", None)
+    (path,) = prepare_hairstyles(tmp_path, worn, 2)
     assert path == tmp_path / "train" / "hairstyles-00000.npz"
     views = load_two_sided(tmp_path / "train")["hairstyles"]
     assert set(views.style) == {"cap"}
     assert 1 <= len(views) <= 2
     written = path.stat().st_mtime_ns
-    assert list(prepare_hairstyles(tmp_path, tmp_path / "hair.npz", 2)) == [path]
+    assert list(prepare_hairstyles(tmp_path, worn, 2)) == [path]
     assert path.stat().st_mtime_ns == written
 
 

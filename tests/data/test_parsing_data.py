@@ -22,9 +22,10 @@ from portrait3d.data.label_sets import (
     save_sets,
 )
 from portrait3d.data.ornaments import hang_earrings
+from portrait3d.data.outfits import under_headgear, with_headgear
 from portrait3d.data.parsing_preparation import DRAWN_FOLDERS, drawn_people, prepare_parsing
 from portrait3d.data.parsing_rounds import agreed, prepare_labels
-from portrait3d.data.parsing_scenes import ParsedAvatars, ParsedHeads, under_headgear, with_headgear
+from portrait3d.data.parsing_scenes import ParsedAvatars, ParsedHeads
 from portrait3d.data.people_free import LEAST, PeopleFreeBackgrounds, largest_empty_square
 from portrait3d.data.photos import PhotoFolder, real_photos
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION

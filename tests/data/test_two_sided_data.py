@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from portrait3d.data.avatars import read_avatars
+from portrait3d.data.outfits import recoloured
 from portrait3d.data.synthetic import STYLES_TRAIN
+from portrait3d.data.synthetic.drawing import HeadSides
 from portrait3d.data.two_sided_preparation import (
     Readers,
     as_far_as_parsed,
@@ -17,13 +19,13 @@ from portrait3d.data.two_sided_preparation import (
     read_scene,
 )
 from portrait3d.data.two_sided_samples import TwoSidedAugmentation, TwoSidedSamples, view_tensors
-from portrait3d.data.two_sided_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, recoloured
+from portrait3d.data.two_sided_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, draw_outfit
 from portrait3d.data.two_sided_views import IS_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews, load_two_sided
 from portrait3d.models.face_depth import HeadDepths
 from portrait3d.preprocessing.alignment import Crop
 from tiny_avatars import write_avatars
 
-FACE, HAIR = 1, 2
+FACE, HAIR, HEADWEAR = 1, 2, 8
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,27 @@ def test_held_out_heads_are_seen_from_known_sides_with_the_hair_that_is_hidden(a
         assert (len(hidden) > 0) == (scene.style != "bald")
         column, row = scene.camera.project(torch.from_numpy(hidden)).floor().long().T.numpy()
         assert (hidden[:, 2] > scene.front[row, column] + 7.9).all()
+
+
+def test_some_heads_wear_hats_whose_surfaces_are_the_heads(avatars: AvatarScenes) -> None:
+    outfits = [draw_outfit(np.random.default_rng(k)) for k in range(400)]
+    assert 0.08 < np.mean([outfit.headgear is not None for outfit in outfits]) < 0.17
+    wearing = [scene for scene in map(avatars.scene, range(40)) if (scene.labels == HEADWEAR).sum() > 500]
+    assert wearing
+    for scene in wearing:
+        hat = scene.labels == HEADWEAR
+        assert np.isfinite(scene.front[hat]).mean() > 0.99
+        assert (scene.back[hat] >= scene.front[hat]).mean() > 0.99
+
+
+def test_surfaces_of_two_things_are_the_outermost_of_both() -> None:
+    inf = np.inf
+    hair = np.array([[True, False, True]])
+    first = HeadSides(np.array([[10.0, inf, 10.0]]), np.array([[20.0, inf, 20.0]]), hair)
+    both = first.joined(HeadSides(np.array([[5.0, 7.0, inf]]), np.array([[30.0, 9.0, inf]]), ~hair))
+    assert both.front.tolist() == [[5, 7, 10]]
+    assert both.back.tolist() == [[30, 9, 20]]
+    assert both.back_is_hair.tolist() == [[False, True, True]]
 
 
 def test_recoloured_hair_changes_colour_and_nothing_else() -> None:

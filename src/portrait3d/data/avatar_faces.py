@@ -19,12 +19,12 @@ from portrait3d.data.avatar_fits import AvatarFit, fit_avatar, reshaped
 from portrait3d.data.avatars import HELD_OUT, Avatar, read_avatars
 from portrait3d.data.exact_faces import ExactFace, ExactFaces, draw_angles, load_or_draw_faces, wide_camera
 from portrait3d.data.face_crops import STORED_SIZE
-from portrait3d.data.parsing_scenes import Backgrounds, Outfit, draw_dressed, expressed
+from portrait3d.data.outfits import AVATAR_FROM_MODEL, Outfit, draw_dressed, expressed
+from portrait3d.data.parsing_scenes import Backgrounds
 from portrait3d.data.people_free import PeopleFreeBackgrounds
 from portrait3d.data.photos import evenly, real_photos
 from portrait3d.data.synthetic.drawing import develop
 from portrait3d.data.synthetic_faces import place_in_crop
-from portrait3d.data.two_sided_scenes import AVATAR_FROM_MODEL
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
@@ -87,7 +87,7 @@ class AvatarFaces:
             avatar, shape = avatar.mirrored(), self._mirrored(shape)
         angles, outfit = draw_angles(rng), Outfit.draw(rng)
         pose = place_in_crop(self.points, shape, rotation_from_euler(*angles))
-        view = draw_dressed(
+        view, _ = draw_dressed(
             *_in_avatar_frame(avatar, self._landmarks(shape), pose, outfit),
             wide_camera(),
             self.backgrounds(rng, STORED_SIZE),

@@ -1,7 +1,7 @@
 """From scenes to what the two-sided depth network will meet: fits and labels by the package's networks."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from portrait3d.data.avatars import HELD_OUT, read_avatars
-from portrait3d.data.hairstyles import read_hairstyles
+from portrait3d.data.avatar_fits import fit_avatar
+from portrait3d.data.avatars import HELD_OUT, Avatar, read_avatars
+from portrait3d.data.hairstyles import HELD_OUT_HAIRSTYLES, AvatarHair, Hairstyle, read_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.two_sided_scenes import AvatarScenes, Scene, SyntheticScenes
 from portrait3d.data.two_sided_views import IS_HAIR, NOT_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews
@@ -231,8 +232,9 @@ def prepare_two_sided(
     sources = [prepare_synthetic(out, synthetic_views, seed)]
     if avatars is not None:
         sources.insert(0, prepare_avatars(out, avatars, avatar_views, seed))
-    if hairstyles is not None:
-        sources.append(prepare_hairstyles(out, hairstyles, hairstyle_views, seed))
+    worn = hairstyles_to_wear(hairstyles, avatars)
+    if worn:
+        sources.append(prepare_hairstyles(out, worn, hairstyle_views, seed))
     for paths in zip_longest(*sources):
         for path in filter(None, paths):
             logger.info("%s is ready.", path.name)
@@ -247,9 +249,23 @@ def prepare_synthetic(out: Path, count: int, seed: int = 0) -> Iterator[Path]:
     yield from _write(out / "train" / "synthetic", readers, learned.scene, count)
 
 
-def prepare_hairstyles(out: Path, path: Path, count: int, seed: int = 0) -> Iterator[Path]:
+def hairstyles_to_wear(path: Path | None, avatars: Path | None) -> list[Hairstyle]:
+    """Hairstyles of a file and of artist-made heads, one of each of their styles, without those held out."""
+    worn = [] if path is None else [s for s in read_hairstyles(path) if s.name not in HELD_OUT_HAIRSTYLES]
+    if avatars is None:
+        return worn
+    head = HeadModel.load()
+    firsts: dict[str, Avatar] = {}
+    for avatar in read_avatars(avatars):
+        if avatar.name not in HELD_OUT:
+            firsts.setdefault(avatar.style, avatar)
+    hair = [AvatarHair.of(avatar, fit_avatar(avatar, head), head) for avatar in firsts.values()]
+    return [*worn, *(found.style for found in hair if found is not None)]
+
+
+def prepare_hairstyles(out: Path, worn: Sequence[Hairstyle], count: int, seed: int = 0) -> Iterator[Path]:
     """Files of synthetic heads that wear hairstyles modelled by hand over cropped hair."""
-    learned = SyntheticScenes(10 * seed + 3, {"buzz": STYLES_TRAIN["buzz"]}, read_hairstyles(path))
+    learned = SyntheticScenes(10 * seed + 3, {"buzz": STYLES_TRAIN["buzz"]}, worn)
     yield from _write(out / "train" / "hairstyles", Readers.bundled(), learned.scene, count)
 
 

@@ -126,6 +126,15 @@ class HeadSides:
     """mm; inf beside the head."""
     back_is_hair: Bool[np.ndarray, "H W"]
 
+    def joined(self, other: "HeadSides") -> "HeadSides":
+        """The surfaces of both together."""
+        farther = np.isfinite(other.back) & ~(np.isfinite(self.back) & (self.back >= other.back))
+        return HeadSides(
+            np.minimum(self.front, other.front),
+            np.where(farther, other.back, self.back),
+            np.where(farther, other.back_is_hair, self.back_is_hair),
+        )
+
 
 def draw_sides(person: Person, pose: Pose, camera: Camera) -> HeadSides:
     """Draw the head's first and last surfaces, without neck and clothes."""
