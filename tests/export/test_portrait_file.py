@@ -59,7 +59,7 @@ def test_a_portrait_comes_back_as_it_was(portrait: Portrait, file: Path) -> None
     assert again.pose == portrait.pose
     assert torch.equal(again.coefficients.to_vector(), portrait.coefficients.to_vector())
     assert np.array_equal(again.parsing, portrait.parsing)
-    assert torch.equal(again.depth.depth[again.depth.valid], portrait.depth.depth[portrait.depth.valid])
+    assert torch.equal(again.depth.front[again.depth.valid], portrait.depth.front[portrait.depth.valid])
     assert torch.equal(again.camera.focal, portrait.camera.focal)
     assert (again.camera.height, again.camera.width) == portrait.parsing.shape
 
