@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry import DepthMap, HeadMesh, Mesh, Pose
+from portrait3d.geometry import HeadMesh, Mesh, Pose
 from portrait3d.geometry.pictures import as_planes
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.head.assembly import assemble_head
@@ -19,10 +19,10 @@ from portrait3d.head.hair_view import HairView
 from portrait3d.head.placement import place_head, texels
 from portrait3d.head.scene import Scene
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
@@ -34,6 +34,11 @@ STYLES: tuple[Style, ...] = ("cap", "bald", "fringe", "half-covered ears", "long
 SIZE = 256
 CROP = Crop((128.0, 128.0), 256.0, 0.0, SIZE, zoom=2.0)
 CAMERA = CROP.camera()
+WIDE = 128
+"""Pixels of the wide crop."""
+GROWN = 416
+"""Pixels of a crop like the head's that holds the wide crop."""
+GROWN_CAMERA = Crop((0.0, 0.0), 1.0, 0.0, GROWN, zoom=2.0 * GROWN / SIZE).camera()
 THICKNESS = 12.0
 """How far hair stands off the head, mm."""
 COLOURS = np.array(
@@ -52,15 +57,13 @@ class Sitter:
 
     head: FittedHead
     labels: UInt8[np.ndarray, "S S"]
-    depth: DepthMap
-    two_sided: TwoSidedDepth
+    depth: HeadDepth
 
     def with_hair_at(self, millimetres: float | Float[np.ndarray, "S S"]) -> "Sitter":
         """The same with what the networks say of hair's front so much farther away, mm."""
         farther = torch.from_numpy(np.broadcast_to(millimetres, self.labels.shape).copy()).float()
-        two = self.two_sided
-        moved = two.front + seen_by(farther[None], CAMERA, two.camera)[0]
-        return replace(self, two_sided=replace(two, front=moved))
+        moved = self.depth.front + seen_by(farther[None], CAMERA, self.depth.camera)[0]
+        return replace(self, depth=replace(self.depth, front=moved))
 
     @property
     def picture(self) -> UInt8[np.ndarray, "2S 2S 3"]:
@@ -76,7 +79,7 @@ class Sitter:
     @property
     def view(self) -> HairView:
         """Its hair as the head crop's camera sees it."""
-        return see_hair(self.head, self.labels, self.depth, self.two_sided, CROP)
+        return see_hair(self.head, self.labels, self.depth, CROP)
 
     def scene(self, picture: UInt8[np.ndarray, "2S 2S 3"] | None = None) -> Scene:
         """Its picture, or another one, with its classes."""
@@ -104,18 +107,12 @@ def fitted_head(model: HeadModel, yaw: float = 0.0) -> FittedHead:
 def sitter(model: HeadModel, style: Style = "cap", yaw: float = 0.0) -> Sitter:
     """The mean head with a hairstyle, its depth exact in front and behind."""
     head = fitted_head(model, yaw)
-    labels, hair = classes(head, style)
-    skin = np.isfinite(head.depth)
-    distance, source = ndimage.distance_transform_edt(~skin, return_indices=True)
-    lift = THICKNESS * hair if style != "fringe" else 8.0 * hair
-    depth = head.depth[source[0], source[1]] + 1.5 * np.minimum(distance, 20) - lift
-    valid = np.isin(labels, HEAD)
-    front = DepthMap(torch.from_numpy(depth).float(), torch.from_numpy(valid), CAMERA)
-    return Sitter(head, labels, front, far_side(model, head, front, style))
+    labels = classes(head, style)
+    return Sitter(head, labels, surfaces(model, head, labels, style))
 
 
-def classes(head: FittedHead, style: Style) -> tuple[UInt8[np.ndarray, "S S"], np.ndarray]:
-    """Classes of the crop's pixels, and where hair is."""
+def classes(head: FittedHead, style: Style) -> UInt8[np.ndarray, "S S"]:
+    """Classes of the crop's pixels."""
     skin = np.isfinite(head.depth)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     centre = head.pixels(head.to_camera(np.array([[0.0, -8.0, 40.0]])))[0]
@@ -136,12 +133,12 @@ def classes(head: FittedHead, style: Style) -> tuple[UInt8[np.ndarray, "S S"], n
     labels[ear & (x < centre[0])] = ParsingClass.LEFT_EAR
     labels[ear & (x > centre[0])] = ParsingClass.RIGHT_EAR
     labels[hair] = ParsingClass.HAIR
-    return labels, hair
+    return labels
 
 
-def far_side(model: HeadModel, head: FittedHead, front: DepthMap, style: Style) -> TwoSidedDepth:
-    """The far surface of a hairstyle: as thick as in front, down to the nape, or hanging behind the neck."""
-    wide = CROP.wide_crop()
+def surfaces(model: HeadModel, head: FittedHead, labels: UInt8[np.ndarray, "S S"], style: Style) -> HeadDepth:
+    """A hairstyle's first and last surface: behind as thick as in front, down to the nape or the back."""
+    wide = CROP.wide_crop(WIDE)
     camera = wide.camera()
     depths = render_head_depths(model, model.mean[None], head.camera_from_model.batched, camera)
     seen = np.isfinite(depths.far[0].numpy()) & depths.mask[0].numpy()
@@ -163,7 +160,9 @@ def far_side(model: HeadModel, head: FittedHead, front: DepthMap, style: Style) 
     maps = [near - THICKNESS, far + THICKNESS * hairy, hairy]
     first, last, is_hair = (torch.from_numpy(np.ascontiguousarray(m)).float() for m in maps)
     scale = torch.ones_like(first)
-    return TwoSidedDepth(first, last, is_hair, torch.from_numpy(seen), scale, scale, camera)
+    parsed = torch.from_numpy(np.isin(np.pad(labels, (GROWN - SIZE) // 2), HEAD)).float()
+    shown = seen_by(parsed[None], GROWN_CAMERA, camera)[0] > 0.5
+    return HeadDepth(first, last, is_hair, shown, torch.from_numpy(seen), scale, scale, camera)
 
 
 def synthetic_portrait(height: int = 320, width: int = 340, style: Style = "cap") -> Portrait:
@@ -195,6 +194,5 @@ def synthetic_portrait(height: int = 320, width: int = 340, style: Style = "cap"
             restored_parsing[[int(k) for k in HEAD]].sum(0).numpy(),
         ),
         depth=known.depth,
-        two_sided=known.two_sided,
         head_model=model,
     )

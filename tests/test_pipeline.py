@@ -147,7 +147,6 @@ def test_a_covered_face_has_a_low_quality_and_is_warned_about(
         face_net=model.face_net,
         parsing_net=model.parsing_net,
         depth_net=model.depth_net,
-        two_sided_net=model.two_sided_net,
         refinement_net=model.refinement_net,
         detector=TwoFaces(portrait.detection),
     )
@@ -225,7 +224,6 @@ def test_everybody_in_a_photo_gets_a_head_as_if_alone(
         face_net=model.face_net,
         parsing_net=model.parsing_net,
         depth_net=model.depth_net,
-        two_sided_net=model.two_sided_net,
         refinement_net=model.refinement_net,
         detector=TwoFaces(portrait.detection),
     )

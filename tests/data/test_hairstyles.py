@@ -8,12 +8,12 @@ import pytest
 
 from portrait3d.data.avatar_fits import fit_avatar
 from portrait3d.data.avatars import read_avatars
+from portrait3d.data.depth_preparation import Desk, Readers, hairstyles_to_wear, prepare_hairstyles
+from portrait3d.data.depth_scenes import SyntheticScenes
+from portrait3d.data.depth_views import load_sources
 from portrait3d.data.hairstyles import AvatarHair, HairShape, Hairstyle, read_hairstyles, save_hairstyles
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.data.synthetic.scalp import map_scalp
-from portrait3d.data.two_sided_preparation import hairstyles_to_wear, prepare_hairstyles
-from portrait3d.data.two_sided_scenes import SyntheticScenes
-from portrait3d.data.two_sided_views import load_two_sided
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 from tiny_avatars import write_avatars
@@ -130,13 +130,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_heads_that_wear_hair_are_prepared_once(cap: Hairstyle, tmp_path: Path) -> None:
     save_hairstyles([cap], tmp_path / "hair.npz")
     worn = hairstyles_to_wear(tmp_path / "hair.npz", None)
-    (path,) = prepare_hairstyles(tmp_path, worn, 2)
+    desk = Desk(Readers.bundled(), tmp_path, 64)
+    (path,) = prepare_hairstyles(desk, worn, 2)
     assert path == tmp_path / "train" / "hairstyles-00000.npz"
-    views = load_two_sided(tmp_path / "train")["hairstyles"]
+    views = load_sources(tmp_path / "train")["hairstyles"]
     assert set(views.style) == {"cap"}
     assert 1 <= len(views) <= 2
     written = path.stat().st_mtime_ns
-    assert list(prepare_hairstyles(tmp_path, worn, 2)) == [path]
+    assert list(prepare_hairstyles(desk, worn, 2)) == [path]
     assert path.stat().st_mtime_ns == written
 
 

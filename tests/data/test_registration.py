@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HeadInCrop, SkinModel
+from portrait3d.data.model_views import HeadInCrop, HeadView, SkinModel
 from portrait3d.data.registration import (
     agree,
     difference,
@@ -21,9 +21,8 @@ from portrait3d.data.registration import (
     undone,
 )
 from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads
-from portrait3d.data.synthetic_views import head_view
-from portrait3d.data.turning import HeadView
 from portrait3d.models.head_model import HeadModel
+from synthetic_views import head_view
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,6 @@ def test_every_network_is_timed_for_one_crop_and_left_as_it_was(tmp_path: Path) 
         "face",
         "parsing",
         "depth",
-        "two_sided",
         "refinement",
     ]
     assert all(0 < time.fastest <= time.median < 30 for time in times)

@@ -23,7 +23,7 @@ def test_a_head_is_measured_from_its_true_face_and_from_the_photo(tmp_path: Path
     assert done.returncode == 0, done.stderr
     tables = json.loads(done.stdout)
     rows = {(row["given"], row["method"]): row for row in tables["heads"]}
-    methods = ["network", "constant", "nearest face", "average head", "inflation"]
+    methods = ["network", "constant", "nearest face", "average head"]
     assert [method for given, method in rows if given == "true face"] == methods
     assert [method for given, method in rows if given == "photo"] == [*methods, "stitched head"]
     assert rows["true face", "nearest face"]["face"] < 0.5, "baselines keep the face that they are given"

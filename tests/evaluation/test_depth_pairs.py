@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads
-from portrait3d.data.synthetic_views import head_view
-from portrait3d.data.turning import HeadView
+from portrait3d.data.model_views import HeadView
+from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads, SyntheticView
 from portrait3d.evaluation.depth_methods import constant_depth
 from portrait3d.evaluation.depth_pairs import (
     HAIR_AND_EARS,
@@ -19,46 +18,61 @@ from portrait3d.evaluation.depth_pairs import (
     means,
     summarise,
 )
+from synthetic_views import head_view
 
 
 @pytest.fixture(scope="module")
-def views() -> tuple[HeadView, HeadView]:
+def drawn() -> tuple[SyntheticView, SyntheticView]:
     pair = SyntheticHeads(seed=3, styles=STYLES_VALIDATION).pair(3)
-    return head_view(pair.first), head_view(pair.second)
+    return pair.first, pair.second
 
 
-def compare(a: HeadView, b: HeadView) -> PairErrors:
+@pytest.fixture(scope="module")
+def views(drawn: tuple[SyntheticView, SyntheticView]) -> tuple[HeadView, HeadView]:
+    return head_view(drawn[0]), head_view(drawn[1])
+
+
+@pytest.fixture(scope="module")
+def depth(drawn: tuple[SyntheticView, SyntheticView]) -> np.ndarray:
+    """Of the first view, mm; inf beside the head."""
+    exact = drawn[0].depth.double().numpy()
+    return np.where(head_view(drawn[0]).region, exact, np.inf)
+
+
+def compare(a: HeadView, b: HeadView, depth: np.ndarray) -> PairErrors:
     plane = np.where(a.region, constant_depth(a), np.inf)
-    errors = compare_pair("clip", a, b, {"network": a.depth, "constant": plane})
+    errors = compare_pair("clip", a, b, {"network": depth, "constant": plane})
     assert errors is not None
     return errors
 
 
 def test_true_depth_explains_hair_better_than_a_plane_and_no_better_than_the_best(
-    views: tuple[HeadView, HeadView],
+    views: tuple[HeadView, HeadView], depth: np.ndarray
 ) -> None:
-    errors = compare(*views)
+    errors = compare(*views, depth)
     assert errors.methods["network"] < errors.methods["constant"]
     assert errors.methods["network"] < errors.still
     assert errors.floor < errors.methods["network"]
     assert errors.moved > 2
 
 
-def test_a_head_that_does_not_move_is_explained_by_anything(views: tuple[HeadView, HeadView]) -> None:
-    errors = compare(views[0], views[0])
+def test_a_head_that_does_not_move_is_explained_by_anything(
+    views: tuple[HeadView, HeadView], depth: np.ndarray
+) -> None:
+    errors = compare(views[0], views[0], depth)
     assert errors.still == 0
     assert max(errors.methods.values()) < 0.1
     assert errors.moved < 0.05
 
 
-def test_too_few_pixels_say_nothing(views: tuple[HeadView, HeadView]) -> None:
+def test_too_few_pixels_say_nothing(views: tuple[HeadView, HeadView], depth: np.ndarray) -> None:
     bald = replace(views[0], labels=np.where(views[0].labels == 2, 1, views[0].labels).astype(np.uint8))
     bald = replace(bald, labels=np.where(np.isin(bald.labels, (3, 4)), 0, bald.labels).astype(np.uint8))
-    assert compare_pair("clip", bald, views[1], {"network": bald.depth}) is None
+    assert compare_pair("clip", bald, views[1], {"network": depth}) is None
 
 
 def test_hair_that_is_moved_off_the_hair_is_compared_with_what_is_there(
-    views: tuple[HeadView, HeadView],
+    views: tuple[HeadView, HeadView], depth: np.ndarray
 ) -> None:
     a = views[0]
     size = len(a.image)
@@ -73,12 +87,12 @@ def test_hair_that_is_moved_off_the_hair_is_compared_with_what_is_there(
         translation=turn @ (a.head.translation - centre) + centre,
     )
     b = replace(a, image=np.full((size, size, 3), 200, np.uint8), head=turned)
-    errors = compare_pair("clip", a, b, {"network": a.depth})
+    errors = compare_pair("clip", a, b, {"network": depth})
     assert errors is not None
     assert errors.methods["network"] < 1e-9
     hairless = np.where(hair, 0, b.labels).astype(np.uint8)
     bare = replace(b, image=np.full((size, size, 3), 100, np.uint8), labels=hairless)
-    errors = compare_pair("clip", a, bare, {"network": a.depth})
+    errors = compare_pair("clip", a, bare, {"network": depth})
     assert errors is not None
     assert errors.methods["network"] > 90
 

@@ -59,7 +59,7 @@ def test_a_portrait_comes_back_as_it_was(portrait: Portrait, file: Path) -> None
     assert again.pose == portrait.pose
     assert torch.equal(again.coefficients.to_vector(), portrait.coefficients.to_vector())
     assert np.array_equal(again.parsing, portrait.parsing)
-    assert torch.equal(again.depth.depth[again.depth.valid], portrait.depth.depth[portrait.depth.valid])
+    assert torch.equal(again.depth.front[again.depth.valid], portrait.depth.front[portrait.depth.valid])
     assert torch.equal(again.camera.focal, portrait.camera.focal)
     assert (again.camera.height, again.camera.width) == portrait.parsing.shape
 
@@ -77,13 +77,13 @@ def test_a_file_holds_numbers_and_json_alone(file: Path) -> None:
     with np.load(file, allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fub" for name in arrays.files)
         about = json.loads(arrays["about"].tobytes())
-    assert (about["format"], about["version"]) == ("portrait3d portrait", 1)
+    assert (about["format"], about["version"]) == ("portrait3d portrait", 2)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: told(a, version=2), "version 2 of the format"),
+        (lambda a: told(a, version=1), "version 1 of the format"),
         (lambda a: told(a, format="else"), "is no portrait"),
         (lambda a: told(a, head_model="0"), "another head model"),
         (lambda a: told(a, side="wide"), "side must be of kind float"),
@@ -130,11 +130,11 @@ def test_a_file_that_unpacks_to_too_much_is_refused(
         Portrait.load(file)
 
 
-def test_a_portrait_is_saved_as_npz_and_in_its_own_cameras(portrait: Portrait, tmp_path: Path) -> None:
+def test_a_portrait_is_saved_as_npz_and_in_its_own_camera(portrait: Portrait, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"saved as \.npz"):
         portrait.save(tmp_path / "portrait.json")
-    other = replace(portrait, head_crop=replace(portrait.head_crop, zoom=1.0))
-    with pytest.raises(ValueError, match="cameras of its head crop"):
+    other = replace(portrait, depth=replace(portrait.depth, camera=portrait.head_crop.camera()))
+    with pytest.raises(ValueError, match="camera of its wide crop"):
         other.save(tmp_path / "portrait.npz")
     assert list(tmp_path.iterdir()) == []
 

@@ -186,7 +186,7 @@ def test_light_from_one_side_is_taken_out(model: HeadModel) -> None:
     corners = head.faces[np.where(head.face_index < len(head.faces), head.face_index, 0)]
     light = np.where(head.face_index >= 0, shading[corners].mean(axis=-1), 1.0)
     photo = np.clip(known.picture * np.kron(light, np.ones((2, 2)))[..., None], 0, 255).astype(np.uint8)
-    lit = Sitter(replace(head, irradiance=shading), known.labels, known.depth, known.two_sided)
+    lit = Sitter(replace(head, irradiance=shading), known.labels, known.depth)
     spread = []
     for delight in (False, True):
         mesh = lit.mesh(picture=photo, delight=delight)

@@ -95,7 +95,7 @@ def test_only_skin_takes_the_photos_colours(sitters: dict[str, Sitter]) -> None:
     hand = np.zeros(known.labels.shape, bool)
     hand[140:160, 90:115] = True
     labels = np.where(hand, ParsingClass.BODY, known.labels).astype(np.uint8)
-    baking = Baking.of(Sitter(known.head, labels, known.depth, known.two_sided))
+    baking = Baking.of(Sitter(known.head, labels, known.depth))
     colours, share = baking.seen(baking.painted(hand))
     on_hand = greenness(colours) > 0.3
     assert on_hand.sum() > 50

@@ -136,10 +136,10 @@ def test_a_mirrored_photo_gives_mirrored_crops(astronaut: np.ndarray) -> None:
 def test_cameras_of_all_crops_and_of_the_photo_agree() -> None:
     face = Crop((300.0, 200.0), 150.0, 0.2, 224)
     head = face.head_crop()
-    wide = head.wide_crop()
+    wide = head.wide_crop(128)
     assert (head.side, head.size, head.centre, head.angle) == (300.0, 256, face.centre, face.angle)
     assert (wide.side, wide.size, wide.centre, wide.angle) == (480.0, 128, face.centre, face.angle)
-    assert wide == face.wide_crop()
+    assert wide == face.wide_crop(128)
     points = torch.randn(9, 3) * 80 + torch.tensor([0.0, 0.0, 1500.0])
     in_face = face.camera().project(points)
     in_head = head.camera().project(points)

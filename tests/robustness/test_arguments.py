@@ -35,7 +35,7 @@ portrait = model.reconstruct(photo)
 head = portrait.head
 stages = {name: getattr(model, name) for name in
           ("head_model", "face_net", "parsing_net", "depth_net",
-           "two_sided_net", "refinement_net", "detector")}
+           "refinement_net", "detector")}
 nan, inf = float("nan"), float("inf")
 outcomes = {}
 
@@ -235,7 +235,6 @@ ERRORS = {
     "stage face_net": "TypeError: face_net must be a FaceNet",
     "stage parsing_net": "TypeError: parsing_net must be a ParsingExperts",
     "stage depth_net": "TypeError: depth_net must be a DepthNet",
-    "stage two_sided_net": "TypeError: two_sided_net must be a TwoSidedDepthNet",
     "stage refinement_net": "TypeError: refinement_net must be a RefinementNet",
     "stage detector": "TypeError: detector must be a Detector",
     "export path=3": "TypeError: path must be a path, got 3 (int).",

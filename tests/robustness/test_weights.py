@@ -61,7 +61,6 @@ NETWORKS = {
     "face_net": "FaceNet",
     "parsing_net": "ParsingExperts",
     "depth_net": "DepthNet",
-    "two_sided_net": "TwoSidedDepthNet",
     "refinement_net": "RefinementNet",
 }
 

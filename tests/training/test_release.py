@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
-from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
 from portrait3d.pretrained import load_network
 from portrait3d.training.release import lineage, notable_settings, origin, release_network
+
+WIDTHS = [8, 8, 8, 8]
 
 
 @pytest.fixture
@@ -20,8 +21,9 @@ def run(tmp_path: Path) -> Path:
     """A finished run of a tiny depth network, with a secret in its paths."""
     run = tmp_path / "run"
     run.mkdir()
-    save_file(DepthNet(0.125).state_dict(), run / "best.safetensors")
-    settings = {"data": "/secret/photos", "width": 0.125}
+    save_file(DepthNet(WIDTHS, 64).state_dict(), run / "best.safetensors")
+    settings = {"data": "/secret/photos", "widths": WIDTHS, "size": 64, "avatars": True, "clips": True}
+    settings |= {"fitted": True, "parts": True, "outline": True, "hairstyles": "/secret/hair.npz"}
     loop = {"out": "/secret/run", "minutes": 30.0, "steps": None, "seed": 7}
     record = {"settings": settings, "loop": loop, "commit": "0123abc", "command": ["/secret/python"]}
     (run / "config.json").write_text(json.dumps(record))
@@ -36,13 +38,14 @@ def run(tmp_path: Path) -> Path:
 
 def test_released_weights_load_and_give_the_same_depth(run: Path, tmp_path: Path) -> None:
     net = load_network(DepthNet, release_network("depth", run, tmp_path / "depth"))
-    original = DepthNet(0.125)
+    original = DepthNet(WIDTHS, 64)
     original.load_state_dict(load_file(run / "best.safetensors"))
     original.eval()
-    image, face = torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 1000.0)
-    region, center = torch.ones(1, 1, 64, 64, dtype=torch.bool), torch.tensor([1000.0])
+    image, near = torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 1000.0)
+    labels, head = torch.full((1, 1, 64, 64), 2).byte(), torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    given = image, labels, near, near + 150, head, torch.tensor([1000.0])
     with torch.no_grad():
-        difference = net(image, face, region, center) - original(image, face, region, center)
+        difference = net(*given).front - original(*given).front
     assert difference.abs().max() < 1.0  # mm; stored in half precision
 
 
@@ -78,15 +81,14 @@ def test_a_run_that_learned_from_research_photos_is_not_released(run: Path, tmp_
 def test_the_avatars_notice_goes_with_weights_that_learned_from_them(
     avatars: bool, run: Path, tmp_path: Path
 ) -> None:
-    widths = [8, 8, 8, 8]
-    save_file(TwoSidedDepthNet(widths).state_dict(), run / "best.safetensors")
     record = json.loads((run / "config.json").read_text())
-    record["settings"] = {"widths": widths, "avatars": avatars, "hairstyles": "/secret/hair.npz"}
+    record["settings"]["avatars"] = avatars
     (run / "config.json").write_text(json.dumps(record))
-    card = (release_network("two_sided", run, tmp_path / "two_sided") / "README.md").read_text()
+    card = (release_network("depth", run, tmp_path / "depth") / "README.md").read_text()
     assert ("Copyright (c) 2022 Tiffany Do" in card) == avatars
     assert "MakeHuman" in card
-    assert "train two-sided" in card
+    assert "train depth" in card
+    assert "frames of clips" in card
     assert "secret" not in card
     assert "Non-commercial" not in card
 

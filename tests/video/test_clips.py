@@ -12,14 +12,13 @@ import torch
 
 from films import film
 from portrait3d import Portrait3D
-from portrait3d.data.depth_samples import DepthPairs
-from portrait3d.data.depth_views import DepthViews
+from portrait3d.data.depth_preparation import Desk, Readers, register_clips
+from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples
 from portrait3d.data.fits import fit_photos
-from portrait3d.data.model_views import SkinModel
-from portrait3d.data.pairs import prepare_clips
 from portrait3d.data.photos import PhotoFolder
 from portrait3d.evaluation.depth_pairs import evaluate_pairs
 from portrait3d.models.mesh_points import MeshPoints
+from portrait3d.parsing_classes import ParsingClass
 from portrait3d.video.clips import clip_name
 
 YAWS = (-8.0, -3.0, 4.0, 9.0)
@@ -60,17 +59,17 @@ def test_a_film_becomes_pairs_that_training_reads(video: Path, model: Portrait3D
     )
     assert fits.residual.max() < 0.02, "points and model belong together"
 
-    points, skin = MeshPoints.from_head_model(model.head_model), SkinModel.from_head_model(model.head_model)
-    prepare_clips(pairs, fits, points, skin, tmp_path / "clips.npz")
-    views = DepthViews.load(tmp_path / "clips.npz")
+    desk = Desk(Readers.bundled(), tmp_path, 128)
+    views = register_clips(desk, pairs, fits, MeshPoints.from_head_model(model.head_model))
     assert len(views) == len(photos)
-    assert (views.region.mean(axis=(1, 2)) > 0.05).all()
+    assert ((views.labels == ParsingClass.FACE).mean(axis=(1, 2)) > 0.03).all()
+    assert np.isnan(views.front).all()
     turned = views.rotation[views.pairs[:, 1]] @ views.rotation[views.pairs[:, 0]].transpose(0, 2, 1)
     angle = np.degrees(np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     assert ((angle > 2) & (angle < 18)).all()
-    sample = DepthPairs({"clips": views}, {"clips": 1.0}, {"clips": 1.0})[0]
-    assert sample["image"].shape[0] == 2
-    assert torch.isfinite(sample["face_depth"]).all()
+    sample = DepthSamples({"clips": views}, {"clips": 1.0}, DepthAugmentation(window=(96, 96)))[0]
+    assert sample["paired"]
+    assert torch.isfinite(sample["near"]).all()
 
     none_left = views.without_clips(["turning-head"])
     assert len(none_left.pairs) == 0

@@ -43,11 +43,11 @@ def depth(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Depth of hair, ears and face, the network's beside that of four baselines; needs --data or --biwi.
+    """Depth of hair, ears and face, the network's beside that of three baselines; needs --data or --biwi.
 
     "constant" puts all the rest of the head at the face's mean depth, "nearest face" continues the depth
-    at the face's border (Zhu et al. 2016), "average head" takes the head model's mean head, "inflation" is
-    how training portraits get their depth. Once the true face and parsing are given, once the photo alone.
+    at the face's border (Zhu et al. 2016), "average head" takes the head model's mean head. Once the true
+    face and parsing are given, once the photo alone.
     """
     if data is None and biwi is None:
         raise typer.BadParameter("Give --data or --biwi, or both.")

@@ -1,4 +1,4 @@
-"""`train face|parsing|depth|refinement|two-sided`: for people who bring their own data."""
+"""`train face|parsing|depth|refinement`: for people who bring their own data."""
 
 import importlib
 import json as json_format
@@ -24,7 +24,6 @@ STAGES = {
     "parsing": ("ParsingTraining", "train_parsing"),
     "depth": ("DepthTrainingConfig", "train_depth"),
     "refinement": ("RefinementTrainingConfig", "train_refinement"),
-    "two_sided": ("TwoSidedTrainingConfig", "train_two_sided"),
 }
 """The configuration and the function of each stage, in `portrait3d.training.<stage>`."""
 
@@ -83,12 +82,12 @@ def stage_command(stage: str) -> Callable[..., None]:
             report(stage, out, json=json)
 
     command.__name__ = stage
-    command.__doc__ = f"Train the {stage.replace('_', '-')} network."
+    command.__doc__ = f"Train the {stage} network."
     return command
 
 
 for _stage in STAGES:
-    train.command(_stage.replace("_", "-"))(stage_command(_stage))
+    train.command(_stage)(stage_command(_stage))
 
 
 def run_stage(stage: str, settings: dict[str, Any], *, threads: int | None, quiet: bool) -> None:

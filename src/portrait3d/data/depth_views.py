@@ -1,76 +1,92 @@
-"""Prepared views of heads on disk: what the depth network's training reads."""
+"""Prepared wide crops on disk: what the depth network's training reads."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 
-from portrait3d.data.turning import HeadView
 from portrait3d.data.whole_files import whole_file
+
+NOT_HAIR, IS_HAIR, UNKNOWN = 0, 1, 255
+"""What is known of the last surface."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthView:
+    """One head in its wide crop, as the pipeline would meet it, and the truth in the fit's own scale.
+
+    Depths are relative to that of the fitted head's centre, in mm; NaN where there is none. Nothing is known
+    of the depth of photographed heads; what teaches is the other picture of a pair.
+    """
+
+    name: str
+    style: str
+    image: UInt8[np.ndarray, "H W 3"]
+    labels: UInt8[np.ndarray, "H W"]
+    near: Float[np.ndarray, "H W"]
+    """First surface of the fitted head."""
+    far: Float[np.ndarray, "H W"]
+    """Last surface of the fitted head."""
+    front: Float[np.ndarray, "H W"]
+    """True first surface of face, hair and ears."""
+    back: Float[np.ndarray, "H W"]
+    """True last surface of the same."""
+    back_hair: UInt8[np.ndarray, "H W"]
+    """`IS_HAIR` where that is hair, `NOT_HAIR`, or `UNKNOWN` where the photo does not reach."""
+    center: float
+    """Depth of the fitted head's centre, mm."""
+    unseen_hair: Float[np.ndarray, "P 3"]
+    """Points of the hair that the photo does not show, in the crop's camera, mm; NaN for none."""
+    rotation: Float[np.ndarray, "3 3"]
+    translation: Float[np.ndarray, "3"]
+    """camera_from_model of the fitted head, mm."""
+
+
+DEPTHS = ("near", "far", "front", "back")
 
 
 @dataclass(frozen=True, slots=True)
 class DepthViews:
-    """N views of heads, and which of them show one head twice.
+    """N views, and which of them show one head twice; fields as those of `DepthView`, depths in half
+    precision."""
 
-    Depths are relative to the head centre's, in mm, float16; NaN where there is none.
-    """
-
-    names: np.ndarray
+    name: np.ndarray
+    style: np.ndarray
     image: UInt8[np.ndarray, "N H W 3"]
     labels: UInt8[np.ndarray, "N H W"]
-    region: Bool[np.ndarray, "N H W"]
-    face_depth: Float[np.ndarray, "N H W"]
-    depth: Float[np.ndarray, "N H W"]
-    trust: UInt8[np.ndarray, "N H W"]
-    """255 for full trust in `depth`."""
+    near: Float[np.ndarray, "N H W"]
+    far: Float[np.ndarray, "N H W"]
+    front: Float[np.ndarray, "N H W"]
+    back: Float[np.ndarray, "N H W"]
+    back_hair: UInt8[np.ndarray, "N H W"]
+    center: Float[np.ndarray, " N"]
+    unseen_hair: Float[np.ndarray, "N P 3"]
     rotation: Float[np.ndarray, "N 3 3"]
     translation: Float[np.ndarray, "N 3"]
-    """camera_from_model."""
-    centre_depth: Float[np.ndarray, " N"]
-    """Depth of the head centre, mm."""
-    focal: Float[np.ndarray, " N"]
-    """Pixels; the principal point is the middle of the picture."""
-    pairs: Int64[np.ndarray, "P 2"]
+    pairs: Int64[np.ndarray, "K 2"]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.name)
 
     @classmethod
-    def collect(
-        cls, names: Sequence[str], views: Sequence[HeadView], pairs: Iterable[tuple[int, int]]
-    ) -> "DepthViews":
+    def collect(cls, views: Sequence[DepthView], pairs: Iterable[tuple[int, int]] = ()) -> "DepthViews":
         """Pack views of one size."""
-        if len(names) != len(views) or not views:
-            raise ValueError(f"Every view needs a name, got {len(names)} names for {len(views)} views.")
-
-        def relative(view: HeadView, depth: np.ndarray) -> np.ndarray:
-            offset = np.where(np.isfinite(depth), depth - view.head.centre[2], np.nan)
-            return offset.astype(np.float16)
-
-        return cls(
-            names=np.array(names),
-            image=np.stack([view.image for view in views]),
-            labels=np.stack([view.labels for view in views]),
-            region=np.stack([view.region for view in views]),
-            face_depth=np.stack([relative(view, view.face_depth) for view in views]),
-            depth=np.stack([relative(view, view.depth) for view in views]),
-            trust=np.stack([(255 * view.trust).round().astype(np.uint8) for view in views]),
-            rotation=np.stack([view.head.rotation for view in views]).astype(np.float32),
-            translation=np.stack([view.head.translation for view in views]).astype(np.float32),
-            centre_depth=np.array([view.head.centre[2] for view in views], np.float32),
-            focal=np.array([view.head.focal for view in views], np.float32),
-            pairs=np.array(list(pairs), np.int64).reshape(-1, 2),
-        )
+        if not views:
+            raise ValueError("There are no views to pack.")
+        arrays = {}
+        for field in fields(DepthView):
+            values = np.stack([np.asarray(getattr(view, field.name)) for view in views])
+            arrays[field.name] = values.astype(np.float16) if field.name in DEPTHS else values
+        return cls(**arrays, pairs=np.array(list(pairs), np.int64).reshape(-1, 2))
 
     def without_clips(self, clips: Collection[str]) -> "DepthViews":
-        """The same views without the pairs of some clips; frames are called `CLIP_FRAME`."""
-        known = {str(name).rpartition("_")[0] for name in self.names}
+        """The same views without the pairs of some clips, whose frames are called `CLIP_FRAME`."""
+        known = {str(name).rpartition("_")[0] for name in self.name}
         if unknown := set(clips) - known:
             raise ValueError(f"There are no clips {sorted(unknown)} among {sorted(known)}.")
-        kept = [str(self.names[first]).rpartition("_")[0] not in clips for first, _ in self.pairs]
+        kept = [str(self.name[first]).rpartition("_")[0] not in clips for first, _ in self.pairs]
         return replace(self, pairs=self.pairs[np.array(kept, bool)])
 
     def save(self, path: Path) -> None:
@@ -79,25 +95,24 @@ class DepthViews:
             np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
-    def load(cls, *paths: Path) -> "DepthViews":
-        """Read one or several files that `save` wrote, one after the other."""
+    def load(cls, paths: Sequence[Path]) -> "DepthViews":
+        """Read files that `save` wrote, one after the other."""
         if not paths:
-            raise FileNotFoundError("There are no prepared views to read; `prepare` makes them.")
-        parts = []
+            raise FileNotFoundError("There are no prepared views to read.")
+        names = [field.name for field in fields(cls)]
+        parts, start = [], 0
         for path in paths:
             with np.load(path, allow_pickle=False) as table:
-                parts.append({field.name: table[field.name] for field in fields(cls)})
-        start = 0
-        for part in parts:
+                part = {name: table[name] for name in names}
             part["pairs"] = part["pairs"] + start
-            start += len(part["names"])
-        names = list(parts[0])
+            start += len(part["name"])
+            parts.append(part)
         return cls(**{name: np.concatenate([part.pop(name) for part in parts]) for name in names})
 
 
 def load_sources(folder: Path) -> dict[str, DepthViews]:
-    """All files of a folder by source: `NAME.npz` and `NAME-....npz` are of the source NAME."""
+    """All views of a folder by source: `NAME-....npz` is of the source NAME, as is `NAME.npz`."""
     groups: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.npz")):
         groups.setdefault(path.stem.split("-")[0], []).append(path)
-    return {name: DepthViews.load(*paths) for name, paths in groups.items()}
+    return {name: DepthViews.load(paths) for name, paths in groups.items()}

@@ -1,18 +1,19 @@
-"""Depth images of a fitted head model: what inflation knows about the head below the hair."""
+"""Depth images of a fitted head model, and pictures of the heads that it was fitted to."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.skin import HEAD_CENTRE, normals
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.head_model import HeadModel, neck_vertices
+from portrait3d.parsing_classes import FACE
 from portrait3d.rendering.rasterizer import rasterize
 
-HAIRLESS_BELOW, HAIR_FADE = 70.0, 30.0
-"""Height in the model frame (mm, y down) below which the skin carries no hair, and the fade above it."""
+LEAST_COSINE = 0.12
+"""Where the face is seen flatter than this its depth is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,61 +94,52 @@ class HeadInCrop:
 
 @dataclass(frozen=True, slots=True)
 class ModelViews:
-    """Depths (mm, inf where nothing is seen) and cosines of a fitted head, pixel by pixel."""
+    """Depths (mm, inf where nothing is seen) of a fitted head, pixel by pixel."""
 
     skin: Float[np.ndarray, "H W"]
     """The bald head."""
     face: Float[np.ndarray, "H W"]
-    """The face region alone, whatever lies in front of it."""
-    scalp: Float[np.ndarray, "H W"]
-    """The head without ears and neck, grown by the hair's thickness."""
-    outer: Float[np.ndarray, "H W"]
-    """The same with the neck."""
-    face_cosine: Float[np.ndarray, "H W"]
-    """Cosine between view ray and normal, 0 where the surface is not seen."""
-    skin_cosine: Float[np.ndarray, "H W"]
-    scalp_cosine: Float[np.ndarray, "H W"]
+    """The face region alone, whatever lies in front of it, where it is seen steeply enough."""
     is_ear: Bool[np.ndarray, "H W"]
     is_neck: Bool[np.ndarray, "H W"]
-    ear_centres: Float[np.ndarray, "2 3"]
-    """Pixels and depth of the middle of the two ears, smaller model x first."""
 
 
-def render_model_views(skin: SkinModel, head: HeadInCrop, thickness: float) -> ModelViews:
-    """Render the depth images of `head` with hair of a given thickness (mm) on its scalp."""
-    faces, mean = skin.faces, skin.mean
+def render_model_views(skin: SkinModel, head: HeadInCrop) -> ModelViews:
+    """Render the depth images of `head`."""
+    faces = skin.faces
     on_face = skin.face_mask[faces].mean(axis=1) > 0.5
     on_ear, on_neck = skin.on_ear, skin.on_neck
-
-    camera_points = head.vertices @ head.rotation.T + head.translation
-    cosines = triangle_cosines(camera_points, faces)
-    hairy = np.clip(1 - skin.face_mask, 0, 1) * np.clip(1 - skin.ear_mask, 0, 1)
-    hairy = hairy * np.clip((HAIRLESS_BELOW - mean[:, 1]) / HAIR_FADE, 0, 1)
-    grown = head.vertices + thickness * hairy[:, None] * normals(head.vertices, faces)
-
-    bare, thick = head.screen(head.vertices), head.screen(grown)
-    bald_index, bald = render_depth(bare, faces, head.size)
-    face_faces, scalp_faces = on_face & ~on_neck, ~(on_ear | on_neck)
-    face_index, face = render_depth(bare, faces[face_faces], head.size)
-    scalp_index, scalp = render_depth(thick, faces[scalp_faces], head.size)
-    _, outer = render_depth(thick, faces[~on_ear], head.size)
-
-    def lookup(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return np.where(index >= 0, values[index], np.zeros((), values.dtype))
-
-    ears = [bare[(skin.ear_mask > 0.5) & (side * mean[:, 0] > 0)].mean(axis=0) for side in (-1, 1)]
+    screen = head.screen(head.vertices)
+    index, bald = render_depth(screen, faces, head.size)
+    bare = on_face & ~on_neck
+    face_index, face = render_depth(screen, faces[bare], head.size)
+    cosines = triangle_cosines(head.vertices @ head.rotation.T + head.translation, faces[bare])
+    steep = (face_index >= 0) & (cosines[face_index] > LEAST_COSINE)
     return ModelViews(
         skin=bald,
-        face=face,
-        scalp=scalp,
-        outer=outer,
-        face_cosine=lookup(cosines[face_faces], face_index),
-        skin_cosine=lookup(cosines, bald_index),
-        scalp_cosine=lookup(cosines[scalp_faces], scalp_index),
-        is_ear=lookup(on_ear, bald_index),
-        is_neck=lookup(on_neck & ~on_face, bald_index),
-        ear_centres=np.stack(ears),
+        face=np.where(steep, face, np.inf),
+        is_ear=(index >= 0) & on_ear[index],
+        is_neck=(index >= 0) & (on_neck & ~on_face)[index],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HeadView:
+    """One picture of a head in the head crop, and the head model fitted to it."""
+
+    image: UInt8[np.ndarray, "H W 3"]
+    labels: UInt8[np.ndarray, "H W"]
+    """Parsing classes; background where the photo does not reach."""
+    region: Bool[np.ndarray, "H W"]
+    """Where depth is wanted."""
+    face_depth: Float[np.ndarray, "H W"]
+    """Depth of the fitted face (mm), inf where none is seen steeply enough."""
+    head: HeadInCrop
+
+    @property
+    def bare_face(self) -> Bool[np.ndarray, "H W"]:
+        """Where the fitted face is seen and nothing covers it."""
+        return np.isin(self.labels, FACE) & np.isfinite(self.face_depth) & self.region
 
 
 def render_depth(

@@ -17,8 +17,7 @@ from scipy.sparse import lil_matrix
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HeadInCrop, SkinModel, render_model_views
-from portrait3d.data.turning import HeadView, bare_face, steep_face
+from portrait3d.data.model_views import HeadInCrop, HeadView, SkinModel, render_model_views
 
 ROUNDS = 15
 FACE_RIM = 6
@@ -73,7 +72,7 @@ def register_clip(
             certain.append((a, b))
     heads = agree([view.head for view in views], motions, centre)
     posed = [
-        replace(view, head=head, face_depth=steep_face(render_model_views(skin, head, 0.0)))
+        replace(view, head=head, face_depth=render_model_views(skin, head).face)
         for view, head in zip(views, heads, strict=True)
     ]
     return posed, certain
@@ -101,7 +100,7 @@ def register(a: HeadView, b: HeadView, skin: SkinModel) -> Motion | None:
     Contrast may change by a factor and an offset; pixels that change otherwise count less. None if too little
     of the face is seen.
     """
-    face = ndimage.binary_erosion(bare_face(a), iterations=FACE_RIM)
+    face = ndimage.binary_erosion(a.bare_face, iterations=FACE_RIM)
     if face.sum() < LEAST_PIXELS:
         return None
     seen = lifted(np.where(face, a.face_depth, 1.0), a.head.focal)[face]

@@ -103,7 +103,6 @@ def pipeline_stages(
         "face, two passes": lambda: model.fit_face(photo, detection),
         "parse": lambda: parse_head(model.parsing_net, pixels, head_crop),
         "depth": lambda: model.lift_head(photo, fit, head_crop, parsing),
-        "both sides": lambda: model.lift_both_sides(photo, fit, head_crop, parsing),
         "reconstruct, all of the above": lambda: model.reconstruct(path),
         "head": portrait.build_head,
         "repose, a new portrait": lambda: model.repose(replace(portrait), yaw=next(turns)),

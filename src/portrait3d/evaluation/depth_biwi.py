@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from portrait3d.data.biwi import BiwiFrame, BiwiRecording, read_biwi
-from portrait3d.data.turning import bare_face
 from portrait3d.evaluation.depth_errors import HeadErrors, head_errors, surface_of
 from portrait3d.evaluation.depth_methods import depth_methods, rest_of_head
 from portrait3d.evaluation.depth_photos import (
     photo_points,
     points_of,
+    portrait_methods,
     reconstruct,
     seen_in,
-    stitched_depth,
     truth_in,
 )
 from portrait3d.pipeline import Portrait3D
@@ -65,13 +64,13 @@ def measure_frame(
     depth, camera = recording.depth_in_photo(frame), recording.photo_camera
     surface = surface_of(photo_points(depth, camera))
     seen = seen_in(portrait, model.head_model)
-    face, rest = bare_face(seen.view), rest_of_head(seen.view)
+    face, rest = seen.bare_face, rest_of_head(seen)
     truth = truth_in(portrait.head_crop, depth, camera, face, rest, surface)
     methods = depth_methods(model.depth_net, model.head_model)
-    for name, method in {**methods, "stitched head": lambda _: stitched_depth(portrait)}.items():
+    for name, method in {**methods, **portrait_methods(portrait)}.items():
         predicted = method(seen)
-        known = seen.view.region & np.isfinite(predicted)
-        yield name, head_errors(points_of(predicted, known, seen.view.head.focal), known, truth)
+        known = seen.region & np.isfinite(predicted)
+        yield name, head_errors(points_of(predicted, known, seen.head.focal), known, truth)
 
 
 def score_recordings(method: str, recordings: dict[str, list[HeadErrors]]) -> BiwiScores:

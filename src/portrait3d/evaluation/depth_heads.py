@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 import portrait3d.data.synthetic as drawing
-from portrait3d.data.model_views import HeadInCrop, SkinModel
+from portrait3d.data.model_views import HeadInCrop, HeadView, SkinModel
 from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads, head_camera
-from portrait3d.data.turning import HeadView, bare_face
 from portrait3d.evaluation.depth_errors import HeadTruth, surface_of
-from portrait3d.evaluation.depth_methods import SeenHead, rest_of_head
+from portrait3d.evaluation.depth_methods import rest_of_head
 from portrait3d.evaluation.depth_photos import points_of
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pictures import as_bytes
@@ -53,20 +52,19 @@ class KnownHead:
 
     def truth(self, skin: SkinModel) -> HeadTruth:
         """What predictions in this picture's own pixels are measured against."""
-        view = self.given(skin).view
-        points = points_of(view.depth, view.region, view.head.focal)
+        view = self.given(skin)
+        depth = np.where(self.region, self.depth, np.inf).astype(np.float64)
+        points = points_of(depth, view.region, view.head.focal)
         points = np.where(view.region[..., None], points, np.nan)
-        return HeadTruth(points, bare_face(view), rest_of_head(view), surface_of(points))
+        return HeadTruth(points, view.bare_face, rest_of_head(view), surface_of(points))
 
-    def given(self, skin: SkinModel) -> SeenHead:
+    def given(self, skin: SkinModel) -> HeadView:
         """The picture with the true parsing and the true face."""
-        view = HeadView(
+        return HeadView(
             image=self.picture,
             labels=self.labels,
             region=self.region,
             face_depth=self.face_depth.astype(np.float64),
-            depth=np.where(self.region, self.depth, np.inf).astype(np.float64),
-            trust=self.region.astype(np.float64),
             head=HeadInCrop(
                 vertices=skin.vertices(self.identity.astype(np.float64), self.expression.astype(np.float64)),
                 rotation=self.rotation.astype(np.float64),
@@ -75,7 +73,6 @@ class KnownHead:
                 size=len(self.picture),
             ),
         )
-        return SeenHead(view, np.ones(self.labels.shape, bool))
 
 
 def load_or_draw(index: int, cache: Path | None = None, seed: int = SEED) -> KnownHead:

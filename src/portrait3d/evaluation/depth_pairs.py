@@ -18,12 +18,11 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from portrait3d.data.fits import fit_photos
-from portrait3d.data.model_views import SkinModel, render_depth
-from portrait3d.data.pairs import clip_views
+from portrait3d.data.model_views import HeadView, SkinModel, render_depth
+from portrait3d.data.pairs import clip_frames
 from portrait3d.data.photos import ClipPair, PhotoFolder, evenly, frames_of, pairs_by_clip
 from portrait3d.data.registration import Motion, lifted, projected, relative, sampled
-from portrait3d.data.turning import HeadView
-from portrait3d.evaluation.depth_methods import SeenHead, depth_methods
+from portrait3d.evaluation.depth_methods import depth_methods
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.parsing_classes import EARS, ParsingClass
@@ -72,7 +71,7 @@ def evaluate_pairs(model: Portrait3D, data: Path, limit: int, clips: Sequence[st
     Raises:
         ValueError: The data have no clip of a name.
     """
-    folder = PhotoFolder(data, folders=["clips"], split=None if clips else "val", parsed=True)
+    folder = PhotoFolder(data, folders=["clips"], split=None if clips else "val")
     found = pairs_by_clip(folder.clip_pairs())
     if unknown := set(clips) - set(found):
         raise ValueError(f"There are no pairs of the clips {sorted(unknown)}; there are {sorted(found)}.")
@@ -91,14 +90,14 @@ def compare_clip(model: Portrait3D, clip: str, pairs: Sequence[ClipPair], limit:
     points, skin = MeshPoints.from_head_model(model.head_model), SkinModel.from_head_model(model.head_model)
     methods = depth_methods(model.depth_net, model.head_model)
     fits = fit_photos(frames_of(pairs), points, slide=model.face_net.mesh_slide)
-    views, certain = clip_views(pairs, fits, points, skin)
+    frames, certain = clip_frames(pairs, fits, points, skin, model.parsing_net)
+    views = {name: frame.view for name, frame in frames.items()}
     depths: dict[str, dict[str, Float[np.ndarray, "S S"]]] = {}
     found = []
     for pair in evenly(certain, limit):
         for a, b in (pair, pair[::-1]):
             if a not in depths:
-                seen = SeenHead(views[a], covered(views[a]))
-                depths[a] = {name: give(seen) for name, give in methods.items()}
+                depths[a] = {name: give(views[a]) for name, give in methods.items()}
             errors = compare_pair(clip, views[a], views[b], depths[a])
             if errors is not None:
                 found.append(errors)

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy.spatial import cKDTree
 
-from portrait3d.data.model_views import HeadInCrop, render_depth
-from portrait3d.data.turning import HeadView
+from portrait3d.data.model_views import HeadInCrop, HeadView, render_depth
 from portrait3d.errors import NoFaceError, PoorFitWarning
 from portrait3d.evaluation.depth_errors import HeadTruth
-from portrait3d.evaluation.depth_methods import SeenHead
+from portrait3d.evaluation.depth_methods import Method
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pictures import as_bytes
+from portrait3d.head.frame import seen_by
 from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import HEAD
@@ -33,7 +33,7 @@ def reconstruct(model: Portrait3D, picture: UInt8[np.ndarray, "H W 3"]) -> Portr
             return None
 
 
-def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
+def seen_in(portrait: Portrait, head_model: HeadModel) -> HeadView:
     """What the pipeline knew of a photo before it asked for depth."""
     crop, pixels = portrait.head_crop, portrait.photo.pixels
     labels = portrait.head_parsing.head_labels
@@ -43,14 +43,11 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
     with torch.no_grad():
         face = render_face_depth(head_model, coefficients, batched, camera)
         vertices = head_model.vertices(coefficients)[0]
-    nothing = np.full(labels.shape, np.inf)
-    view = HeadView(
+    return HeadView(
         image=as_bytes(crop.extract(pixels)),
         labels=labels,
         region=np.isin(labels, HEAD) & inside,
         face_depth=face.depth[0].double().numpy(),
-        depth=nothing,
-        trust=np.zeros(labels.shape),
         head=HeadInCrop(
             vertices=vertices.double().numpy(),
             rotation=batched.rotation[0].double().numpy(),
@@ -59,7 +56,14 @@ def seen_in(portrait: Portrait, head_model: HeadModel) -> SeenHead:
             size=crop.size,
         ),
     )
-    return SeenHead(view, inside)
+
+
+def portrait_methods(portrait: Portrait) -> dict[str, Method]:
+    """What the pipeline itself says of a photo: its depth network, which sees more than the head crop, and
+    the finished head."""
+    depth, camera = portrait.depth, portrait.head_crop.camera()
+    first = seen_by(depth.front[None], depth.camera, camera)[0].double().numpy()
+    return {"network": lambda _: first, "stitched head": lambda _: stitched_depth(portrait)}
 
 
 def stitched_depth(portrait: Portrait) -> Float[np.ndarray, "S S"]:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from portrait3d.data.model_views import SkinModel, render_model_views
-from portrait3d.data.turning import HeadView
+from portrait3d.data.model_views import HeadView, SkinModel, render_model_views
 from portrait3d.evaluation.depth_errors import HeadErrors, HeadTruth, head_errors
 from portrait3d.evaluation.depth_heads import KnownHead, load_or_draw
-from portrait3d.evaluation.depth_methods import Method, SeenHead, depth_methods, rest_of_head
-from portrait3d.evaluation.depth_photos import points_of, reconstruct, seen_in, stitched_depth, truth_in
+from portrait3d.evaluation.depth_methods import Method, depth_methods, rest_of_head
+from portrait3d.evaluation.depth_photos import points_of, portrait_methods, reconstruct, seen_in, truth_in
 from portrait3d.pipeline import Portrait3D
 
 TRUE_FACE, PHOTO = "true face", "photo"
@@ -56,7 +55,7 @@ class Situation:
     """A head as methods see it, with the truth at the same pixels."""
 
     given: str
-    seen: SeenHead
+    view: HeadView
     truth: HeadTruth
     methods: dict[str, Method]
 
@@ -74,14 +73,14 @@ def situations(
     bare, rest = (crop.extract_labels(mask.astype(np.uint8)) > 0 for mask in (truth.face, truth.rest))
     depth = np.where(known.region, known.depth, np.inf)
     in_crop = truth_in(crop, depth, known.camera, bare, rest, truth.surface)
-    finished = {"stitched head": lambda _: stitched_depth(portrait)}
-    yield Situation(PHOTO, seen_in(portrait, model.head_model), in_crop, {**methods, **finished})
+    own = portrait_methods(portrait)
+    yield Situation(PHOTO, seen_in(portrait, model.head_model), in_crop, {**methods, **own})
 
 
 def compare(situation: Situation, method: Method) -> tuple[Float[np.ndarray, "S S"], HeadErrors]:
     """The depth that a method gives, and its errors."""
-    view = situation.seen.view
-    depth = method(situation.seen)
+    view = situation.view
+    depth = method(view)
     known = view.region & np.isfinite(depth)
     return depth, head_errors(points_of(depth, known, view.head.focal), known, situation.truth)
 
@@ -96,7 +95,7 @@ def measure_heads(
     methods = depth_methods(model.depth_net, model.head_model)
     for index in range(limit):
         known = load_or_draw(index, cache)
-        parts = head_regions(known.given(skin).view, skin)
+        parts = head_regions(known.given(skin), skin)
         for situation in situations(known, model, skin, methods):
             for name, method in situation.methods.items():
                 errors = compare(situation, method)[1]
@@ -111,7 +110,7 @@ def measure_heads(
 
 def head_regions(view: HeadView, skin: SkinModel) -> dict[str, Bool[np.ndarray, "S S"]]:
     """Parts of the head without its bare face."""
-    views = render_model_views(skin, view.head, 0.0)
+    views = render_model_views(skin, view.head)
     skull = np.isfinite(views.skin) & ~views.is_neck
     rest = rest_of_head(view)
     ears, hair = np.isin(view.labels, (3, 4)) & rest, np.isin(view.labels, (2, 8)) & rest

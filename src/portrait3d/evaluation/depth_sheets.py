@@ -40,7 +40,7 @@ def write_depth_sheet(
     for index in chosen:
         known = load_or_draw(index, cache)
         situation = next(situations(known, model, skin, methods))
-        centre = float(situation.seen.view.head.centre[2])
+        centre = float(situation.view.head.centre[2])
         tiles = [
             tile(known.picture, f"{known.style} {index}"),
             tile(shade(known.depth - centre, known.region), "true depth"),

@@ -65,12 +65,14 @@ def side_view(
 def depth_of_photo(portrait: Portrait) -> tuple[Float[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
     """Depth (mm) at the photo's pixels and where it is known.
 
-    Turning the head crop upright is a rotation about the optical axis: depth stays what it is.
+    Turning the crop upright is a rotation about the optical axis: depth stays what it is.
     """
     height, width = portrait.photo.pixels.shape[:2]
-    known = portrait.depth.valid.float()
-    depth = torch.where(portrait.depth.valid, portrait.depth.depth, torch.zeros_like(known))
-    restored, weight = portrait.head_crop.restore(torch.stack([depth, known]), height, width)
+    found = portrait.depth
+    known = found.head.float()
+    depth = torch.where(found.head, found.front, torch.zeros_like(known))
+    wide = portrait.head_crop.wide_crop(found.camera.width)
+    restored, weight = wide.restore(torch.stack([depth, known]), height, width)
     valid = weight > 0.5
     return torch.where(valid, restored / weight.clamp_min(0.5), restored).numpy(), valid.numpy()
 

@@ -14,11 +14,11 @@ import torch
 from portrait3d import arguments
 from portrait3d.errors import PortraitFileError, WeightsError
 from portrait3d.export.files import write_together
-from portrait3d.geometry import Camera, DepthMap, Mesh, Pose
+from portrait3d.geometry import Camera, Mesh, Pose
 from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
-from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
@@ -26,12 +26,13 @@ from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
 from portrait3d.weights import read_arrays
 
-FORMAT, VERSION = "portrait3d portrait", 1
+FORMAT, VERSION = "portrait3d portrait", 2
 LARGEST = 2_000_000_000
 """Bytes that a file may hold when it is unpacked; the largest photo takes a third of that."""
 ROUNDING = 1e-3
 """By which a rotation's axes may fail to be of length 1 and upright on each other."""
-TWO_SIDED = ("front", "back", "back_hair", "front_scale", "back_scale")
+DEPTHS = ("front", "back", "back_hair", "front_scale", "back_scale")
+REGIONS = ("head", "valid")
 ARRAYS = {
     "about": ("u", "N"),
     "pixels": ("u", "H W 3"),
@@ -47,10 +48,8 @@ ARRAYS = {
     "matte": ("f", "H W"),
     "head_labels": ("u", "S S"),
     "head_probabilities": ("f", "9 S S"),
-    "depth": ("f", "S S"),
-    "depth_valid": ("b", "S S"),
-    **dict.fromkeys(TWO_SIDED, ("f", "T T")),
-    "two_sided_valid": ("b", "T T"),
+    **dict.fromkeys(DEPTHS, ("f", "T T")),
+    **dict.fromkeys(REGIONS, ("b", "T T")),
 }
 """The arrays of a file, kinds and shapes as `read_arrays` takes them; `about` is JSON in UTF-8."""
 ABOUT = {
@@ -72,15 +71,14 @@ ABOUT = {
 def save_portrait(portrait: Portrait, path: Path) -> Path:
     """Write all that networks found in a photo, and the photo, to a file; the head is made from it again.
 
-    Raises `ValueError` for another ending than `.npz`, and for a portrait whose depths are not in the
-    cameras of its head crop.
+    Raises `ValueError` for another ending than `.npz`, and for a portrait whose depth is not in the
+    camera of its wide crop.
     """
     if path.suffix.lower() != ".npz":
         raise ValueError(f"A portrait is saved as .npz, got {str(path)!r}.")
-    crop = portrait.head_crop
-    for depth, camera in ((portrait.depth, crop.camera()), (portrait.two_sided, crop.wide_crop().camera())):
-        if not torch.equal(depth.camera.focal, camera.focal) or depth.camera.width != camera.width:
-            raise ValueError("This portrait's depths are not in the cameras of its head crop.")
+    camera = portrait.depth.camera
+    if not torch.equal(camera.focal, portrait.head_crop.wide_crop(camera.width).camera().focal):
+        raise ValueError("This portrait's depth is not in the camera of its wide crop.")
     stream = io.BytesIO()
     np.savez_compressed(stream, **_arrays(portrait))
     write_together({path: stream.getvalue()})
@@ -88,7 +86,7 @@ def save_portrait(portrait: Portrait, path: Path) -> Path:
 
 
 def _arrays(portrait: Portrait) -> dict[str, Any]:
-    parsing, two, pose = portrait.head_parsing, portrait.two_sided, portrait.camera_from_model
+    parsing, depth, pose = portrait.head_parsing, portrait.depth, portrait.camera_from_model
     return {
         "about": np.frombuffer(json.dumps(_about(portrait)).encode(), np.uint8),
         "pixels": portrait.photo.pixels,
@@ -104,10 +102,8 @@ def _arrays(portrait: Portrait) -> dict[str, Any]:
         "matte": parsing.matte,
         "head_labels": parsing.head_labels,
         "head_probabilities": parsing.head_probabilities.numpy(),
-        "depth": _finite(portrait.depth.depth),
-        "depth_valid": portrait.depth.valid.numpy(),
-        **{name: _finite(getattr(two, name)) for name in TWO_SIDED},
-        "two_sided_valid": two.valid.numpy(),
+        **{name: _finite(getattr(depth, name)) for name in DEPTHS},
+        **{name: getattr(depth, name).numpy() for name in REGIONS},
     }
 
 
@@ -166,9 +162,8 @@ def _head_crop(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> Crop:
     crop = Crop((float(x), float(y)), about["side"], about["angle"], about["size"], about["zoom"])
     if not 0 < crop.zoom < math.inf:
         raise ValueError(f"zoom must be above 0, got {crop.zoom}.")
-    sizes = len(arrays["head_labels"]), len(arrays["front"])
-    if sizes != (crop.size, crop.wide_crop().size):
-        raise ValueError(f"its maps have sides of {sizes[0]} and {sizes[1]} pixels, its crop {crop.size}.")
+    if (size := len(arrays["head_labels"])) != crop.size:
+        raise ValueError(f"its maps have sides of {size} pixels, its crop {crop.size}.")
     return crop
 
 
@@ -242,11 +237,9 @@ def _portrait(arrays: dict[str, np.ndarray], about: dict[str, Any], crop: Crop, 
             tensors["head_probabilities"],
             tensors["matte"].numpy(),
         ),
-        depth=DepthMap(tensors["depth"], tensors["depth_valid"], crop.camera()),
-        two_sided=TwoSidedDepth(
-            **{name: tensors[name] for name in TWO_SIDED},
-            valid=tensors["two_sided_valid"],
-            camera=crop.wide_crop().camera(),
+        depth=HeadDepth(
+            **{name: tensors[name] for name in (*DEPTHS, *REGIONS)},
+            camera=crop.wide_crop(len(arrays["front"])).camera(),
         ),
         head_model=model,
         quality=about["quality"],

@@ -6,13 +6,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.depth import DepthMap
-from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import (
     HairView,
@@ -24,8 +21,8 @@ from portrait3d.head.hair_view import (
     shown_hair,
 )
 from portrait3d.head.scene import Scene
+from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_parsing import GROWTH, HeadParsing
-from portrait3d.models.two_sided_depth_net import TwoSidedDepth
 from portrait3d.parsing_classes import HAIRY
 from portrait3d.preprocessing.alignment import Crop
 
@@ -34,11 +31,6 @@ TEXTURE_SIZE = 1024
 a smaller one."""
 BORDER = 3
 """Hair this near to the head crop's border, pixels, leaves it."""
-DETAIL = 6.0
-"""Width of the blur (pixels) below which the depth network's answer counts: the two-sided one, which has seen
-heads of hair from all sides, knows better where hair is on the whole, but sees four mm as one pixel."""
-EDGE = 3
-"""Pixels from hair's border on which the depth network tells no detail."""
 
 
 def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
@@ -70,27 +62,20 @@ def see_scene(
     return Scene.of(fine.extract(pixels), frame.extract_labels(parsing.labels), fine.extract(grey)[0])
 
 
-def see_hair(
-    model: FittedHead,
-    labels: UInt8[np.ndarray, "S S"],
-    depth: DepthMap,
-    two_sided: TwoSidedDepth,
-    frame: Crop,
-) -> HairView:
+def see_hair(model: FittedHead, labels: UInt8[np.ndarray, "S S"], depth: HeadDepth, frame: Crop) -> HairView:
     """Hair's front, back and place in the frame.
 
     Args:
         model: The head model as the frame's camera sees it.
         labels: Classes of the frame's pixels.
-        depth: The depth network's answer, in the head crop's camera.
-        two_sided: Front and far surface in the wide crop's camera.
+        depth: First and last surface, in the wide crop's camera.
         frame: `whole_head`.
     """
     camera = frame.camera()
-    maps = [two_sided.front, two_sided.back, two_sided.back_hair, two_sided.back_scale]
-    hidden, back, is_hair, error = seen_by(torch.stack(maps), two_sided.camera, camera).double().numpy()
+    maps = [depth.front, depth.back, depth.back_hair, depth.back_scale]
+    hidden, back, is_hair, error = seen_by(torch.stack(maps), depth.camera, camera).double().numpy()
     hair = shown_hair(labels)
-    front = settled_front(hidden + detail(depth, hair), hair, model.depth)
+    front = settled_front(hidden, hair, model.depth)
     inside = head_outline(labels) | covered_hair(labels, hair, is_hair)
     front, back = rounded(
         front,
@@ -109,15 +94,6 @@ def see_hair(
         back_is_hair=is_hair,
         skin=model.depth,
     )
-
-
-def detail(depth: DepthMap, hair: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
-    """What the depth network, which sees the head crop finely, knows of locks and partings, mm: how far hair
-    stands out of the hair around it. 0 where it knows nothing, and outside the head crop."""
-    margin = (len(hair) - depth.camera.width) // 2
-    own = np.pad(depth.depth.double().numpy(), margin, mode="edge")
-    known = np.pad(depth.valid.numpy(), margin) & hair
-    return (own - blurred_inside(own, known, DETAIL)) * ndimage.binary_erosion(known, iterations=EDGE)
 
 
 def seen_by(maps: Float[Tensor, "C h w"], camera: Camera, other: Camera) -> Float[Tensor, "C H W"]:

@@ -1,9 +1,11 @@
-"""The losses of stage 2, hair and ear depth: Eq. 4 to 9 of the paper, one value per sample.
+"""The losses of stage 2, hair and ear depth: Eq. 4 to 9 of the paper and those of known depth, one value per
+sample.
 
 Depths are millimetres. Sums over a region are divided by its area, so that close-ups do not weigh more.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -87,7 +89,7 @@ def layer_order_loss(
 def supervised_depth_loss(
     depth: Float[Tensor, "B 1 H W"], truth: Float[Tensor, "B 1 H W"], trust: Float[Tensor, "B 1 H W"]
 ) -> Float[Tensor, " B"]:
-    """Weighted l1 distance to a known depth, for synthetic heads and inflated portraits.
+    """Weighted l1 distance to a known depth, for drawn heads.
 
     A deviation from the paper, which has real pairs alone. `truth` may be anything where `trust` is 0.
     """
@@ -119,6 +121,31 @@ def depth_edge_loss(
             weight = torch.minimum(weights[..., step:], weights[..., :-step])
             result = result + (weight * change).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1)
     return result
+
+
+def laplace_loss(
+    error: Float[Tensor, "B 1 H W"], scale: Float[Tensor, "B 1 H W"], region: Bool[Tensor, "B 1 H W"]
+) -> Float[Tensor, " B"]:
+    """How badly a Laplace distribution's scale fits absolute errors (both mm): its negative log-likelihood.
+
+    The errors are taken as they are: being unsure is no way out of learning.
+    """
+    return region_mean(error.detach().abs() / scale + scale.log(), region)
+
+
+def hair_behind_loss(
+    logit: Float[Tensor, "B 1 H W"], is_hair: Bool[Tensor, "B 1 H W"], region: Bool[Tensor, "B 1 H W"]
+) -> Float[Tensor, " B"]:
+    """Binary cross-entropy of "the last surface is hair" where that is known."""
+    entropy = F.binary_cross_entropy_with_logits(logit, is_hair.to(logit), reduction="none")
+    return region_mean(entropy, region)
+
+
+def last_surface(
+    truth: Float[Tensor, "B 1 H W"], far: Float[Tensor, "B 1 H W"], head: Bool[Tensor, "B 1 H W"]
+) -> Float[Tensor, "B 1 H W"]:
+    """The back that can be learned: the true one (mm), but not before the fitted head's own (layer order)."""
+    return torch.where(head, torch.maximum(truth, far), truth)
 
 
 def _both(region: Bool[Tensor, "B 1 H W"], axis: int) -> Tensor:

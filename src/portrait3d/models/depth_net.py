@@ -1,16 +1,23 @@
-"""The depth network: how far away hair, ears and the rest of the head are, given the face's depth."""
+"""The depth network: the first and the last surface of head and hair along every ray (paper, section 3.3).
+
+The paper's network gives the first surface alone. What a photo shows of hair tells much about what it hides:
+how thick it is, and whether it hangs behind the neck. The network sees the wide crop, so that long hair is
+not cut.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.depth import DepthMap
-from portrait3d.models.backbones import ResNet18
-from portrait3d.models.face_depth import FaceDepth
-from portrait3d.parsing_classes import EARS, FACE, HEAD, ParsingClass
+from portrait3d.models.face_depth import HeadDepths, carried_on
+from portrait3d.parsing_classes import COVERING, EARS, FACE, HEAD, ParsingClass
 
 PARTS = (
     FACE,
@@ -23,124 +30,158 @@ PARTS = (
 """Classes that share a mask."""
 UNIT = 100.0
 """Millimetres per unit of the network's depth input and output."""
-ROUND = 64
-"""Pixels from the outline to the middle of a round head, about: where `outline_distance` is 1."""
+ROUND = 0.15625
+"""From the outline to the middle of a round head, as a share of the wide crop's side, about."""
+CHANNELS = 3 + len(PARTS) + 4
+"""Colours, a mask of every part, the fitted head's two depths and its mask, the distance to the outline."""
+OUTPUTS = 5
+"""Front, back, whether the back is hair, and how sure both depths are."""
+LEAST_SCALE = 1.0
+"""mm; nothing is known more exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surfaces:
+    """What the network says of B wide crops. Depths are mm in the crop's camera."""
+
+    front: Float[Tensor, "B 1 H W"]
+    """First surface of face, hair, ears and headwear along the ray, also where neck or body lie before it."""
+    back: Float[Tensor, "B 1 H W"]
+    """Last surface of the same; never before `front` or the fitted head's own last surface."""
+    hair_logit: Float[Tensor, "B 1 H W"]
+    """Above 0 where the last surface is hair."""
+    front_scale: Float[Tensor, "B 1 H W"]
+    """Expected absolute error of `front`, mm (the scale of a Laplace distribution)."""
+    back_scale: Float[Tensor, "B 1 H W"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadDepth:
+    """Front and back of one head in the wide crop. Depths are mm in `camera`, without meaning off `valid`."""
+
+    front: Float[Tensor, "H W"]
+    """First surface of face, hair, ears and headwear; behind neck and body, of the hair that hangs there."""
+    back: Float[Tensor, "H W"]
+    """Last surface of the same, not before the fitted head's own."""
+    back_hair: Float[Tensor, "H W"]
+    """Probability that the last surface is hair."""
+    head: Bool[Tensor, "H W"]
+    """The parsed head: where `front` is what the photo shows."""
+    valid: Bool[Tensor, "H W"]
+    """The same, and neck and body where hair hangs behind them."""
+    front_scale: Float[Tensor, "H W"]
+    """Expected absolute error of `front`, mm."""
+    back_scale: Float[Tensor, "H W"]
+    camera: Camera
+    """The wide crop's."""
 
 
 class DepthNet(nn.Module):
-    """ResNet-18 with transposed convolutions up to full size and skips at 64, 32 and 16 px (section 3.3).
+    """A U-Net with additive skips; squares of four pixels enter and leave it as channels of one.
 
-    Besides the paper's skips, the input itself is joined before the last convolution, so that what is given
-    need not pass through a grid of 64 px. With `head_depth` the network adds to a first guess: the face where
-    it is seen, the average head elsewhere.
+    It adds to what the fitted head knows: to its first surface for the front, to its last one for the back,
+    both carried on beyond its outline. The back lies behind the head's own and behind the front (the layer
+    order of Eq. 9, seen from behind), whatever the network says.
 
     Args:
-        width: Factor on all channel counts: 1 is the paper's size, 0.5 trains 2.5 times as fast.
-        face_depth: Whether the face's depth is given, as in the paper.
-        head_depth: Whether the average head's depth is given.
-        parsing: Whether a mask of every part is given, not of the whole head alone.
-        outline: Whether every pixel is told how far it is from the outline: what is round falls off there.
+        widths: Channels at 1/2, 1/4, 1/8, ... of the crop's resolution.
+        size: Pixels along a side of the wide crop that it is made for.
+        fitted: Whether the fitted head's surfaces are given; without, depths count from the head's centre.
+        parts: Whether a mask of every part is given, not of the whole head alone.
+        outline: Whether every pixel is told how far it is from the outline.
     """
 
     def __init__(
         self,
-        width: float = 0.5,
+        widths: tuple[int, ...] | list[int] = (24, 48, 96, 128),
+        size: int = 128,
         *,
-        face_depth: bool = True,
-        head_depth: bool = False,
-        parsing: bool = False,
-        outline: bool = False,
+        fitted: bool = True,
+        parts: bool = True,
+        outline: bool = True,
     ) -> None:
         super().__init__()
         self.settings = {
-            "width": width,
-            "face_depth": face_depth,
-            "head_depth": head_depth,
-            "parsing": parsing,
+            "widths": list(widths),
+            "size": size,
+            "fitted": fitted,
+            "parts": parts,
             "outline": outline,
         }
-        self.face_depth, self.head_depth = face_depth, head_depth
-        self.parsing, self.outline = parsing, outline
-        self.channels = 4 + face_depth + head_depth + (len(PARTS) if parsing else 0) + outline
-        """Channels of the input: colours, the region's mask and what else is given."""
-        self.encoder = ResNet18(self.channels, width)
-        fine, mid, coarse, deepest = self.encoder.channels
-        self.up = nn.ModuleList(
-            [
-                _up(deepest, coarse),
-                _up(2 * coarse, mid),
-                _up(2 * mid, fine),
-                _up(2 * fine, fine // 2),
-                _up(fine // 2, fine // 4),
-            ]
+        self.size, self.fitted, self.parts, self.outline = size, fitted, parts, outline
+        given = (4 * CHANNELS, *widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Sequential(_convolution(a, b), _convolution(b, b)) for a, b in zip(given, widths, strict=True)
         )
-        narrow = fine // 4
-        self.head = nn.Sequential(
-            nn.Conv2d(narrow + self.channels, narrow, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(narrow, 1, 3, padding=1),
-        )
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
+        self.fuse = nn.ModuleList(_convolution(fine, fine) for fine in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 4 * OUTPUTS, 3, padding=1)
 
     def forward(
         self,
         image: Float[Tensor, "B 3 H W"],
-        face_depth: Float[Tensor, "B 1 H W"],
-        region: Bool[Tensor, "B 1 H W"],
-        center_depth: Float[Tensor, " B"],
-        labels: UInt8[Tensor, "B 1 H W"] | None = None,
-        head_depth: Float[Tensor, "B 1 H W"] | None = None,
-    ) -> Float[Tensor, "B 1 H W"]:
-        """Depth in mm in the head crop's camera; meaningful within `region`.
+        labels: UInt8[Tensor, "B 1 H W"],
+        near: Float[Tensor, "B 1 H W"],
+        far: Float[Tensor, "B 1 H W"],
+        head: Bool[Tensor, "B 1 H W"],
+        center: Float[Tensor, " B"],
+    ) -> Surfaces:
+        """The surfaces in B wide crops, or parts of such, whose sides halve as often as there are widths.
 
         Args:
-            image: The head crop, RGB in [0, 1].
-            face_depth: Depth of the rendered face in mm where the face is seen, 0 elsewhere.
-            region: The head as parsed; its depth is predicted.
-            center_depth: Depth of the head's centre, mm.
-            labels: The nine parsing classes, for a network that is given them.
-            head_depth: What `render_average_head` draws, mm, for a network that is given it.
+            image: RGB in [0, 1].
+            labels: The nine parsing classes.
+            near: First surface of the fitted head, mm, carried on where `head` is false.
+            far: Last surface of the fitted head, mm, carried on where `head` is false.
+            head: Where the fitted head is.
+            center: Depth of the head's centre, mm.
         """
-        center = center_depth[:, None, None, None]
-        face_seen = face_depth > 0
-        relative = torch.where(face_seen, (face_depth - center) / UNIT, torch.zeros_like(face_depth))
-        given, base = [image - 0.5], center
-        if self.face_depth:
-            given.append(relative)
-        given.append(region.to(image.dtype))
-        if self.head_depth:
-            if head_depth is None:
-                raise ValueError("This depth network wants the average head's depth, and got none.")
-            given.append((head_depth - center) / UNIT)
-            base = torch.where(face_seen, face_depth, head_depth) if self.face_depth else head_depth
-        if self.parsing:
-            if labels is None:
-                raise ValueError("This depth network wants the parsing labels, and got none.")
-            masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
-            given += [mask.to(image.dtype) for mask in masks]
-        if self.outline:
-            given.append(outline_distance(region).to(image.dtype))
-        x = told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
-        quarter, eighth, sixteenth, x = self.encoder(x)
-        for up, skip in zip(self.up, (sixteenth, eighth, quarter, None, None), strict=True):
-            x = up(x) if skip is None else torch.cat([up(x), skip], dim=1)
-        return base + UNIT * self.head(torch.cat([x, told.to(x.dtype)], dim=1))
+        middle = center[:, None, None, None]
+        region = head_region(labels[:, 0])
+        masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
+        outline = outline_distance(region, ROUND * self.size)
+        if not self.fitted:
+            near, far, head = middle.expand_as(near), middle.expand_as(far), torch.zeros_like(head)
+        if not self.parts:
+            masks = [region] * len(PARTS)
+        if not self.outline:
+            outline = torch.zeros_like(outline)
+        depths = [(near - middle) / UNIT, (far - middle) / UNIT]
+        given = [image - 0.5, *(mask.to(image) for mask in masks), *depths, head.to(image), outline.to(image)]
+        told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
+        offset, depth, hair_logit, *scales = self._answer(told).chunk(OUTPUTS, dim=1)
+        front = near + UNIT * offset
+        back = far + UNIT * torch.where(head, F.softplus(depth), depth)
+        # What lies before the front is moved onto it, but learns where it should be as if it were not.
+        back = torch.where(back < front, front.detach() + (back - back.detach()), back)
+        front_scale, back_scale = (LEAST_SCALE + UNIT * F.softplus(scale - 2) for scale in scales)
+        return Surfaces(front, back, hair_logit, front_scale, back_scale)
+
+    def _answer(self, told: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 5 H W"]:
+        levels = []
+        x = F.pixel_unshuffle(told, 2)
+        for k, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if k else x)
+            levels.append(x)
+        for up, fuse, level in zip(self.up[::-1], self.fuse[::-1], levels[-2::-1], strict=True):
+            x = fuse(F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False) + level)
+        return F.pixel_shuffle(self.head(x), 2)
 
 
-def _up(given: int, wanted: int) -> nn.Sequential:
-    """Double the resolution."""
+def _convolution(given: int, wanted: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.ConvTranspose2d(given, wanted, 4, 2, 1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()
+        nn.Conv2d(given, wanted, 3, padding=1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()
     )
 
 
-def outline_distance(region: Bool[Tensor, "B 1 H W"]) -> Float[Tensor, "B 1 H W"]:
-    """Square root of each pixel's distance to the region's outside, in units of `ROUND` pixels; 0 outside.
+def outline_distance(region: Bool[Tensor, "B 1 H W"], unit: float) -> Float[Tensor, "B 1 H W"]:
+    """Square root of each pixel's distance to the region's outside, in units of `unit` pixels; 0 outside.
 
     The root makes a ball's depth (nearly) linear in it along the outline.
     """
     distances = [ndimage.distance_transform_edt(mask) for mask in region[:, 0].cpu().numpy()]
     stacked = torch.from_numpy(np.stack(distances)).to(region.device, torch.float32)  # pyright: ignore
-    return (stacked / ROUND).sqrt()[:, None]
+    return (stacked / unit).sqrt()[:, None]
 
 
 def head_region(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
@@ -156,22 +197,38 @@ def uncovered_face(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
 @torch.no_grad()
 def predict_depth(
     net: DepthNet,
-    head_rgb: Float[Tensor, "B 3 H W"],
-    face: FaceDepth,
-    parsing_labels: UInt8[Tensor, "B H W"],
+    head_rgb: Float[Tensor, "1 3 H W"],
+    head: HeadDepths,
+    labels: UInt8[Tensor, "1 H W"],
     camera: Camera,
-) -> DepthMap:
-    """Depth of the parsed head in the head crop's camera.
+) -> HeadDepth:
+    """Front and back of the head in one wide crop.
 
     Args:
-        net: The depth network.
-        head_rgb: The head crop, RGB in [0, 1].
-        face: What `render_face_depth` draws.
-        parsing_labels: The nine parsing classes.
-        camera: The head crop's camera.
+        net: The network.
+        head_rgb: The wide crop, RGB in [0, 1].
+        head: What `render_head_depths` draws in the wide crop's camera.
+        labels: The nine parsing classes in the wide crop.
+        camera: The wide crop's.
     """
-    region = head_region(parsing_labels)
-    seen = uncovered_face(parsing_labels) & face.mask[:, None]
-    given = torch.where(seen, face.depth[:, None], torch.zeros_like(face.depth[:, None]))
-    depth = net(head_rgb, given, region, face.center, parsing_labels[:, None], face.head[:, None])
-    return DepthMap(depth[:, 0], region[:, 0], camera)
+    found = net(
+        head_rgb,
+        labels[:, None],
+        carried_on(head.near)[:, None],
+        carried_on(head.far)[:, None],
+        head.mask[:, None],
+        head.center,
+    )
+    back_hair = found.hair_logit[0, 0].sigmoid()
+    seen = head_region(labels)[0, 0]
+    covered = torch.isin(labels[0], labels.new_tensor(COVERING)) & (back_hair > 0.5)
+    return HeadDepth(
+        front=found.front[0, 0],
+        back=found.back[0, 0],
+        back_hair=back_hair,
+        head=seen,
+        valid=seen | covered,
+        front_scale=found.front_scale[0, 0],
+        back_scale=found.back_scale[0, 0],
+        camera=camera,
+    )

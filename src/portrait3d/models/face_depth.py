@@ -1,9 +1,8 @@
-"""The depths of the fitted face and head as the depth networks are given them."""
+"""The depths of the fitted face and head, as the depth network is given them."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
@@ -18,9 +17,6 @@ from portrait3d.rendering.rasterizer import rasterize
 LEAST_COSINE = 0.12
 """Where the face is seen flatter than this its depth is left out: it makes spikes on the far cheek."""
 
-COARSE = 4
-"""The average head is drawn at this part of the resolution: it is a guess without details."""
-
 
 @dataclass(frozen=True, slots=True)
 class FaceDepth:
@@ -32,8 +28,6 @@ class FaceDepth:
     """The region F of the paper: where the face is seen, whatever may lie in front of it."""
     center: Float[Tensor, " B"]
     """Depth of the head's centre, mm."""
-    head: Float[Tensor, "B H W"]
-    """What `render_average_head` draws, mm."""
 
 
 @torch.no_grad()
@@ -55,32 +49,7 @@ def render_face_depth(
     mask = (fragments.face_index >= 0) & steep
     center = camera_from_model.apply(points.new_tensor(HEAD_CENTRE).expand(len(points), 1, 3))[:, 0, 2]
     depth = torch.where(mask, fragments.depth, torch.inf)
-    return FaceDepth(depth, mask, center, render_average_head(head_model, camera_from_model, head_camera))
-
-
-@torch.no_grad()
-def render_average_head(
-    head_model: HeadModel, camera_from_model: Pose, head_camera: Camera
-) -> Float[Tensor, "B H W"]:
-    """Depth (mm) of the bald average head in a pose, carried on smoothly beyond its outline.
-
-    Where no head is at all it is the depth of the head's centre. Pose and the camera's focal length are
-    batched, the camera's sides are multiples of `COARSE`.
-    """
-    size = head_camera.height, head_camera.width
-    camera = head_camera.resized(size[0] // COARSE, size[1] // COARSE)
-    count = len(camera_from_model.translation)
-    points = camera_from_model.apply(head_model.mean.expand(count, -1, 3))
-    fragments = rasterize(camera.screen(points), head_model.faces, camera.height, camera.width)
-    center = camera_from_model.apply(points.new_tensor(HEAD_CENTRE).expand(count, 1, 3))[:, 0, 2]
-    drawn = center[:, None, None].repeat(1, camera.height, camera.width)
-    for depth, index, found in zip(drawn, fragments.face_index, fragments.depth, strict=True):
-        seen = (index >= 0).cpu().numpy()
-        if seen.any():
-            row, column = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
-            carried = found.cpu().numpy()[row, column]
-            depth.copy_(torch.from_numpy(ndimage.gaussian_filter(carried, 0.7)))
-    return F.interpolate(drawn[:, None], size, mode="bilinear")[:, 0]
+    return FaceDepth(depth, mask, center)
 
 
 @dataclass(frozen=True, slots=True)

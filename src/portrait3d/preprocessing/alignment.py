@@ -22,8 +22,6 @@ HEAD_SIZE = 256
 """Pixels of the head crop, as in the paper."""
 HEAD_ZOOM = 2.0
 """Side of the head crop over that of the face crop: the longest hair of most portraits stays inside."""
-WIDE_SIZE = 128
-"""Pixels of the wide crop."""
 WIDE_ZOOM = 1.6 * HEAD_ZOOM
 """Side of the wide crop over that of the face crop: hair to its end, also where it leaves the head crop."""
 FACE_FOCAL = 1015.0
@@ -163,10 +161,10 @@ class Crop:
         side = self.side / self.zoom * HEAD_ZOOM
         return replace(self, side=side, size=HEAD_SIZE, zoom=HEAD_ZOOM)
 
-    def wide_crop(self) -> "Crop":
-        """The wide crop around this face crop: 1.6 times the head crop's side, 128 px."""
+    def wide_crop(self, size: int) -> "Crop":
+        """The wide crop around this face crop: 1.6 times the head crop's side, of `size` px."""
         side = self.side / self.zoom * WIDE_ZOOM
-        return replace(self, side=side, size=WIDE_SIZE, zoom=WIDE_ZOOM)
+        return replace(self, side=side, size=size, zoom=WIDE_ZOOM)
 
     def _positions(self) -> Float[Tensor, "size size 2"]:
         """Where the centres of the crop's pixels lie in the photo."""

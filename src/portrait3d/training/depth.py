@@ -10,97 +10,100 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from portrait3d.data.depth_preparation import prepare_depth_views
-from portrait3d.data.depth_samples import DepthAugmentation, DepthPairs
+from portrait3d.data.depth_preparation import ViewCounts, prepare_depth_views
+from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples
 from portrait3d.data.depth_views import load_sources
-from portrait3d.evaluation.depth import score_depth
+from portrait3d.evaluation.depth import INPUTS, score_depth
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.warping import relative_motion
 from portrait3d.losses import depth as losses
-from portrait3d.models.depth_net import DepthNet, uncovered_face
+from portrait3d.models.depth_net import UNIT, DepthNet, Surfaces, head_region, uncovered_face
 from portrait3d.parsing_classes import EARS, HAIRY
 from portrait3d.rendering.warping import look_up, warp
 from portrait3d.training.distributed import Workers
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state
 
-REST_LABELS = (*HAIRY, *EARS)
-"""Hair, ears and headwear."""
+REST = (*HAIRY, *EARS)
+"""Hair, ears and headwear: H in the paper."""
 RIM = 2
 """Pixels of a part's rim whose colours are not compared."""
-UNTRUSTED = 0.5
-"""Where depth is trusted less than this, smoothness (Eq. 6 and 8) takes part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DepthLossWeights:
-    """Weights of the losses; depths are in mm, colours in [0, 1]."""
+    """Weights of the losses; depths are in units of 100 mm, colours in [0, 1]."""
 
-    supervised: float = 1.5
-    """Known depth of everything but the bare face, times its trust."""
-    edges: float = 0.5
-    """Steps of known depth."""
-    face: float = 0.3
-    """Eq. 7."""
-    layer_order: float = 0.5
-    """Eq. 9."""
-    rest_smoothness: float = 0.3
-    """Eq. 6, where depth is not known."""
-    head_smoothness: float = 0.3
-    """Eq. 8, where depth is not known."""
-    color: float = 25.0
+    front: float = 1.0
+    """Known first surface."""
+    back: float = 1.0
+    """Known last surface."""
+    edges: float = 0.15
+    """Steps of both."""
+    hair: float = 0.1
+    """Whether the last surface is hair."""
+    sureness: float = 0.02
+    """How well both expected errors fit."""
+    face: float = 0.2
+    """Eq. 7, for photographed heads as all below."""
+    layer_order: float = 0.3
+    """Eq. 9: hair lies before the fitted head."""
+    rest_smoothness: float = 0.2
+    """Eq. 6."""
+    head_smoothness: float = 0.2
+    """Eq. 8."""
+    color: float = 0.15
     """Eq. 4, both directions."""
-    gradient: float = 25.0
+    gradient: float = 0.15
     """Eq. 5, both directions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceShares:
-    """A number for every source of pairs."""
+    """How often each source is drawn; one that is missing is left out."""
 
-    portraits: float
-    """Real portraits with inflated hair, and the same head from a made-up second view."""
-    clips: float
-    """Frames of videos, whose depth nobody knows."""
-    synthetic: float
-    """Drawn heads with exact depth."""
+    avatars: float = 0.45
+    """Artist-made heads."""
+    synthetic: float = 0.2
+    """The package's own heads with procedural hair."""
+    hairstyles: float = 0.2
+    """The same heads with hairstyles modelled by hand."""
+    clips: float = 0.15
+    """Pairs of frames of videos, whose depth nobody knows."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class DepthTrainingConfig:
     """Everything that decides what a training run yields."""
 
     data: Path
-    """Root of the labelled photos (--data)."""
+    """Root of the training data (--data); its `avatars` and `clips` are used."""
     loop: LoopConfig
+    avatars: bool = True
+    """Learn from the artist-made heads in `avatars` too; without them from synthetic heads alone."""
     prepared: Path | None = None
     """Views that were prepared before; by default they are made in `prepared` beside the run."""
-    width: float = 0.5
-    """Factor on the network's channel counts; 1 is the paper's size."""
-    face_depth: bool = True
-    """Give the network the face's depth (d^f in the paper)."""
-    head_depth: bool = True
-    """Give it the average head's depth too, to which it adds."""
-    parsing: bool = True
+    hairstyles: Path | None = None
+    """Hairstyles modelled by hand, a file that `tools/bind_hairstyles.py` writes; None leaves them out."""
+    views: ViewCounts = field(default_factory=ViewCounts)
+    size: int = 256
+    """Pixels along a side of the wide crop."""
+    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    fitted: bool = True
+    """Give the network the surfaces of the fitted head (d^f in the paper, for the whole head)."""
+    parts: bool = True
     """Give it a mask of every part, not of the whole head alone."""
     outline: bool = True
     """Tell it how far every pixel is from the outline."""
     start: Path | None = None
-    """Weights to start from, a safetensors file; inputs that they did not know yet count nothing at first."""
+    """Weights to start from, a safetensors file."""
     batch: int = 4
-    """Pairs in a batch."""
-    rate: float = 8e-4
-    weight_decay: float = 0.01
-    shares: SourceShares = field(
-        default_factory=lambda: SourceShares(portraits=0.15, clips=0.35, synthetic=0.5)
-    )
-    """How often pairs of each source are drawn; a source that is missing is left out."""
-    photometric: SourceShares = field(
-        default_factory=lambda: SourceShares(portraits=0.0, clips=1.0, synthetic=0.0)
-    )
-    """Share of the pairs whose pictures are compared; where depth is known, comparing them adds little."""
+    """Samples of two views."""
+    rate: float = 2e-3
+    weight_decay: float = 0.001
+    shares: SourceShares = field(default_factory=SourceShares)
     loss: DepthLossWeights = field(default_factory=DepthLossWeights)
     hold_out: tuple[str, ...] = ()
     """Clips that are not trained on, for `evaluate depth --clip`."""
@@ -113,48 +116,31 @@ class DepthTrainingConfig:
 
     def network(self) -> DepthNet:
         """The network that training starts from."""
-        net = DepthNet(
-            self.width,
-            face_depth=self.face_depth,
-            head_depth=self.head_depth,
-            parsing=self.parsing,
-            outline=self.outline,
-        )
+        net = DepthNet(self.widths, self.size, fitted=self.fitted, parts=self.parts, outline=self.outline)
         if self.start is not None:
-            load_state(net, self.start, widen=True)
+            load_state(net, self.start)
         return net
 
 
 def train_depth(config: DepthTrainingConfig) -> nn.Module:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
     torch.manual_seed(config.loop.seed)
-    prepared = config.prepared
-    if prepared is None:
-        prepared = config.loop.out.parent / "prepared"
-        with Workers.join(config.loop.device).first_alone():
-            prepare_depth_views(config.data, prepared, seed=config.loop.seed)
+    prepared = _prepared(config)
     net = config.network().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    validation = load_sources(prepared / "val")
+    validation, sources = load_sources(prepared / "val"), load_sources(prepared / "train")
     loop = TrainingLoop(
         config.loop,
         {"net": net},
         {"net": torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.weight_decay)},
         averaged="net",
         evaluate=lambda average: score_depth(average, validation),
-        settings=config,
+        settings={**asdict(config), "loop": None, "clips": "clips" in sources},
     )
-    sources = load_sources(prepared / "train")
     if config.hold_out:
         if "clips" not in sources:
             raise ValueError(f"There are no frames of clips in {prepared} to hold out.")
         sources["clips"] = sources["clips"].without_clips(config.hold_out)
-    samples = DepthPairs(
-        sources,
-        asdict(config.shares),
-        asdict(config.photometric),
-        config.augmentation,
-        config.loop.seed,
-    )
+    samples = DepthSamples(sources, asdict(config.shares), config.augmentation, config.loop.seed)
     for _, batch in zip(loop, loop.batches(samples, config.batch), strict=False):
         with loop.autocast():
             terms = depth_losses(net, batch, config)
@@ -163,35 +149,75 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     return loop.averaged
 
 
+def _prepared(config: DepthTrainingConfig) -> Path:
+    if config.prepared is not None:
+        return config.prepared
+    avatars = config.data / "avatars" if config.avatars else None
+    if avatars is not None and not avatars.is_dir():
+        raise FileNotFoundError(f"{avatars} is missing; --set avatars=false trains without avatars.")
+    prepared = config.loop.out.parent / "prepared"
+    with Workers.join(config.loop.device).first_alone():
+        prepare_depth_views(
+            prepared,
+            config.data,
+            config.size,
+            config.views,
+            avatars=avatars,
+            hairstyles=config.hairstyles,
+            seed=config.loop.seed,
+        )
+    return prepared
+
+
 def depth_losses(
     net: nn.Module, batch: Mapping[str, Tensor], config: DepthTrainingConfig
 ) -> dict[str, Float[Tensor, ""]]:
-    """The weighted total and its parts, for B pairs of views ([B, 2, ...])."""
-    views = {name: value.flatten(0, 1) for name, value in batch.items() if name != "photometric"}
-    region, face_depth, labels = views["region"], views["face_depth"], views["labels"]
-    rendered = face_depth > 0
-    bare = uncovered_face(labels[:, 0]) & rendered & region
-    covering = torch.isin(labels, labels.new_tensor(HAIRY)) & rendered & region
-    given = torch.where(bare, face_depth, torch.zeros_like(face_depth))
-    depth = net(views["image"], given, region, views["center"], labels, views["head_depth"]).float()
-    trust = views["trust"] * region
-    unknown = region & (trust < UNTRUSTED)
-    terms = {
-        "supervised": losses.supervised_depth_loss(depth, views["depth"], trust * ~bare),
-        "edges": losses.depth_edge_loss(depth, views["depth"], trust),
-        "face": losses.face_depth_loss(depth, face_depth, bare),
-        "layer_order": losses.layer_order_loss(depth, face_depth, covering),
-        "rest_smoothness": losses.rest_smoothness_loss(depth, unknown & ~bare),
-        "head_smoothness": losses.head_smoothness_loss(depth, unknown),
-    }
-    compared = batch["photometric"]
-    if compared.any():
-        pairs = {name: value[compared] for name, value in batch.items()}
-        predicted = depth.unflatten(0, (-1, 2))[compared]
-        terms |= photometric_losses(predicted, pairs, config)
+    """The weighted total and its parts, for B samples of two views ([B, 2, ...])."""
+    views = {name: value.flatten(0, 1) for name, value in batch.items() if name != "paired"}
+    found: Surfaces = net(*(views[name] for name in INPUTS))
+    terms = known_losses(found, views)
+    paired = batch["paired"]
+    if paired.any():
+        pairs = {name: value[paired] for name, value in batch.items()}
+        front = found.front.unflatten(0, (-1, 2))[paired].float()
+        alone = {name: value.flatten(0, 1) for name, value in pairs.items() if name != "paired"}
+        terms |= unknown_losses(front.flatten(0, 1), alone) | photometric_losses(front, pairs, config)
     means = {name: value.mean() for name, value in terms.items()}
     total = sum(getattr(config.loss, name) * value for name, value in means.items())
     return {"total": torch.as_tensor(total), **means}
+
+
+def known_losses(found: Surfaces, views: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " B"]]:
+    """What is wrong about surfaces that are known, 0 for heads whose are not."""
+    back = losses.last_surface(views["back"], views["far"], views["head"])
+    front_known, back_known = views["front_known"], views["back_known"]
+    front_trust, back_trust = front_known.to(back), back_known.to(back)
+    edges = losses.depth_edge_loss(found.front, views["front"], front_trust)
+    return {
+        "front": losses.supervised_depth_loss(found.front, views["front"], front_trust) / UNIT,
+        "back": losses.supervised_depth_loss(found.back, back, back_trust) / UNIT,
+        "edges": (edges + losses.depth_edge_loss(found.back, back, back_trust)) / UNIT,
+        "hair": losses.hair_behind_loss(found.hair_logit, views["back_hair"], views["hair_known"]),
+        "sureness": losses.laplace_loss(found.front - views["front"], found.front_scale, front_known)
+        + losses.laplace_loss(found.back - back, found.back_scale, back_known),
+    }
+
+
+def unknown_losses(
+    front: Float[Tensor, "B 1 H W"], views: Mapping[str, Tensor]
+) -> dict[str, Float[Tensor, " B"]]:
+    """Eq. 6 to 9 for heads whose first surface nobody knows."""
+    labels, fitted = views["labels"], views["near"]
+    region = head_region(labels[:, 0]) & views["covered"]
+    bare = uncovered_face(labels[:, 0]) & views["head"] & region
+    covering = torch.isin(labels, labels.new_tensor(HAIRY)) & views["head"] & region
+    terms = {
+        "face": losses.face_depth_loss(front, fitted, bare),
+        "layer_order": losses.layer_order_loss(front, fitted, covering),
+        "rest_smoothness": losses.rest_smoothness_loss(front, region & ~bare),
+        "head_smoothness": losses.head_smoothness_loss(front, region),
+    }
+    return {name: value / UNIT for name, value in terms.items()}
 
 
 def photometric_losses(
@@ -201,7 +227,8 @@ def photometric_losses(
     views = []
     for k in range(2):
         camera = Camera(pairs["focal"][:, k], pairs["principal"][:, k], depth.shape[-2], depth.shape[-1])
-        views.append(DepthMap(depth[:, k, 0], pairs["region"][:, k, 0], camera))
+        region = head_region(pairs["labels"][:, k, 0])[:, 0] & pairs["covered"][:, k, 0]
+        views.append(DepthMap(depth[:, k, 0], region, camera))
     poses = [Pose(pairs["rotation"][:, k], pairs["translation"][:, k]) for k in range(2)]
     compare = read_views if config.comparison == "read" else drawn_views
     result: dict[str, Tensor] = {}
@@ -256,5 +283,5 @@ def compared_part(
     labels: UInt8[Tensor, "B 1 H W"], region: Bool[Tensor, "B 1 H W"]
 ) -> Bool[Tensor, "B 1 H W"]:
     """Hair, ears and headwear (H in the paper) without the pixels at their rim, where parsing errs."""
-    rest = torch.isin(labels, labels.new_tensor(REST_LABELS)) & region
+    rest = torch.isin(labels, labels.new_tensor(REST)) & region
     return -F.max_pool2d(-rest.float(), 2 * RIM + 1, 1, RIM) > 0.5

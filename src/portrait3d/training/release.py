@@ -13,13 +13,10 @@ from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
-from portrait3d.models.two_sided_depth_net import TwoSidedDepthNet
 from portrait3d.pretrained import save_network
 from portrait3d.training.records import read_record
 from portrait3d.weights import load_state
 
-DEPTH_NET = ("width", "face_depth", "head_depth", "parsing", "outline")
-"""Settings of a depth training that are arguments of its network."""
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "face": lambda settings: FaceNet(
         settings["working_size"], encoder=settings.get("encoder", "efficientnet-lite0")
@@ -29,11 +26,14 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
         folded=settings.get("folded", False),
         framing=settings.get("framing", "plain"),
     ),
-    "depth": lambda settings: DepthNet(**{name: settings[name] for name in DEPTH_NET if name in settings}),
+    "depth": lambda settings: DepthNet(
+        settings["widths"],
+        settings["size"],
+        **{name: settings[name] for name in ("fitted", "parts", "outline")},
+    ),
     "refinement": lambda settings: RefinementNet(
         settings["preset"], settings.get("channels"), settings.get("blended", False)
     ),
-    "two_sided": lambda settings: TwoSidedDepthNet(settings["widths"]),
 }
 """The network of each stage, from the settings of its training."""
 OPEN_LICENCE = (
@@ -64,14 +64,14 @@ FACE_LINEAGE = (
 )
 TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
 DRAWN_LICENCE = (
-    "Apache-2.0 as far as this project goes. Everything learned from is drawn: synthetic heads of this "
+    "Apache-2.0 as far as this project goes. Depth is learned from what is drawn: synthetic heads of this "
     "project, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is below, as far as "
-    "they are named."
+    "they are named; clips are CC0, MIT, Apache-2.0 or public domain."
 )
 DRAWN_LINEAGE = (
-    "Pictures and truth are drawn. What the network is given besides comes from the package's own face "
-    "network (the fitted head) and, for half of the views, parsing network (labels); their cards say where "
-    "these come from."
+    "Pictures and truth are drawn; frames of clips have no truth, they are compared with each other. What "
+    "the network is given besides comes from the package's own face network (the fitted head) and, for half "
+    "of the views, parsing network (labels); their cards say where these come from."
 )
 AVATARS_NOTICE = f"""
 The artist-made heads are "Casual" outfits of VALID, the Validated Avatar Library for Inclusion and
@@ -102,12 +102,9 @@ Diversity (Do, Zelenty, Gonzalez-Franco and McMahan, 2023). {len(HELD_OUT)} of t
 STARTS = {
     "face": "The encoder started from ImageNet weights.",
     "parsing": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
-    "depth": "The first training started from random weights. Depth to learn from is made from portraits, "
-    "whose hair is inflated between face and outline, and from the head model; frames of clips are compared "
-    "with each other.",
+    "depth": "The first training started from random weights.",
     "refinement": "The first training started from random weights. The loss's deep features are "
     "EfficientNet-Lite0's (ImageNet).",
-    "two_sided": "The first training started from random weights.",
 }
 
 
@@ -147,12 +144,12 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
     """Markdown: what it is, licence, data and lineage, command, commit, metrics."""
     settings, loop = record["settings"], record["loop"]
     limit = f"--minutes {loop['minutes']:g}" if loop.get("minutes") else f"--steps {loop['steps']}"
-    command = f"portrait3d train {stage.replace('_', '-')} --data DATA --out RUN {limit}"
+    command = f"portrait3d train {stage} --data DATA --out RUN {limit}"
     changed = "".join(f" --set {name}={value}" for name, value in notable_settings(settings).items())
     rows = [f"| {name} | {value:.4g} |" for name, value in best["evaluation"].items()]
     source = origin(stage, settings)
     parts = [
-        f"# The {stage.replace('_', '-')} network of portrait3d",
+        f"# The {stage} network of portrait3d",
         "",
         f"- **Licence of the weights**: {source.licence}",
         f"- **Data**: {source.data}",
@@ -190,15 +187,20 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
         return _parsing_origin(settings)
     if stage == "face":
         return _face_origin(settings)
-    if stage == "two_sided":
-        heads = ["synthetic heads with procedural hair"]
-        heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
-        heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
-        notice = AVATARS_NOTICE if settings["avatars"] else ""
-        return Origin(DRAWN_LICENCE, f"drawn pictures of {', '.join(heads)}.", DRAWN_LINEAGE, notice)
     if settings.get("research"):
         raise ValueError("This run learned from research-only photos; such weights are no longer released.")
+    if stage == "depth":
+        return _depth_origin(settings)
     return Origin(OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE)
+
+
+def _depth_origin(settings: Mapping[str, Any]) -> Origin:
+    heads = ["synthetic heads with procedural hair"]
+    heads += ["synthetic heads with MakeHuman's hairstyles (CC0)"] if settings.get("hairstyles") else []
+    heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
+    data = f"drawn pictures of {', '.join(heads)}"
+    data += "; frames of clips (photos), their training split." if settings.get("clips") else "."
+    return Origin(DRAWN_LICENCE, data, DRAWN_LINEAGE, AVATARS_NOTICE if settings["avatars"] else "")
 
 
 def _face_origin(settings: Mapping[str, Any]) -> Origin:

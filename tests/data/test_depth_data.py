@@ -8,24 +8,26 @@ import pytest
 import torch
 
 from portrait3d.data.avatars import read_avatars
-from portrait3d.data.outfits import recoloured
-from portrait3d.data.synthetic import STYLES_TRAIN
-from portrait3d.data.synthetic.drawing import HeadSides
-from portrait3d.data.two_sided_preparation import (
+from portrait3d.data.depth_preparation import (
     Readers,
     as_far_as_parsed,
     extract_values,
     fit_frame,
     read_scene,
 )
-from portrait3d.data.two_sided_samples import TwoSidedAugmentation, TwoSidedSamples, view_tensors
-from portrait3d.data.two_sided_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, draw_outfit
-from portrait3d.data.two_sided_views import IS_HAIR, UNKNOWN, TwoSidedView, TwoSidedViews, load_two_sided
+from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples, view_tensors
+from portrait3d.data.depth_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, draw_outfit
+from portrait3d.data.depth_views import IS_HAIR, UNKNOWN, DepthView, DepthViews, load_sources
+from portrait3d.data.outfits import recoloured
+from portrait3d.data.synthetic import STYLES_TRAIN
+from portrait3d.data.synthetic.drawing import HeadSides
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.face_depth import HeadDepths
 from portrait3d.preprocessing.alignment import Crop
 from tiny_avatars import write_avatars
 
 FACE, HAIR, HEADWEAR = 1, 2, 8
+SIDE_OF_CROP = 128
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,8 @@ def long_hair() -> Scene:
 
 
 @pytest.fixture(scope="module")
-def view(long_hair: Scene) -> TwoSidedView:
-    view = read_scene(Readers.bundled(), long_hair, parsed=False)
+def view(long_hair: Scene) -> DepthView:
+    view = read_scene(Readers.bundled(), long_hair, SIDE_OF_CROP, parsed=False)
     assert view is not None
     return view
 
@@ -122,7 +124,7 @@ def test_recoloured_hair_changes_colour_and_nothing_else() -> None:
     assert np.abs(changed - picture)[:, hair].mean() > 0.05
 
 
-def test_the_truth_is_told_in_the_fits_own_scale(view: TwoSidedView) -> None:
+def test_the_truth_is_told_in_the_fits_own_scale(view: DepthView) -> None:
     face = (view.labels == FACE) & np.isfinite(view.near) & np.isfinite(view.front)
     assert face.sum() > 100
     assert np.median(np.abs(view.near - view.front)[face]) < 6
@@ -156,7 +158,7 @@ def test_the_true_face_is_laid_on_the_fitted_one() -> None:
 
 @pytest.mark.parametrize(("farther", "off"), [(1.0, 0.2), (1.4, 0.8)])
 def test_a_head_keeps_its_proportions_whoever_photographs_it(
-    farther: float, off: float, long_hair: Scene, view: TwoSidedView
+    farther: float, off: float, long_hair: Scene, view: DepthView
 ) -> None:
     # Twice as large a head twice as far away gives the same picture, and so, but for perspective, does a
     # longer lens from farther away.
@@ -168,7 +170,7 @@ def test_a_head_keeps_its_proportions_whoever_photographs_it(
         return size * (depth - middle + farther * middle)
 
     scene = replace(long_hair, camera=camera, front=moved(long_hair.front), back=moved(long_hair.back))
-    again = read_scene(Readers.bundled(), scene, parsed=False)
+    again = read_scene(Readers.bundled(), scene, SIDE_OF_CROP, parsed=False)
     assert again is not None
     known = np.isfinite(view.back)
     np.testing.assert_allclose(again.back[known], view.back[known], atol=off)
@@ -190,44 +192,92 @@ def test_labels_beyond_the_head_crop_are_known_where_hair_leaves_it() -> None:
     assert (as_far_as_parsed(labels, head) == 7).all()
 
 
-def test_views_survive_the_disk(view: TwoSidedView, tmp_path: Path) -> None:
-    TwoSidedViews.collect([view]).save(tmp_path / "synthetic-0.npz")
-    TwoSidedViews.collect([view, view]).save(tmp_path / "synthetic-1.npz")
-    loaded = load_two_sided(tmp_path)["synthetic"]
+def test_views_survive_the_disk(view: DepthView, tmp_path: Path) -> None:
+    DepthViews.collect([view]).save(tmp_path / "synthetic-0.npz")
+    DepthViews.collect([view, view]).save(tmp_path / "synthetic-1.npz")
+    loaded = load_sources(tmp_path)["synthetic"]
     assert len(loaded) == 3
     np.testing.assert_array_equal(loaded.labels[2], view.labels)
     np.testing.assert_allclose(loaded.back[2], view.back, atol=0.2)
 
 
-def test_what_the_photo_does_not_reach_is_not_known(view: TwoSidedView) -> None:
+def test_what_the_photo_does_not_reach_is_not_known(view: DepthView) -> None:
     cut = replace(view, back_hair=np.where(np.arange(128) < 64, view.back_hair, UNKNOWN).astype(np.uint8))
-    sample = view_tensors(TwoSidedViews.collect([cut]), 0)
+    sample = view_tensors(DepthViews.collect([cut]), [0])
     for name in ("front_known", "back_known", "hair_known"):
         assert not sample[name][..., 64:].any()
         assert sample[name][..., :64].any()
-    assert (sample["back_hair"][0].numpy() == (cut.back_hair == IS_HAIR)).all()
+    assert (sample["back_hair"][0, 0].numpy() == (cut.back_hair == IS_HAIR)).all()
 
 
-def test_a_mirrored_sample_is_mirrored_in_everything(view: TwoSidedView) -> None:
-    views = TwoSidedViews.collect([view])
-    still = TwoSidedAugmentation(
-        window=(128, 128), mirror=0, colourless=0, gain=0, gamma=0, noise=0, depth_noise=0
-    )
+STILL = DepthAugmentation(
+    window=(SIDE_OF_CROP, SIDE_OF_CROP),
+    mirror=0,
+    colourless=0,
+    gain=0,
+    gamma=0,
+    noise=0,
+    depth_noise=0,
+    shift=0,
+)
+
+
+def test_a_mirrored_sample_is_mirrored_in_everything(view: DepthView) -> None:
+    views = DepthViews.collect([view])
     plain, mirrored = (
-        TwoSidedSamples({"a": views}, {"a": 1.0}, replace(still, mirror=share))[0] for share in (0, 1)
+        DepthSamples({"a": views}, {"a": 1.0}, replace(STILL, mirror=share))[0] for share in (0, 1)
     )
+    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+    plain["rotation"] = flip @ plain["rotation"] @ flip
+    plain["translation"] = plain["translation"] @ flip
     for name, value in plain.items():
-        expected = value.flip(-1) if value.ndim == 3 else value
-        torch.testing.assert_close(mirrored[name], expected)
+        torch.testing.assert_close(mirrored[name], value.flip(-1) if value.ndim == 4 else value)
 
 
-def test_samples_depend_on_their_number_alone(view: TwoSidedView) -> None:
-    views = TwoSidedViews.collect([view])
-    first, second = (TwoSidedSamples({"a": views}, {"a": 1.0}, TwoSidedAugmentation()) for _ in range(2))
+def test_samples_depend_on_their_number_alone(view: DepthView) -> None:
+    views, window = DepthViews.collect([view]), DepthAugmentation(window=(112, 96), shift=8)
+    first, second = (DepthSamples({"a": views}, {"a": 1.0}, window) for _ in range(2))
     first[0]
     for name, value in first[7].items():
         assert torch.equal(value, second[7][name])
-    assert first[7]["image"].shape == (3, 112, 96)
+    assert first[7]["image"].shape == (2, 3, 112, 96)
+
+
+def test_views_of_a_pair_are_drawn_together_and_keep_their_fits(view: DepthView) -> None:
+    moved = replace(STILL, depth_noise=2.0)
+    pair = DepthViews.collect([view, view, replace(view, center=view.center + 5)], [(0, 2)])
+    sample = DepthSamples({"clips": pair}, {"clips": 1.0}, moved)[0]
+    assert sample["paired"]
+    assert sorted(sample["center"].tolist()) == pytest.approx([view.center, view.center + 5])
+    fitted = view_tensors(pair, [0])["near"][0] - view.center
+    for k in range(2):
+        torch.testing.assert_close(sample["near"][k] - sample["center"][k], fitted)
+    alone = DepthSamples({"a": DepthViews.collect([view])}, {"a": 1.0}, moved)[0]
+    assert not alone["paired"]
+    shift = alone["near"] - alone["center"][0] - fitted
+    assert shift.flatten(1).std(dim=1).max() < 1e-3
+    assert shift.flatten(1).mean(dim=1).abs().min() > 1e-2
+
+
+def test_points_of_the_fitted_head_stay_at_their_pixels_through_augmentation(view: DepthView) -> None:
+    # What the pose says and what the pictures show belong together, however a pair is cut and mirrored.
+    views = DepthViews.collect([view, view], [(0, 1)])
+    for mirror in (0.0, 1.0):
+        sample = DepthSamples(
+            {"clips": views}, {"clips": 1.0}, DepthAugmentation(window=(112, 96), shift=8, mirror=mirror)
+        )[3]
+        at = sample["rotation"][0] @ torch.tensor(HEAD_CENTRE).float() + sample["translation"][0]
+        assert float(at[2]) == pytest.approx(view.center, abs=0.5)
+        pixel = sample["focal"][0] * at[:2] / at[2] + sample["principal"][0]
+        column, row = pixel.long().tolist()
+        assert sample["head"][0, 0, row, column]
+
+
+def test_sources_that_are_missing_are_left_out(view: DepthView) -> None:
+    views = DepthViews.collect([view])
+    assert DepthSamples({"heads": views}, {"heads": 0.2, "clips": 0.8}).names == ["heads"]
+    with pytest.raises(ValueError, match="No source has views"):
+        DepthSamples({"heads": views}, {"clips": 1.0})
 
 
 def test_pictures_are_as_large_as_they_say(long_hair: Scene) -> None:
