@@ -64,6 +64,10 @@ class Options:
     """Give the GLB targets for the visemes of Oculus."""
     bones: bool = False
     """Give the GLB a skeleton."""
+    dense_targets: bool = False
+    """Write every vertex of the GLB in every morph target."""
+    texture_format: str = "png"
+    """How the GLB's textures are stored."""
     scale: float = 1.0
     """By how much the exported head is larger."""
     eye_distance: float | None = None
@@ -244,6 +248,8 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
         lit=options.delight,
         visemes=options.visemes,
         bones=options.bones,
+        dense_targets=options.dense_targets,
+        texture_format=options.texture_format,
         scale=scale,
     )
     return {**summary(portrait), "files": files}

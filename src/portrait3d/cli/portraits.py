@@ -45,6 +45,13 @@ class Rig(StrEnum):
     BONES = "bones"
 
 
+class TextureFormat(StrEnum):
+    """How a GLB stores its textures."""
+
+    PNG = "png"
+    WEBP = "webp"
+
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
@@ -125,6 +132,13 @@ def reconstruct(
     rig: Annotated[
         Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
     ] = Rig.TARGETS,
+    dense_targets: Annotated[
+        bool,
+        typer.Option("--dense-targets", help="Write morph targets for programs that can't read sparse ones."),
+    ] = False,
+    texture_format: Annotated[
+        TextureFormat, typer.Option(help="The GLB's textures: PNG, or WebP, which is smaller.")
+    ] = TextureFormat.PNG,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -161,6 +175,8 @@ def reconstruct(
         neutral=expression is Rest.NEUTRAL,
         visemes=visemes,
         bones=rig is Rig.BONES,
+        dense_targets=dense_targets,
+        texture_format=texture_format.value,
         scale=1.0 if scale is None else scale,
         eye_distance=eye_distance,
     )
