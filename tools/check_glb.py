@@ -19,9 +19,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from glb.importers import FOLDER, MODULES, Seen, by_assimp, by_gltf_transform, by_godot, named_by_godot
+from glb.importers import (
+    FOLDER,
+    MODULES,
+    Seen,
+    by_assimp,
+    by_gltf_transform,
+    by_godot,
+    named_by_godot,
+    unlike,
+)
 from portrait3d.export.glb_check import glb_problems
 from portrait3d.export.viewer import viewer_html
+from portrait3d.export.vrm import PRESETS
+from portrait3d.models.expressions import arkit_basis
 
 POSE = {"jawOpen": 1.0, "eyeBlinkLeft": 1.0}
 """The expression that pictures are taken with."""
@@ -134,6 +145,28 @@ def godot(files: list[Path], out: Path) -> Found:
         yield file, by_godot(file).differences(named_by_godot(in_file(file)))
 
 
+def vrm(files: list[Path], out: Path) -> Found:
+    """three-vrm in Chromium: expressions, bones and gaze of those files that are VRM."""
+    from glb.browsers import page, served
+
+    for file in (file for file in files if file.suffix == ".vrm"):
+        folders = {"modules": MODULES, "page": FOLDER, "glb": file.parent}
+        with served(folders) as address, page(600, 600) as (shown, found):
+            shown.goto(f"{address}/page/three_page.html")
+            shown.wait_for_function("() => !!window.wear")
+            worn = shown.evaluate(f"wear('/glb/{file.name}', 'happy')")
+            shown.screenshot(path=out / f"{file.stem}_vrm.png")
+        found += unlike("expressions", worn["expressions"], [*PRESETS, *arkit_basis()[0]])
+        if {name: round(weight, 6) for name, weight in worn["weights"].items()} != PRESETS["happy"]:
+            found.append(f"the expression happy is {worn['weights']}")
+        if not worn["gaze"][0] > 0.2:
+            found.append(f"eyes that should look to the side of +x look along {worn['gaze']}")
+        before, after = worn["eye"]
+        if not after[0] - before[0] > 0.02:
+            found.append("turning the head doesn't move the eyes")
+        yield file, found
+
+
 def in_file(file: Path) -> Seen:
     """What a file says that programs should see."""
     return Seen.in_file(file.read_bytes())
@@ -141,7 +174,12 @@ def in_file(file: Path) -> Seen:
 
 PROGRAMS = {"blender": "blender", "assimp": "assimp", "godot": "godot3-server"}
 """The programs that checks start, by the checks' names."""
-PACKAGES = {"validator": "gltf-validator", "three": "three", "gltf_transform": "@gltf-transform/core"}
+PACKAGES = {
+    "validator": "gltf-validator",
+    "three": "three",
+    "gltf_transform": "@gltf-transform/core",
+    "vrm": "@pixiv/three-vrm",
+}
 """The packages of npm that checks use."""
 
 
@@ -152,7 +190,7 @@ def missing(name: str) -> str | None:
         return f"{program} is not installed"
     if name in PACKAGES and not (MODULES / PACKAGES[name]).is_dir():
         return f"{MODULES} lacks {PACKAGES[name]}: run `npm install --prefix tools/glb`"
-    if name in ("three", "viewer"):
+    if name in ("three", "viewer", "vrm"):
         if importlib.util.find_spec("playwright") is None:
             return "the Python package playwright is not installed"
         from glb.browsers import find_browser
@@ -176,7 +214,7 @@ def version(name: str) -> str:
 
 CHECKS: dict[str, Callable[[list[Path], Path], Found]] = {
     check.__name__: check
-    for check in (structure, validator, blender, three, viewer, gltf_transform, assimp, godot)
+    for check in (structure, validator, blender, three, viewer, gltf_transform, assimp, godot, vrm)
 }
 
 

@@ -283,7 +283,15 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     portrait = synthetic_portrait(style="bald")
     whole, front = (
         Options(delight=True, dense_targets=True, texture_format="webp"),
-        Options(front_only=True, neutral=True, visemes=True, bones=True, eye_distance=58.0),
+        Options(
+            front_only=True,
+            neutral=True,
+            visemes=True,
+            bones=True,
+            eye_distance=58.0,
+            formats=("vrm",),
+            author="A. B.",
+        ),
     )
     known, distances = {}, []
     for name, options in (("plain", Options()), ("whole", whole), ("front", front)):
@@ -302,6 +310,9 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
         False,
         True,
     ]
+    vrm = Glb.read((tmp_path / "front" / "head.vrm").read_bytes()).document["extensions"]["VRMC_vrm"]
+    assert vrm["meta"]["authors"] == ["A. B."]
+    assert not (tmp_path / "whole" / "head.vrm").exists()
     whole_glb = Glb.read((tmp_path / "whole" / "head.glb").read_bytes())
     assert whole_glb.document["extensionsRequired"] == ["EXT_texture_webp"]
     assert not any("sparse" in accessor for accessor in whole_glb.document["accessors"])

@@ -68,6 +68,10 @@ class Options:
     """Write every vertex of the GLB in every morph target."""
     texture_format: str = "png"
     """How the GLB's textures are stored."""
+    formats: tuple[str, ...] = ()
+    """Endings of further mesh files."""
+    author: str = "unnamed"
+    """Who a VRM names as its author."""
     scale: float = 1.0
     """By how much the exported head is larger."""
     eye_distance: float | None = None
@@ -245,11 +249,13 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
         portrait,
         place,
         turned,
+        options.formats,
         lit=options.delight,
         visemes=options.visemes,
         bones=options.bones,
         dense_targets=options.dense_targets,
         texture_format=options.texture_format,
+        author=options.author,
         scale=scale,
     )
     return {**summary(portrait), "files": files}

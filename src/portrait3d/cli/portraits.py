@@ -52,6 +52,14 @@ class TextureFormat(StrEnum):
     WEBP = "webp"
 
 
+class MeshFormat(StrEnum):
+    """Mesh files that are written on request."""
+
+    VRM = "vrm"
+    USDZ = "usdz"
+    USD = "usd"
+
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
@@ -139,6 +147,11 @@ def reconstruct(
     texture_format: Annotated[
         TextureFormat, typer.Option(help="The GLB's textures: PNG, or WebP, which is smaller.")
     ] = TextureFormat.PNG,
+    formats: Annotated[
+        list[MeshFormat] | None,
+        typer.Option("--format", help="Write the head as VRM 1.0 or USD too; repeat it."),
+    ] = None,
+    author: Annotated[str, typer.Option(help="Who a VRM names as its author.")] = "unnamed",
     scale: Annotated[
         float | None,
         typer.Option(
@@ -177,6 +190,8 @@ def reconstruct(
         bones=rig is Rig.BONES,
         dense_targets=dense_targets,
         texture_format=texture_format.value,
+        formats=tuple(ending.value for ending in formats or ()),
+        author=author,
         scale=1.0 if scale is None else scale,
         eye_distance=eye_distance,
     )

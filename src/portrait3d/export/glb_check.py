@@ -135,7 +135,7 @@ def _structure(glb: Glb) -> Iterator[str]:
         mode = Image.open(io.BytesIO(glb.view(document["images"][source]["bufferView"]))).mode
         if (mode == "RGBA") != (material.get("alphaMode") == "BLEND"):
             yield f"{material['name']}: an {mode} texture in a material of mode {material.get('alphaMode')}"
-    extended = [*document["materials"], *document["textures"]]
+    extended = [*document["materials"], *document["textures"], document]
     used = {name for part in extended for name in part.get("extensions", {})}
     if used != set(document.get("extensionsUsed", [])):
         yield f"materials and textures use {used}, extensionsUsed says {document.get('extensionsUsed')}"

@@ -85,6 +85,7 @@ def glb_bytes(
     lit: bool = False,
     bones: Sequence[Bone] = (),
     dense: bool = False,
+    extensions: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Meshes as GLB; the first one's node is the parent of the others'.
 
@@ -99,6 +100,9 @@ def glb_bytes(
 
     The material is unlit (KHR_materials_unlit), because a photo brings its own light along; viewers without
     that extension fall back to a matte surface. With `lit` it is that matte surface everywhere.
+
+    `extensions` are those of the whole document, by name: nodes of meshes come first, in their order, then
+    the skeleton's and those of the bones.
     """
     buffer = _Buffer(dense=dense)
     documents = [_mesh(buffer, mesh) for mesh in meshes]
@@ -130,7 +134,13 @@ def glb_bytes(
     document["buffers"] = [{"byteLength": len(buffer.content)}]
     if any(image["mimeType"] == WEBP for image in images):
         document["extensionsRequired"] = [WEBP_EXTENSION]
-    used = [*([] if lit else ["KHR_materials_unlit"]), *document.get("extensionsRequired", [])]
+    if extensions:
+        document["extensions"] = dict(extensions)
+    used = [
+        *([] if lit else ["KHR_materials_unlit"]),
+        *document.get("extensionsRequired", []),
+        *(extensions or {}),
+    ]
     if used:
         document["extensionsUsed"] = used
     text = json.dumps(document, separators=(",", ":")).encode()
@@ -198,8 +208,8 @@ def _skin(buffer: "_Buffer", bones: Sequence[Bone], meshes: int) -> dict[str, An
     }
 
 
-def _influences(weights: Float[np.ndarray, "V J"]) -> tuple[np.ndarray, np.ndarray]:
-    """The four bones that count most for each vertex, and their weights, which sum to 1."""
+def influences(weights: Float[np.ndarray, "V J"]) -> tuple[np.ndarray, np.ndarray]:
+    """The four bones that count most for each vertex, or fewer, and their weights, which sum to 1."""
     most = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     share = np.take_along_axis(weights, most, axis=1)
     share = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -238,7 +248,7 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
         "material": int(mesh.fades),
     }
     if mesh.bones is not None:
-        joints, share = _influences(mesh.bones)
+        joints, share = influences(mesh.bones)
         primitive["attributes"]["JOINTS_0"] = buffer.accessor(joints, "VEC4", VERTEX_BUFFER)
         primitive["attributes"]["WEIGHTS_0"] = buffer.accessor(share, "VEC4", VERTEX_BUFFER)
     document: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}

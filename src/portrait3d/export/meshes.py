@@ -1,7 +1,8 @@
-"""The head as GLB, OBJ with its material and texture, or PLY with vertex colours."""
+"""The head as GLB, VRM, USD, OBJ with its material and texture, or PLY with vertex colours."""
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,26 @@ from portrait3d.export.images import encode_image
 from portrait3d.export.options import MeshOptions
 from portrait3d.export.rig import named_meshes, place, sheet_mesh
 from portrait3d.export.skeleton import skinned
+from portrait3d.export.usd import usd_files
+from portrait3d.export.vrm import EXTENSION as VRM
+from portrait3d.export.vrm import vrm_extension, with_body
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.names import in_one_line
 
+ENDINGS = (".glb", ".vrm", ".usdz", ".usd", ".obj", ".ply")
+"""Of the files that a head can be written to."""
+
 
 def export_mesh(head: HeadMesh, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
+    """Write a head as a file of one of `ENDINGS`; returns its path.
 
-    Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the
-    head's pose is taken out. `options` are those of `MeshOptions`. The hair sheet is for GLB alone: how an
-    OBJ or a PLY is to be seen through, every program reads differently.
+    `.usd` has its textures beside it, `.obj` a `.mtl` and a texture. Files are in metres with y up, the face
+    along +z and the point that heads turn about in the origin (in `.vrm` above it): the head's pose is taken
+    out. `options` are those of `MeshOptions`. OBJ and PLY lack the hair sheet: how they are to be seen
+    through, every program reads differently.
 
-    Raises `ValueError` for any other ending, and the errors of `MeshOptions`.
+    Raises `ValueError` for any other ending, and the errors of `MeshOptions`, `skeleton.skinned` and
+    `usd_files`.
     """
     path = Path(path)
     write_together(mesh_files(head, path, **options))
@@ -39,11 +48,16 @@ def mesh_files(head: HeadMesh, path: Path, **options: Any) -> dict[Path, bytes]:
     suffix = path.suffix.lower()
     if suffix == ".glb":
         return {path: encode_glb(head, **options)}
+    if suffix == ".vrm":
+        return {path: encode_vrm(head, in_one_line(path.stem), **options)}
+    if suffix in (".usd", ".usdz"):
+        meshes, bones = scene_of(head, asked)
+        return usd_files(meshes, bones, encoded_textures(head, "png"), path, lit=asked.lit)
     if suffix == ".obj":
         return _encode_obj(head, path, asked.scale)
     if suffix == ".ply":
         return {path: _encode_ply(head, asked.scale)}
-    raise ValueError(f"A head is exported to .glb, .obj or .ply, got {str(path)!r}.")
+    raise ValueError(f"A head is exported to {', '.join(ENDINGS)}, got {str(path)!r}.")
 
 
 def encode_glb(head: HeadMesh, **options: Any) -> bytes:
@@ -56,10 +70,34 @@ def encode_glb(head: HeadMesh, **options: Any) -> bytes:
     arguments.instance(head, HeadMesh, "head")
     asked = MeshOptions(**options)
     meshes, bones = scene_of(head, asked)
+    textures = encoded_textures(head, asked.texture_format)
+    return glb_bytes(meshes, textures, lit=asked.lit, bones=bones, dense=asked.dense_targets)
+
+
+def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
+    """The head as the content of a VRM 1.0 file: a GLB with bones, on those of a body, see `vrm`.
+
+    `options` are those of `MeshOptions`, `name` is the avatar's. Textures are PNG, as VRM asks. Raises the
+    errors of `encode_glb` with bones.
+    """
+    arguments.instance(head, HeadMesh, "head")
+    asked = replace(MeshOptions(**options), bones=True)
+    meshes, bones = with_body(*scene_of(head, asked), asked.scale)
+    return glb_bytes(
+        meshes,
+        encoded_textures(head, "png"),
+        lit=asked.lit,
+        bones=bones,
+        dense=asked.dense_targets,
+        extensions={VRM: vrm_extension(meshes, bones, name, asked.author)},
+    )
+
+
+def encoded_textures(head: HeadMesh, kind: str) -> list[bytes]:
+    """The texture and, if there is one, that of the hair sheet as files of one of `TEXTURE_FORMATS`."""
     hair = head.hair_sheet
     pictures = [head.texture] if hair is None else [head.texture, hair.texture]
-    textures = [encode_image(picture, f".{asked.texture_format}") for picture in pictures]
-    return glb_bytes(meshes, textures, lit=asked.lit, bones=bones, dense=asked.dense_targets)
+    return [encode_image(picture, f".{kind}") for picture in pictures]
 
 
 def scene_of(head: HeadMesh, asked: MeshOptions) -> tuple[list[GltfMesh], list[Bone]]:

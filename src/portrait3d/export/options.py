@@ -10,7 +10,7 @@ TEXTURE_FORMATS = ("png", "webp")
 
 @dataclass(frozen=True, slots=True)
 class MeshOptions:
-    """What is asked of a head's files; all but `scale` are for GLB alone.
+    """What is asked of a head's files. OBJ and PLY know `scale` alone.
 
     Raises `TypeError` or `ValueError` for what can't be.
     """
@@ -27,11 +27,14 @@ class MeshOptions:
     """Write every vertex in every target, for programs that don't read sparse accessors."""
     texture_format: str = "png"
     """One of `TEXTURE_FORMATS`. WebP is lossy and a fraction of the size; not every program reads it."""
+    author: str = "unnamed"
+    """Who a VRM names as its author."""
 
     def __post_init__(self) -> None:
         for name in ("lit", "visemes", "bones", "dense_targets"):
             arguments.truth_value(getattr(self, name), name)
         arguments.number(self.scale, "scale", *arguments.SCALES)
+        arguments.text(self.author, "author")
         if arguments.text(self.texture_format, "texture_format") not in TEXTURE_FORMATS:
             known = " or ".join(TEXTURE_FORMATS)
             raise ValueError(f"texture_format must be {known}, got {self.texture_format!r}.")

@@ -1,7 +1,7 @@
 """All files about one portrait, in one directory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def save_reconstruction(
     portrait: Portrait,
     directory: str | Path,
     turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
+    formats: Sequence[str] = (),
     **options: Any,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
@@ -35,6 +36,7 @@ def save_reconstruction(
     `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
+    `formats` are endings of further mesh files, without the dot: `vrm`, `usdz`, `usd`.
     `options` are those of `MeshOptions`; the viewer's head has no bones and PNG textures. The three mesh
     files and the viewer's are larger or smaller by `scale`; all that `portrait.json` says is as it was found.
     """
@@ -47,8 +49,8 @@ def save_reconstruction(
     plain = MeshOptions(lit=asked.lit, visemes=asked.visemes, scale=asked.scale)
     glb = encode_glb(head, **asdict(plain))
     files = {directory / "head.glb": glb if asked == plain else encode_glb(head, **options)}
-    files |= mesh_files(head, directory / "head.obj", **options)
-    files |= mesh_files(head, directory / "head.ply", **options)
+    for ending in ("obj", "ply", *formats):
+        files |= mesh_files(head, directory / f"head.{ending}", **options)
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))

@@ -227,15 +227,17 @@ class HeadMesh:
         scale: float = 1.0,
         dense_targets: bool = False,
         texture_format: str = "png",
+        author: str = "unnamed",
     ) -> Path:
-        """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
+        """Write the head as `.glb`, `.vrm`, `.usdz`, `.usd` (with `.png` beside it), `.obj` (with `.mtl` and
+        `.png`) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
         in the photo. A GLB's material shows the texture as it is, with the photo's light in it, or with `lit`
         takes the light of the scene. With `visemes` it has targets for those of Oculus too, with `bones` a
         skeleton. `scale` makes the head larger or smaller. `dense_targets` is for programs that can't read
-        sparse accessors; with `texture_format="webp"` a GLB is smaller, for programs that read WebP. Raises
-        `ValueError` for any other ending.
+        sparse accessors; with `texture_format="webp"` a GLB is smaller, for programs that read WebP. `author`
+        is whom a VRM names. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 
@@ -248,6 +250,7 @@ class HeadMesh:
             scale=scale,
             dense_targets=dense_targets,
             texture_format=texture_format,
+            author=author,
         )
 
 
