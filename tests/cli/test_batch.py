@@ -282,7 +282,7 @@ class Calm:
 def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     portrait = synthetic_portrait(style="bald")
     whole, front = (
-        Options(delight=True, dense_targets=True, texture_format="webp"),
+        Options(delight=True, texture=512, lod=2, dense_targets=True, texture_format="webp"),
         Options(
             front_only=True,
             neutral=True,
@@ -316,6 +316,7 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     whole_glb = Glb.read((tmp_path / "whole" / "head.glb").read_bytes())
     assert whole_glb.document["extensionsRequired"] == ["EXT_texture_webp"]
     assert not any("sparse" in accessor for accessor in whole_glb.document["accessors"])
-    assert known["front"]["vertices"] < known["plain"]["vertices"] == known["whole"]["vertices"]
+    assert known["front"]["vertices"] < known["plain"]["vertices"]
+    assert known["whole"]["faces"] <= 5000 < known["plain"]["faces"]
     assert not portrait.head.is_neutral
     assert distances == pytest.approx([eye_distance(portrait.head)] * 2 + [58.0], abs=0.01)

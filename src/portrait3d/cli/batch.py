@@ -58,12 +58,16 @@ class Options:
     """Keep only what the photo shows, without the completed sides and back."""
     delight: bool = False
     """Take the photo's light out of the skin, for scenes with a light of their own."""
+    texture: int | None = None
+    """Largest side of the texture, pixels; None for the usual one."""
     neutral: bool = False
     """Take the photo's own expression out."""
     visemes: bool = False
     """Give the GLB targets for the visemes of Oculus."""
     bones: bool = False
     """Give the GLB a skeleton."""
+    lod: int | None = None
+    """Level of detail of the exported head; None for all triangles."""
     dense_targets: bool = False
     """Write every vertex of the GLB in every morph target."""
     texture_format: str = "png"
@@ -236,12 +240,17 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
     from portrait3d.export.rig import eye_distance
 
     turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
-    if options.delight:
+    if options.texture is not None:
+        head = portrait.build_head(delight=options.delight, texture=options.texture)
+        portrait = portrait.with_head(head)
+    elif options.delight:
         portrait = portrait.with_head(model.head_without_light(portrait))
     if options.neutral:
         portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
         portrait = portrait.with_head(portrait.head.front_only())
+    if options.lod is not None:
+        portrait = portrait.with_head(portrait.head.simplified(options.lod))
     scale = options.scale
     if options.eye_distance is not None:
         scale = options.eye_distance / eye_distance(portrait.head)

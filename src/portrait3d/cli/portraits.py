@@ -140,6 +140,16 @@ def reconstruct(
     rig: Annotated[
         Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
     ] = Rig.TARGETS,
+    texture: Annotated[
+        int | None,
+        typer.Option(
+            min=512, max=4096, help="Largest side of the texture, pixels (2048); the photo may give less."
+        ),
+    ] = None,
+    lod: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="Level of detail: about 30,000, 12,000, 5,000 or 2,000 triangles."),
+    ] = None,
     dense_targets: Annotated[
         bool,
         typer.Option("--dense-targets", help="Write morph targets for programs that can't read sparse ones."),
@@ -188,6 +198,8 @@ def reconstruct(
         neutral=expression is Rest.NEUTRAL,
         visemes=visemes,
         bones=rig is Rig.BONES,
+        texture=texture,
+        lod=lod,
         dense_targets=dense_targets,
         texture_format=texture_format.value,
         formats=tuple(ending.value for ending in formats or ()),

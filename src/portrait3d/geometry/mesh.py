@@ -217,6 +217,15 @@ class HeadMesh:
             hair_sheet=None,
         )
 
+    def simplified(self, level: int) -> "HeadMesh":
+        """The head with about 30,000, 12,000, 5,000 or 2,000 triangles, for levels of detail 0 to 3.
+
+        Its vertices are some of the head's own: texture coordinates, morph targets and weights stay exact.
+        """
+        from portrait3d.export.detail import at_detail
+
+        return at_detail(self, level)
+
     def export(
         self,
         path: str | os.PathLike[str],
