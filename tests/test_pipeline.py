@@ -10,6 +10,7 @@ from PIL import Image
 
 from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece
+from portrait3d.head.frame import texture_size
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.detection import Detection
@@ -273,3 +274,15 @@ def test_the_astronaut_closes_her_mouth_and_goes_on_looking(model: Portrait3D, p
     half = model.repose(portrait, expression={"neutral": 0.5})
     whole, part = (np.abs(p.astype(int) - portrait.photo.pixels).mean() for p in (calm, half))
     assert 0.1 * whole < part < whole
+
+
+def test_a_texture_is_as_fine_as_the_photo_up_to_what_was_asked(portrait: Portrait) -> None:
+    own = len(portrait.head.texture)  # a small photo: less than the usual bound
+    assert own == 4 * np.ceil(portrait.head_crop.side / 2)
+    assert portrait.build_head(texture=512).texture.shape == (512, 512, 3)
+    fine = replace(portrait.head_crop, side=3000.0)
+    sizes = {largest: 2 * texture_size(fine, largest) for largest in (512, 2048, 4096)}
+    assert sizes == {512: 512, 2048: 2048, 4096: 4096}
+    for wrong in (256, 8192):
+        with pytest.raises(ValueError, match="texture"):
+            portrait.build_head(texture=wrong)

@@ -1,28 +1,39 @@
-"""Open heads in other programs: the Khronos glTF validator, Blender, three.js in Chromium, and the viewer.
+"""Open heads in other programs: validators, importers, engines, browsers.
 
-    npm install --prefix tools/glb                     # once: gltf-validator and three
-    apt-get install blender python3-numpy chromium     # Debian; any Blender >= 3.4 and Chromium do
+    npm install --prefix tools/glb      # once: gltf-validator, three, glTF-Transform
+    apt-get install blender python3-numpy chromium assimp-utils godot3-server     # Debian
     pip install playwright
     python tools/check_glb.py head.glb ... --out pictures
 
-Prints one line for each file and program. Exit code 1: one of them finds a fault; 2: a program is missing.
+Prints one line for each file and program, with `--table` a table with the programs' versions. Exit code 1:
+one of them finds a fault; 2: a program is missing.
 """
 
 import argparse
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from portrait3d.export.glb_check import Glb, glb_problems
+from glb.importers import (
+    FOLDER,
+    MODULES,
+    Seen,
+    by_assimp,
+    by_gltf_transform,
+    by_godot,
+    named_by_godot,
+    unlike,
+)
+from portrait3d.export.glb_check import glb_problems
 from portrait3d.export.viewer import viewer_html
-from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
+from portrait3d.export.vrm import PRESETS
+from portrait3d.models.expressions import arkit_basis
 
-FOLDER = Path(__file__).resolve().parent / "glb"
-MODULES = FOLDER / "node_modules"
 POSE = {"jawOpen": 1.0, "eyeBlinkLeft": 1.0}
 """The expression that pictures are taken with."""
 TURNS = {"Head": [0.0, 0.4, 0.0], "Jaw": [0.2, 0.0, 0.0], "LeftEye": [0.0, 0.3, 0.0]}
@@ -58,8 +69,7 @@ def blender(files: list[Path], out: Path) -> Found:
         return
     reports = json.loads(line.removeprefix("IMPORTED "))
     for file, report in zip(files, reports, strict=True):
-        found = compare(file, {name: item["shape_keys"] for name, item in report["objects"].items()})
-        yield file, found + compare_bones(file, report["bones"])
+        yield file, Seen.of_report(report).differences(in_file(file))
 
 
 def three(files: list[Path], out: Path) -> Found:
@@ -73,9 +83,9 @@ def three(files: list[Path], out: Path) -> Found:
             three.wait_for_function("() => !!window.show")
             meshes = three.evaluate(f"show('/glb/{file.name}', {json.dumps(POSE)}, {json.dumps(TURNS)})")
             three.screenshot(path=out / f"{file.stem}_three.png")
-            found = compare(file, {name: mesh["targets"] for name, mesh in meshes.items()})
-            bones = next(iter(meshes.values()))["bones"]
-            yield file, found + compare_bones(file, bones) + complaints
+            moves = {name: mesh["moves"] for name, mesh in meshes.items()}
+            found = Seen(moves, next(iter(meshes.values()))["bones"])
+            yield file, found.differences(in_file(file)) + complaints
 
 
 def viewer(files: list[Path], out: Path) -> Found:
@@ -116,42 +126,71 @@ def viewer(files: list[Path], out: Path) -> Found:
             yield file, found + [f"the page asked for {url}" for url in beyond]
 
 
-def compare(file: Path, found: dict[str, list[str]]) -> list[str]:
-    """Differences between what a program sees (names of morph targets by mesh) and what the file says."""
-    document = Glb.read(file.read_bytes()).document
-    wanted = {
-        node["name"]: document["meshes"][node["mesh"]].get("extras", {}).get("targetNames", [])
-        for node in document["nodes"]
-        if "mesh" in node
-    }
-    problems = [f"{name}: {found.get(name)} instead of {names}" for name, names in wanted.items()]
-    problems = [text for text, name in zip(problems, wanted, strict=True) if found.get(name) != wanted[name]]
-    if set(found) != set(wanted):
-        problems.append(f"meshes {sorted(found)} instead of {sorted(wanted)}")
-    surface = found.get(next(iter(wanted)), [])
-    if tuple(surface[:ARKIT_COUNT]) != arkit_basis()[0]:
-        problems.append(f"Head has {len(surface)} morph targets, not ARKit's 52")
-    return problems
+def gltf_transform(files: list[Path], out: Path) -> Found:
+    """glTF-Transform in node: names, and how far morph targets move."""
+    for file in files:
+        yield file, by_gltf_transform(file).differences(in_file(file))
 
 
-def compare_bones(file: Path, found: list[str]) -> list[str]:
-    """Differences between the bones that a program sees and those of the file."""
-    document = Glb.read(file.read_bytes()).document
-    wanted = [
-        document["nodes"][joint]["name"] for skin in document.get("skins", []) for joint in skin["joints"]
-    ]
-    return [] if sorted(found) == sorted(wanted) else [f"bones {found} instead of {wanted}"]
+def assimp(files: list[Path], out: Path) -> Found:
+    """assimp's importer: names, and how far morph targets move."""
+    for file in files:
+        wanted = in_file(file)
+        yield file, by_assimp(file, wanted).differences(wanted)
+
+
+def godot(files: list[Path], out: Path) -> Found:
+    """Godot 3's importer: names, and how far morph targets move."""
+    for file in files:
+        yield file, by_godot(file).differences(named_by_godot(in_file(file)))
+
+
+def vrm(files: list[Path], out: Path) -> Found:
+    """three-vrm in Chromium: expressions, bones and gaze of those files that are VRM."""
+    from glb.browsers import page, served
+
+    for file in (file for file in files if file.suffix == ".vrm"):
+        folders = {"modules": MODULES, "page": FOLDER, "glb": file.parent}
+        with served(folders) as address, page(600, 600) as (shown, found):
+            shown.goto(f"{address}/page/three_page.html")
+            shown.wait_for_function("() => !!window.wear")
+            worn = shown.evaluate(f"wear('/glb/{file.name}', 'happy')")
+            shown.screenshot(path=out / f"{file.stem}_vrm.png")
+        found += unlike("expressions", worn["expressions"], [*PRESETS, *arkit_basis()[0]])
+        if {name: round(weight, 6) for name, weight in worn["weights"].items()} != PRESETS["happy"]:
+            found.append(f"the expression happy is {worn['weights']}")
+        if not worn["gaze"][0] > 0.2:
+            found.append(f"eyes that should look to the side of +x look along {worn['gaze']}")
+        before, after = worn["eye"]
+        if not after[0] - before[0] > 0.02:
+            found.append("turning the head doesn't move the eyes")
+        yield file, found
+
+
+def in_file(file: Path) -> Seen:
+    """What a file says that programs should see."""
+    return Seen.in_file(file.read_bytes())
+
+
+PROGRAMS = {"blender": "blender", "assimp": "assimp", "godot": "godot3-server"}
+"""The programs that checks start, by the checks' names."""
+PACKAGES = {
+    "validator": "gltf-validator",
+    "three": "three",
+    "gltf_transform": "@gltf-transform/core",
+    "vrm": "@pixiv/three-vrm",
+}
+"""The packages of npm that checks use."""
 
 
 def missing(name: str) -> str | None:
     """What a check needs and this machine lacks."""
-    if name == "blender" and not shutil.which("blender"):
-        return "blender is not installed"
-    if name == "validator" and not shutil.which("node"):
-        return "node is not installed"
-    if name in ("validator", "three") and not (MODULES / "three").is_dir():
-        return f"{MODULES} is missing: run `npm install --prefix tools/glb`"
-    if name in ("three", "viewer"):
+    program = "node" if name in ("validator", "gltf_transform") else PROGRAMS.get(name)
+    if program and not shutil.which(program):
+        return f"{program} is not installed"
+    if name in PACKAGES and not (MODULES / PACKAGES[name]).is_dir():
+        return f"{MODULES} lacks {PACKAGES[name]}: run `npm install --prefix tools/glb`"
+    if name in ("three", "viewer", "vrm"):
         if importlib.util.find_spec("playwright") is None:
             return "the Python package playwright is not installed"
         from glb.browsers import find_browser
@@ -161,8 +200,21 @@ def missing(name: str) -> str | None:
     return None
 
 
+def version(name: str) -> str:
+    """The version of the program that a check uses; empty for the project's own code."""
+    if name in PACKAGES:
+        return json.loads((MODULES / PACKAGES[name] / "package.json").read_text())["version"]
+    if name not in PROGRAMS:
+        return ""
+    command = [PROGRAMS[name], "version" if name == "assimp" else "--version"]
+    text = subprocess.run(command, capture_output=True, text=True).stdout
+    found = re.search(r"\d+\.\d+[\w.]*", text)
+    return found[0] if found else ""
+
+
 CHECKS: dict[str, Callable[[list[Path], Path], Found]] = {
-    check.__name__: check for check in (structure, validator, blender, three, viewer)
+    check.__name__: check
+    for check in (structure, validator, blender, three, viewer, gltf_transform, assimp, godot, vrm)
 }
 
 
@@ -172,18 +224,23 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="GLB")
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS), help="Checks to run.")
     parser.add_argument("--out", type=Path, default=Path("glb-check"), help="Folder for pictures.")
+    parser.add_argument("--table", action="store_true", help="Print a table in Markdown, with versions.")
     arguments = parser.parse_args()
     files = [file.resolve(strict=True) for file in arguments.files]
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     faults = absent = 0
+    if arguments.table:
+        print("| program | version | file | finds |\n|---|---|---|---|")
     for name in arguments.only:
         if reason := missing(name):
-            print(f"{name}: not checked, {reason}")
+            print(f"| {name} | | | {reason} |" if arguments.table else f"{name}: not checked, {reason}")
             absent += 1
             continue
         for file, problems in CHECKS[name](files, out):
-            print(f"{name}: {file.name}: {'; '.join(problems) or 'ok'}", flush=True)
+            says = "; ".join(problems) or "ok"
+            row = f"| {name} | {version(name)} | {file.name} | {says} |"
+            print(row if arguments.table else f"{name}: {file.name}: {says}", flush=True)
             faults += len(problems)
     return 1 if faults else 2 if absent else 0
 

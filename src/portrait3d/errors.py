@@ -31,3 +31,7 @@ class PoorFitWarning(PortraitWarning):
 
 class UnseenPoseWarning(PortraitWarning):
     """A head was turned so far that it shows nothing of what the photo shows."""
+
+
+class MissingPackageError(ImportError):
+    """What was asked for needs an optional package that is not installed; the message names it."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64, UInt8
 from portrait3d import arguments
 from portrait3d.geometry import Camera, HeadMesh, Mesh, Pose
 from portrait3d.head.assembly import assemble_head
-from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
+from portrait3d.head.frame import TEXTURES, see_hair, see_scene, texture_size, whole_head
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.models.coefficients import FaceCoefficients
@@ -84,9 +84,14 @@ class Portrait:
         return self.build_head()
 
     @torch.inference_mode()
-    def build_head(self, *, delight: bool = False) -> HeadMesh:
-        """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
+    def build_head(self, *, delight: bool = False, texture: int = TEXTURES[1]) -> HeadMesh:
+        """Put the head's layers together; `delight` takes the fitted light's shading out of the skin.
+
+        `texture` is the largest side that the texture may have, 512 to 4096 pixels; where the photo shows the
+        head by fewer, it is smaller.
+        """
         arguments.truth_value(delight, "delight")
+        arguments.number(arguments.whole_number(texture, "texture"), "texture", TEXTURES[0], TEXTURES[-1])
         posed = self._posed_vertices()
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
@@ -98,10 +103,10 @@ class Portrait:
             self.coefficients.lighting,
             labels,
         )
-        size = texture_size(self.head_crop)
+        size = texture_size(self.head_crop, texture)
         view, scene = at_once(
             lambda: see_hair(model, labels, self.depth, frame),
-            lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
+            lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame, size),
         )
         head = assemble_head(
             model,

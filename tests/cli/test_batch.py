@@ -282,8 +282,16 @@ class Calm:
 def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
     portrait = synthetic_portrait(style="bald")
     whole, front = (
-        Options(delight=True),
-        Options(front_only=True, neutral=True, visemes=True, bones=True, eye_distance=58.0),
+        Options(delight=True, texture=512, lod=2, dense_targets=True, texture_format="webp"),
+        Options(
+            front_only=True,
+            neutral=True,
+            visemes=True,
+            bones=True,
+            eye_distance=58.0,
+            formats=("vrm",),
+            author="A. B.",
+        ),
     )
     known, distances = {}, []
     for name, options in (("plain", Options()), ("whole", whole), ("front", front)):
@@ -302,6 +310,13 @@ def test_every_option_changes_the_head_that_is_written(tmp_path: Path) -> None:
         False,
         True,
     ]
-    assert known["front"]["vertices"] < known["plain"]["vertices"] == known["whole"]["vertices"]
+    vrm = Glb.read((tmp_path / "front" / "head.vrm").read_bytes()).document["extensions"]["VRMC_vrm"]
+    assert vrm["meta"]["authors"] == ["A. B."]
+    assert not (tmp_path / "whole" / "head.vrm").exists()
+    whole_glb = Glb.read((tmp_path / "whole" / "head.glb").read_bytes())
+    assert whole_glb.document["extensionsRequired"] == ["EXT_texture_webp"]
+    assert not any("sparse" in accessor for accessor in whole_glb.document["accessors"])
+    assert known["front"]["vertices"] < known["plain"]["vertices"]
+    assert known["whole"]["faces"] <= 5000 < known["plain"]["faces"]
     assert not portrait.head.is_neutral
     assert distances == pytest.approx([eye_distance(portrait.head)] * 2 + [58.0], abs=0.01)

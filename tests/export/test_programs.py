@@ -1,6 +1,7 @@
 """Heads in other people's programs, where they are installed."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +12,58 @@ import pytest
 from portrait3d.geometry.mesh import HeadMesh
 
 CHECK = Path(__file__).resolve().parents[2] / "tools" / "check_glb.py"
+PROGRAMS = ["structure", "validator", "blender", "three", "gltf_transform", "assimp", "godot"]
+
+
+def opens_in(program: str, glb: Path) -> None:
+    """Fail if a program finds a fault; skip if it is not there."""
+    command = [sys.executable, CHECK, glb, "--only", program, "--out", glb.parent]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode == 2:
+        pytest.skip(run.stdout.strip())
+    assert (run.returncode, run.stdout) == (0, f"{program}: {glb.name}: ok\n"), run.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["structure", "validator", "blender", "three", "viewer"])
+@pytest.mark.parametrize("program", [*PROGRAMS, "viewer"])
 def test_a_rigged_head_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
-    glb = model_head.export(tmp_path / "head.glb")
-    command = [sys.executable, CHECK, glb, "--only", program, "--out", tmp_path]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode == 2:
-        pytest.skip(run.stdout.strip())
-    assert (run.returncode, run.stdout) == (0, f"{program}: head.glb: ok\n"), run.stderr
+    opens_in(program, model_head.export(tmp_path / "head.glb"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["structure", "validator", "blender", "three"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_head_with_bones_and_visemes_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
-    glb = model_head.export(tmp_path / "head.glb", visemes=True, bones=True)
-    command = [sys.executable, CHECK, glb, "--only", program, "--out", tmp_path]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode == 2:
-        pytest.skip(run.stdout.strip())
-    assert (run.returncode, run.stdout) == (0, f"{program}: head.glb: ok\n"), run.stderr
+    opens_in(program, model_head.export(tmp_path / "head.glb", visemes=True, bones=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["structure", "validator", "three", "gltf_transform"])
+def test_a_head_with_webp_textures_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
+    opens_in(program, model_head.export(tmp_path / "head.glb", texture_format="webp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_head_with_dense_targets_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
+    opens_in(program, model_head.export(tmp_path / "head.glb", dense_targets=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["structure", "validator", "three", "gltf_transform", "vrm"])
+def test_a_vrm_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
+    opens_in(program, model_head.export(tmp_path / "head.vrm"))
+
+
+@pytest.mark.slow
+def test_blender_turns_a_head_into_an_fbx_that_loses_nothing(model_head: HeadMesh, tmp_path: Path) -> None:
+    if not shutil.which("blender"):
+        pytest.skip("blender is not installed")
+    glb, fbx = model_head.export(tmp_path / "head.glb", bones=True, visemes=True), tmp_path / "head.fbx"
+    script = ["--background", "--python-exit-code", "1", "--python", CHECK.parent / "glb_to_fbx.py"]
+    run = subprocess.run(["blender", *script, "--", glb, fbx], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-500:] + run.stderr
+    assert fbx.read_bytes().startswith(b"Kaydara FBX Binary")
+    assert '"HeadMesh": 72' in run.stdout
 
 
 @pytest.mark.slow

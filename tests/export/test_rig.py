@@ -313,3 +313,25 @@ def test_the_distance_of_the_eyes_is_that_of_their_centres(model_head: HeadMesh,
     assert 55 < wanted < 70
     with pytest.raises(ValueError, match="not two eyes"):
         eye_distance(model_head.kept(model_head.piece[model_head.faces[:, 0]] != HeadPiece.LEFT_EYE))
+
+
+def test_sparse_targets_stand_on_zeros_that_programs_can_read(model_head: HeadMesh) -> None:
+    glb = Glb.read(encode_glb(model_head))
+    sparse = [accessor for accessor in glb.document["accessors"] if "sparse" in accessor]
+    (zeros,) = {accessor["bufferView"] for accessor in sparse}
+    assert glb.view(zeros) == bytes(12 * max(accessor["count"] for accessor in sparse))
+
+
+def test_dense_targets_say_the_same_in_more_bytes(model_head: HeadMesh) -> None:
+    content = encode_glb(model_head, dense_targets=True)
+    sparse, dense = Glb.read(encode_glb(model_head)), Glb.read(content)
+    assert glb_problems(content) == []
+    assert not [accessor for accessor in dense.document["accessors"] if "sparse" in accessor]
+    assert len(dense.binary) > 1.5 * len(sparse.binary)
+    for name in ("jawOpen", "eyeBlinkLeft"):
+        assert np.array_equal(targets(sparse, "Head")[name], targets(dense, "Head")[name])
+
+
+def test_a_texture_format_that_does_not_exist_is_refused(model_head: HeadMesh) -> None:
+    with pytest.raises(ValueError, match="texture_format must be png or webp, got 'ktx2'"):
+        encode_glb(model_head, texture_format="ktx2")

@@ -82,3 +82,18 @@ def test_obj_and_ply_leave_hair_sheet_out(hairy_head: HeadMesh, tmp_path: Path) 
 def test_alpha_in_an_opaque_material_is_reported(hairy_head: HeadMesh) -> None:
     content = encode_glb(hairy_head).replace(b'"alphaMode":"BLEND"', b'"alphaMode":"MASK" ')
     assert glb_problems(content) == ["HairSheet: an RGBA texture in a material of mode MASK"]
+
+
+def test_webp_textures_keep_colours_and_alpha(hairy_head: HeadMesh) -> None:
+    content = encode_glb(hairy_head, texture_format="webp")
+    assert glb_problems(content) == []
+    glb = Glb.read(content)
+    assert glb.document["extensionsRequired"] == ["EXT_texture_webp"]
+    assert hairy_head.hair_sheet is not None
+    for number, wanted in enumerate((hairy_head.texture, hairy_head.hair_sheet.texture)):
+        source = glb.document["textures"][number]["extensions"]["EXT_texture_webp"]["source"]
+        image = glb.document["images"][source]
+        assert image["mimeType"] == "image/webp"
+        found = np.asarray(Image.open(io.BytesIO(glb.view(image["bufferView"]))))
+        assert found.shape == wanted.shape
+        assert np.abs(found.astype(int) - wanted).mean() < 5

@@ -239,7 +239,7 @@ ERRORS = {
     "stage detector": "TypeError: detector must be a Detector",
     "export path=3": "TypeError: path must be a path, got 3 (int).",
     "export lit='no'": "TypeError: lit must be True or False, got 'no' (str).",
-    "export ending": "ValueError: A head is exported to .glb, .obj or .ply",
+    "export ending": "ValueError: A head is exported to .glb, .vrm, .usdz",
     "displaced list": "TypeError: displacement must be an array of numbers",
     "displaced shape": "ValueError: displacement must have the shape [N, 3], got [4706, 2].",
     "displaced short": "ValueError: displacement must have 4",

@@ -1,12 +1,15 @@
 """From a driver's face to a portrait's poses and expressions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from portrait3d.geometry import rotation_from_euler
 from portrait3d.portrait import Portrait
-from portrait3d.video.driving import FARTHEST, FREE, drive, neutral_frame, within_reach
+from portrait3d.video import driving
+from portrait3d.video.driving import FARTHEST, FREE, FULL_GAZE, drive, neutral_frame, within_reach
 from portrait3d.video.tracking import FaceTrack
 from synthetic_head import synthetic_portrait
 
@@ -85,3 +88,15 @@ def test_turns_are_held_within_reach() -> None:
     assert FREE < held[1] < np.radians(30)
     assert held[2] <= FARTHEST
     np.testing.assert_allclose(within_reach(np.zeros((1, 3))), 0)
+
+
+def test_absolute_gaze_starts_from_the_photos(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driving, "find_irises", lambda photo, landmarks: np.array([0.1, 50.0]))
+    looking = replace(track([rotation()] * 6, np.zeros((6, 64))), irises=np.tile([0.3, 50.0], (6, 1)))
+    names = list(portrait.head_model.expression_names)
+    relative = drive(looking, 25, portrait).expressions
+    assert np.abs(relative).max() < 1e-9  # who looks there all the time looks straight ahead
+    absolute = drive(looking, 25, portrait, absolute=True).expressions
+    wanted = (0.3 - 0.1) / FULL_GAZE
+    np.testing.assert_allclose(absolute[:, names.index("eyeLookOutLeft")], wanted)
+    np.testing.assert_allclose(absolute[:, names.index("eyeLookOutRight")], 0, atol=1e-9)

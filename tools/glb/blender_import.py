@@ -35,18 +35,7 @@ def look(file: Path, out: Path) -> dict:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(file))
     objects = [item for item in bpy.data.objects if item.type == "MESH"]
-    report = {}
-    for item in objects:
-        keys = item.data.shape_keys
-        blocks = list(keys.key_blocks)[1:] if keys else []
-        still = [block.name for block in blocks if not moves(block, keys.key_blocks[0])]
-        report[item.name] = {
-            "vertices": len(item.data.vertices),
-            "location": [round(value, 6) for value in item.matrix_world.translation],
-            "parent": item.parent.name if item.parent else None,
-            "shape_keys": [block.name for block in blocks],
-            "without_effect": still,
-        }
+    report = {item.name: shape_keys(item.data) for item in objects}
     render(objects, out / f"{file.stem}_blender.png")
     for item in objects:
         for block in item.data.shape_keys.key_blocks[1:] if item.data.shape_keys else ():
@@ -55,7 +44,7 @@ def look(file: Path, out: Path) -> dict:
     for bone in bones:
         turn(bone, TURNS.get(bone.name, (0, 0, 0)))
     render(objects, out / f"{file.stem}_blender_expression.png")
-    return {"file": str(file), "objects": report, "bones": [bone.name for bone in bones]}
+    return {"meshes": report, "bones": [bone.name for bone in bones]}
 
 
 def turn(bone: bpy.types.PoseBone, angles: tuple[float, float, float]) -> None:
@@ -67,9 +56,20 @@ def turn(bone: bpy.types.PoseBone, angles: tuple[float, float, float]) -> None:
     bone.rotation_quaternion = (rest.inverted() @ wanted @ rest).to_quaternion()
 
 
-def moves(block: bpy.types.ShapeKey, basis: bpy.types.ShapeKey) -> bool:
-    """Whether a shape key differs from the basis anywhere."""
-    return any((a.co - b.co).length > 1e-6 for a, b in zip(block.data, basis.data, strict=True))
+def shape_keys(mesh: bpy.types.Mesh) -> dict:
+    """How far each shape key moves a vertex at most, metres."""
+    if not mesh.shape_keys:
+        return {}
+    basis, *blocks = mesh.shape_keys.key_blocks
+    rest = places(basis)
+    return {block.name: float(np.linalg.norm(places(block) - rest, axis=1).max()) for block in blocks}
+
+
+def places(block: bpy.types.ShapeKey) -> np.ndarray:
+    """Where a shape key puts the vertices [V, 3]."""
+    flat = np.empty(3 * len(block.data), np.float32)
+    block.data.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
 
 
 def render(objects: list, path: Path) -> None:

@@ -58,12 +58,24 @@ class Options:
     """Keep only what the photo shows, without the completed sides and back."""
     delight: bool = False
     """Take the photo's light out of the skin, for scenes with a light of their own."""
+    texture: int | None = None
+    """Largest side of the texture, pixels; None for the usual one."""
     neutral: bool = False
     """Take the photo's own expression out."""
     visemes: bool = False
     """Give the GLB targets for the visemes of Oculus."""
     bones: bool = False
     """Give the GLB a skeleton."""
+    lod: int | None = None
+    """Level of detail of the exported head; None for all triangles."""
+    dense_targets: bool = False
+    """Write every vertex of the GLB in every morph target."""
+    texture_format: str = "png"
+    """How the GLB's textures are stored."""
+    formats: tuple[str, ...] = ()
+    """Endings of further mesh files."""
+    author: str = "unnamed"
+    """Who a VRM names as its author."""
     scale: float = 1.0
     """By how much the exported head is larger."""
     eye_distance: float | None = None
@@ -228,12 +240,17 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
     from portrait3d.export.rig import eye_distance
 
     turned = {yaw: model.repose(portrait, yaw=yaw) for yaw in OVERVIEW_YAWS}
-    if options.delight:
+    if options.texture is not None:
+        head = portrait.build_head(delight=options.delight, texture=options.texture)
+        portrait = portrait.with_head(head)
+    elif options.delight:
         portrait = portrait.with_head(model.head_without_light(portrait))
     if options.neutral:
         portrait = portrait.with_head(portrait.head.neutral())
     if options.front_only:
         portrait = portrait.with_head(portrait.head.front_only())
+    if options.lod is not None:
+        portrait = portrait.with_head(portrait.head.simplified(options.lod))
     scale = options.scale
     if options.eye_distance is not None:
         scale = options.eye_distance / eye_distance(portrait.head)
@@ -241,9 +258,13 @@ def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Optio
         portrait,
         place,
         turned,
+        options.formats,
         lit=options.delight,
         visemes=options.visemes,
         bones=options.bones,
+        dense_targets=options.dense_targets,
+        texture_format=options.texture_format,
+        author=options.author,
         scale=scale,
     )
     return {**summary(portrait), "files": files}

@@ -21,13 +21,21 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from portrait3d.cli.stopping import Stopped, stopped_by_signals
-from portrait3d.errors import InvalidImageError, NoFaceError, PortraitWarning
+from portrait3d.errors import InvalidImageError, MissingPackageError, NoFaceError, PortraitWarning
 from portrait3d.names import as_text, in_one_line
 
 FAILURE = 1
 """Exit code of a command that could not do what was asked; usage errors exit with 2."""
 
-EXPECTED = (InvalidImageError, NoFaceError, OSError, ValueError, FloatingPointError, Stopped)
+EXPECTED = (
+    InvalidImageError,
+    MissingPackageError,
+    NoFaceError,
+    OSError,
+    ValueError,
+    FloatingPointError,
+    Stopped,
+)
 """Errors that a user can cause and whose message says enough; all others are bugs."""
 
 TRACEBACK = "PORTRAIT3D_TRACEBACK"

@@ -45,6 +45,21 @@ class Rig(StrEnum):
     BONES = "bones"
 
 
+class TextureFormat(StrEnum):
+    """How a GLB stores its textures."""
+
+    PNG = "png"
+    WEBP = "webp"
+
+
+class MeshFormat(StrEnum):
+    """Mesh files that are written on request."""
+
+    VRM = "vrm"
+    USDZ = "usdz"
+    USD = "usd"
+
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
@@ -125,6 +140,28 @@ def reconstruct(
     rig: Annotated[
         Rig, typer.Option(help="What moves the GLB: morph targets, or bones beside them.")
     ] = Rig.TARGETS,
+    texture: Annotated[
+        int | None,
+        typer.Option(
+            min=512, max=4096, help="Largest side of the texture, pixels (2048); the photo may give less."
+        ),
+    ] = None,
+    lod: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="Level of detail: about 30,000, 12,000, 5,000 or 2,000 triangles."),
+    ] = None,
+    dense_targets: Annotated[
+        bool,
+        typer.Option("--dense-targets", help="Write morph targets for programs that can't read sparse ones."),
+    ] = False,
+    texture_format: Annotated[
+        TextureFormat, typer.Option(help="The GLB's textures: PNG, or WebP, which is smaller.")
+    ] = TextureFormat.PNG,
+    formats: Annotated[
+        list[MeshFormat] | None,
+        typer.Option("--format", help="Write the head as VRM 1.0 or USD too; repeat it."),
+    ] = None,
+    author: Annotated[str, typer.Option(help="Who a VRM names as its author.")] = "unnamed",
     scale: Annotated[
         float | None,
         typer.Option(
@@ -161,6 +198,12 @@ def reconstruct(
         neutral=expression is Rest.NEUTRAL,
         visemes=visemes,
         bones=rig is Rig.BONES,
+        texture=texture,
+        lod=lod,
+        dense_targets=dense_targets,
+        texture_format=texture_format.value,
+        formats=tuple(ending.value for ending in formats or ()),
+        author=author,
         scale=1.0 if scale is None else scale,
         eye_distance=eye_distance,
     )

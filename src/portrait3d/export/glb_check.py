@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
+from portrait3d.export.gltf import WEBP_EXTENSION
 from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -55,7 +56,10 @@ class Glb:
         accessor = self.document["accessors"][index]
         shape = (accessor["count"], COLUMNS[accessor["type"]])
         if "bufferView" in accessor:
-            values = _exactly(self.view(accessor["bufferView"]), accessor["componentType"], shape).copy()
+            content = self.view(accessor["bufferView"])
+            if "sparse" in accessor:  # they share zeros that are enough for the largest
+                content = content[: 4 * shape[0] * shape[1]]
+            values = _exactly(content, accessor["componentType"], shape).copy()
         else:
             values = np.zeros(shape, TYPES[accessor["componentType"]])
         if sparse := accessor.get("sparse"):
@@ -127,12 +131,14 @@ def _structure(glb: Glb) -> Iterator[str]:
         Image.open(io.BytesIO(glb.view(image["bufferView"]))).verify()
     for material in document["materials"]:
         texture = document["textures"][material["pbrMetallicRoughness"]["baseColorTexture"]["index"]]
-        mode = Image.open(io.BytesIO(glb.view(document["images"][texture["source"]]["bufferView"]))).mode
+        source = texture.get("extensions", {}).get(WEBP_EXTENSION, texture)["source"]
+        mode = Image.open(io.BytesIO(glb.view(document["images"][source]["bufferView"]))).mode
         if (mode == "RGBA") != (material.get("alphaMode") == "BLEND"):
             yield f"{material['name']}: an {mode} texture in a material of mode {material.get('alphaMode')}"
-    used = {name for material in document["materials"] for name in material.get("extensions", {})}
+    extended = [*document["materials"], *document["textures"], document]
+    used = {name for part in extended for name in part.get("extensions", {})}
     if used != set(document.get("extensionsUsed", [])):
-        yield f"materials use {used}, extensionsUsed says {document.get('extensionsUsed')}"
+        yield f"materials and textures use {used}, extensionsUsed says {document.get('extensionsUsed')}"
 
 
 def _mesh(glb: Glb, mesh: dict[str, Any]) -> Iterator[str]:

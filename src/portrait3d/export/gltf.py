@@ -14,6 +14,7 @@ FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 SKELETON = "Armature"
 """Name of the node that holds the bones."""
+PNG, WEBP, WEBP_EXTENSION = "image/png", "image/webp", "EXT_texture_webp"
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
 """OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
@@ -79,31 +80,35 @@ class Bone:
 
 def glb_bytes(
     meshes: Sequence[GltfMesh],
-    texture_png: bytes,
-    fading_png: bytes | None = None,
+    textures: Sequence[bytes],
     *,
     lit: bool = False,
     bones: Sequence[Bone] = (),
+    dense: bool = False,
+    extensions: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Meshes that share a texture as GLB; the first one's node is the parent of the others'.
+    """Meshes as GLB; the first one's node is the parent of the others'.
+
+    `textures` are contents of PNG or WebP files: the one that meshes share and, if some fade, theirs, which
+    has alpha and a material of its own, which is blended.
 
     With `bones`, all meshes are bound to them and lie side by side, as skinned meshes should: their nodes'
     places count for nothing. A mesh that is called like a bone has `Mesh` added to its node's name.
 
-    Meshes that fade have a texture with alpha and a material of their own, which is blended.
-
     Names of morph targets stand in `mesh.extras.targetNames`, where Blender, three.js and Unity look for
-    them; all weights are 0. Targets that move few vertices are stored sparse.
+    them; all weights are 0. Targets that move few vertices are stored sparse, unless `dense`.
 
     The material is unlit (KHR_materials_unlit), because a photo brings its own light along; viewers without
     that extension fall back to a matte surface. With `lit` it is that matte surface everywhere.
+
+    `extensions` are those of the whole document, by name: nodes of meshes come first, in their order, then
+    the skeleton's and those of the bones.
     """
-    buffer = _Buffer()
+    buffer = _Buffer(dense=dense)
     documents = [_mesh(buffer, mesh) for mesh in meshes]
-    pictures = [png for png in (texture_png, fading_png) if png is not None]
-    image_views = [buffer.view(png) for png in pictures]
+    images = [_image(buffer, content) for content in textures]
     nodes, roots = _skinned_nodes(meshes, bones) if bones else (_nodes(meshes), [0])
-    names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.fades)][: len(pictures)]
+    names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.fades)][: len(textures)]
     document = {
         "asset": {"version": "2.0", "generator": _generator()},
         "scene": 0,
@@ -111,7 +116,7 @@ def glb_bytes(
         "nodes": nodes,
         "meshes": documents,
         "materials": [_material(name, number, lit) for number, name in enumerate(names)],
-        "textures": [{"source": number, "sampler": 0} for number in range(len(pictures))],
+        "textures": [_texture(number, image["mimeType"]) for number, image in enumerate(images)],
         "samplers": [
             {
                 "magFilter": LINEAR,
@@ -120,19 +125,41 @@ def glb_bytes(
                 "wrapT": CLAMP_TO_EDGE,
             }
         ],
-        "images": [{"bufferView": view, "mimeType": "image/png"} for view in image_views],
+        "images": images,
         **({"skins": [_skin(buffer, bones, len(meshes))]} if bones else {}),
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
-        "buffers": [{"byteLength": len(buffer.content)}],
     }
-    if not lit:
-        document["extensionsUsed"] = ["KHR_materials_unlit"]
+    buffer.fill_sparse()
+    document["buffers"] = [{"byteLength": len(buffer.content)}]
+    if any(image["mimeType"] == WEBP for image in images):
+        document["extensionsRequired"] = [WEBP_EXTENSION]
+    if extensions:
+        document["extensions"] = dict(extensions)
+    used = [
+        *([] if lit else ["KHR_materials_unlit"]),
+        *document.get("extensionsRequired", []),
+        *(extensions or {}),
+    ]
+    if used:
+        document["extensionsUsed"] = used
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(buffer.content), b"BIN\0") + buffer.content
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _image(buffer: "_Buffer", content: bytes) -> dict[str, Any]:
+    """A picture's part of the document."""
+    return {"bufferView": buffer.view(content), "mimeType": PNG if content.startswith(b"\x89PNG") else WEBP}
+
+
+def _texture(image: int, kind: str) -> dict[str, Any]:
+    """A texture's part of the document. WebP has no other picture to fall back to: that would undo its
+    gain in size."""
+    source: dict[str, Any] = {"source": image}
+    return {"sampler": 0} | ({"extensions": {WEBP_EXTENSION: source}} if kind == WEBP else source)
 
 
 def _nodes(meshes: Sequence[GltfMesh]) -> list[dict[str, Any]]:
@@ -181,8 +208,8 @@ def _skin(buffer: "_Buffer", bones: Sequence[Bone], meshes: int) -> dict[str, An
     }
 
 
-def _influences(weights: Float[np.ndarray, "V J"]) -> tuple[np.ndarray, np.ndarray]:
-    """The four bones that count most for each vertex, and their weights, which sum to 1."""
+def influences(weights: Float[np.ndarray, "V J"]) -> tuple[np.ndarray, np.ndarray]:
+    """The four bones that count most for each vertex, or fewer, and their weights, which sum to 1."""
     most = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     share = np.take_along_axis(weights, most, axis=1)
     share = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -221,7 +248,7 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
         "material": int(mesh.fades),
     }
     if mesh.bones is not None:
-        joints, share = _influences(mesh.bones)
+        joints, share = influences(mesh.bones)
         primitive["attributes"]["JOINTS_0"] = buffer.accessor(joints, "VEC4", VERTEX_BUFFER)
         primitive["attributes"]["WEIGHTS_0"] = buffer.accessor(share, "VEC4", VERTEX_BUFFER)
     document: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}
@@ -239,8 +266,9 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
 class _Buffer:
     """The binary chunk with its views and accessors, filled in order; every view starts at four bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dense: bool = False) -> None:
         self.content = bytearray()
+        self.dense = dense
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
@@ -274,7 +302,7 @@ class _Buffer:
         moves = np.where((np.abs(moves) >= smallest).any(axis=1, keepdims=True), moves, 0).astype("<f4")
         moved = np.flatnonzero(moves.any(axis=1))
         index_type = np.dtype(_index_type(len(moves)))
-        if len(moved) * (12 + index_type.itemsize) >= moves.nbytes:
+        if self.dense or len(moved) * (12 + index_type.itemsize) >= moves.nbytes:
             return self.accessor(moves, "VEC3", VERTEX_BUFFER, bounds=True)
         moved = (moved if len(moved) else np.zeros(1, np.int64)).astype(index_type)
         self.accessors.append(
@@ -295,6 +323,20 @@ class _Buffer:
             }
         )
         return len(self.accessors) - 1
+
+    def fill_sparse(self) -> None:
+        """Append the zeros that sparse targets change, once for all of them; call it when all are there.
+
+        glTF lets them be left out, but Godot 3 then takes the first view of the file for them.
+        """
+        sparse = [accessor for accessor in self.accessors if "sparse" in accessor]
+        if not sparse:
+            return
+        length = 12 * max(accessor["count"] for accessor in sparse)
+        zeros = self.view(bytes(length), VERTEX_BUFFER)
+        self.views[zeros]["byteStride"] = 12  # a view of several accessors must say so
+        for accessor in sparse:
+            accessor["bufferView"] = zeros
 
 
 def _index_type(count: int) -> str:

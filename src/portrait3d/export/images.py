@@ -27,7 +27,7 @@ SETTINGS = {
     ".png": {"format": "PNG", "compress_level": 4},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    ".webp": {"format": "WEBP", "quality": 95, "method": 4},
+    ".webp": {"format": "WEBP", "quality": 95, "method": 4, "exact": True},
 }
 
 

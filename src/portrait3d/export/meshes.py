@@ -1,98 +1,117 @@
-"""The head as GLB, OBJ with its material and texture, or PLY with vertex colours."""
+"""The head as GLB, VRM, USD, OBJ with its material and texture, or PLY with vertex colours."""
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from portrait3d import arguments
 from portrait3d.export.files import write_together
-from portrait3d.export.gltf import glb_bytes
+from portrait3d.export.gltf import Bone, GltfMesh, glb_bytes
 from portrait3d.export.images import encode_image
+from portrait3d.export.options import MeshOptions
 from portrait3d.export.rig import named_meshes, place, sheet_mesh
 from portrait3d.export.skeleton import skinned
+from portrait3d.export.usd import usd_files
+from portrait3d.export.vrm import EXTENSION as VRM
+from portrait3d.export.vrm import vrm_extension, with_body
 from portrait3d.geometry.mesh import HeadMesh
 from portrait3d.names import in_one_line
 
+ENDINGS = (".glb", ".vrm", ".usdz", ".usd", ".obj", ".ply")
+"""Of the files that a head can be written to."""
 
-def export_mesh(
-    head: HeadMesh,
-    path: str | os.PathLike[str],
-    *,
-    lit: bool = False,
-    visemes: bool = False,
-    bones: bool = False,
-    scale: float = 1.0,
-) -> Path:
-    """Write a head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
 
-    Files are in metres with y up, the face along +z and the point that heads turn about in the origin: the
-    head's pose is taken out. `lit`, `visemes` and `bones` are for GLB alone, see `encode_glb`, and so is the
-    hair sheet: how an OBJ or a PLY is to be seen through, every program reads differently.
-    `scale` makes the head larger or smaller.
+def export_mesh(head: HeadMesh, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a head as a file of one of `ENDINGS`; returns its path.
 
-    Raises `ValueError` for any other ending.
+    `.usd` has its textures beside it, `.obj` a `.mtl` and a texture. Files are in metres with y up, the face
+    along +z and the point that heads turn about in the origin (in `.vrm` above it): the head's pose is taken
+    out. `options` are those of `MeshOptions`. OBJ and PLY lack the hair sheet: how they are to be seen
+    through, every program reads differently.
+
+    Raises `ValueError` for any other ending, and the errors of `MeshOptions`, `skeleton.skinned` and
+    `usd_files`.
     """
     path = Path(path)
-    write_together(mesh_files(head, path, lit=lit, visemes=visemes, bones=bones, scale=scale))
+    write_together(mesh_files(head, path, **options))
     return path
 
 
-def mesh_files(
-    head: HeadMesh,
-    path: Path,
-    *,
-    lit: bool = False,
-    visemes: bool = False,
-    bones: bool = False,
-    scale: float = 1.0,
-) -> dict[Path, bytes]:
+def mesh_files(head: HeadMesh, path: Path, **options: Any) -> dict[Path, bytes]:
     """The content of every file that `export_mesh` would write."""
-    arguments.number(scale, "scale", *arguments.SCALES)
+    asked = MeshOptions(**options)
     suffix = path.suffix.lower()
     if suffix == ".glb":
-        return {path: encode_glb(head, lit=lit, visemes=visemes, bones=bones, scale=scale)}
+        return {path: encode_glb(head, **options)}
+    if suffix == ".vrm":
+        return {path: encode_vrm(head, in_one_line(path.stem), **options)}
+    if suffix in (".usd", ".usdz"):
+        meshes, bones = scene_of(head, asked)
+        return usd_files(meshes, bones, encoded_textures(head, "png"), path, lit=asked.lit)
     if suffix == ".obj":
-        return _encode_obj(head, path, scale)
+        return _encode_obj(head, path, asked.scale)
     if suffix == ".ply":
-        return {path: _encode_ply(head, scale)}
-    raise ValueError(f"A head is exported to .glb, .obj or .ply, got {str(path)!r}.")
+        return {path: _encode_ply(head, asked.scale)}
+    raise ValueError(f"A head is exported to {', '.join(ENDINGS)}, got {str(path)!r}.")
 
 
-def encode_glb(
-    head: HeadMesh,
-    *,
-    lit: bool = False,
-    visemes: bool = False,
-    bones: bool = False,
-    scale: float = 1.0,
-) -> bytes:
+def encode_glb(head: HeadMesh, **options: Any) -> bytes:
     """The head as the content of a GLB file with its pieces as nodes and, if it is bound, morph targets.
 
-    The texture is inside as PNG. Its colours hold the photo's light, so the material shows them as they are;
-    with `lit` it is a matte surface that takes the light of the scene, and targets turn the normals too.
-    The hair sheet is a node of its own, whose texture has alpha. With `visemes` there are 20 more targets:
-    the 15 visemes of Oculus and `models.visemes.SUMS`. With `bones` everything is bound to a skeleton, see
-    `skeleton.skinned`, whose errors it raises. `scale` makes all of it larger or smaller, bones too.
+    The textures are inside. The hair sheet is a node of its own, whose texture has alpha. `options` are those
+    of `MeshOptions`; with `lit`, targets turn the normals too. Raises the errors of `MeshOptions` and, with
+    `bones`, of `skeleton.skinned`.
     """
     arguments.instance(head, HeadMesh, "head")
-    arguments.truth_value(lit, "lit")
-    arguments.truth_value(visemes, "visemes")
-    arguments.truth_value(bones, "bones")
-    arguments.number(scale, "scale", *arguments.SCALES)
-    meshes, texture = named_meshes(head, turns=lit, visemes=visemes), encode_image(head.texture)
-    fading = None
+    asked = MeshOptions(**options)
+    meshes, bones = scene_of(head, asked)
+    textures = encoded_textures(head, asked.texture_format)
+    return glb_bytes(meshes, textures, lit=asked.lit, bones=bones, dense=asked.dense_targets)
+
+
+def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
+    """The head as the content of a VRM 1.0 file: a GLB with bones, on those of a body, see `vrm`.
+
+    `options` are those of `MeshOptions`, `name` is the avatar's. Textures are PNG, as VRM asks. Raises the
+    errors of `encode_glb` with bones.
+    """
+    arguments.instance(head, HeadMesh, "head")
+    asked = replace(MeshOptions(**options), bones=True)
+    meshes, bones = with_body(*scene_of(head, asked), asked.scale)
+    return glb_bytes(
+        meshes,
+        encoded_textures(head, "png"),
+        lit=asked.lit,
+        bones=bones,
+        dense=asked.dense_targets,
+        extensions={VRM: vrm_extension(meshes, bones, name, asked.author)},
+    )
+
+
+def encoded_textures(head: HeadMesh, kind: str) -> list[bytes]:
+    """The texture and, if there is one, that of the hair sheet as files of one of `TEXTURE_FORMATS`."""
+    hair = head.hair_sheet
+    pictures = [head.texture] if hair is None else [head.texture, hair.texture]
+    return [encode_image(picture, f".{kind}") for picture in pictures]
+
+
+def scene_of(head: HeadMesh, asked: MeshOptions) -> tuple[list[GltfMesh], list[Bone]]:
+    """All meshes of a head, the hair sheet last, and the bones that they are bound to, if any."""
+    meshes = named_meshes(head, turns=asked.lit, visemes=asked.visemes)
     if (hair := head.hair_sheet) is not None:
-        meshes.append(sheet_mesh(head, hair, visemes=visemes))
-        fading = encode_image(hair.texture)
-    skeleton = []
-    if bones:
-        meshes, skeleton = skinned(meshes)
-    if scale != 1:
-        meshes, skeleton = [mesh.scaled(scale) for mesh in meshes], [bone.scaled(scale) for bone in skeleton]
-    return glb_bytes(meshes, texture, fading, lit=lit, bones=skeleton)
+        meshes.append(sheet_mesh(head, hair, visemes=asked.visemes))
+    bones: list[Bone] = []
+    if asked.bones:
+        meshes, bones = skinned(meshes)
+    if asked.scale != 1:
+        meshes = [mesh.scaled(asked.scale) for mesh in meshes]
+        bones = [bone.scaled(asked.scale) for bone in bones]
+    return meshes, bones
 
 
 def _encode_obj(head: HeadMesh, path: Path, scale: float) -> dict[Path, bytes]:

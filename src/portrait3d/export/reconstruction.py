@@ -1,7 +1,8 @@
 """All files about one portrait, in one directory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from portrait3d import arguments
 from portrait3d.export.files import write_together
 from portrait3d.export.images import DEPTH_UNIT, encode_depth, encode_image, encode_parsing
 from portrait3d.export.meshes import encode_glb, mesh_files
+from portrait3d.export.options import MeshOptions
 from portrait3d.export.overview import depth_of_photo, overview
 from portrait3d.export.rig import PIECE_NAMES, extra_moves
 from portrait3d.export.viewer import viewer_html
@@ -26,39 +28,36 @@ def save_reconstruction(
     portrait: Portrait,
     directory: str | Path,
     turned: Mapping[float, UInt8[np.ndarray, "H W 3"]] | None = None,
-    *,
-    lit: bool = False,
-    visemes: bool = False,
-    bones: bool = False,
-    scale: float = 1.0,
+    formats: Sequence[str] = (),
+    **options: Any,
 ) -> list[Path]:
     """Write a portrait's files to a directory, all or none; returns their paths.
 
     `head.glb`, `head.obj` with `head.mtl` and `head.png`, `head.ply`; `depth.png` (16 bits, steps of 0.1 mm,
     0 where unknown) and `parsing.png` (a palette image whose values are the classes), both as large as the
     photo; `overview.png`, with `turned` photos by their yaw in degrees; `viewer.html`; `portrait.json`.
-    With `lit` the GLB's material takes the light of the scene that it comes into, with `visemes` it has
-    targets for those of Oculus, with `bones` a skeleton; the viewer's head has none. The three mesh files and
-    the viewer's are larger or smaller by `scale`; all that `portrait.json` says is as it was found.
+    `formats` are endings of further mesh files, without the dot: `vrm`, `usdz`, `usd`.
+    `options` are those of `MeshOptions`; the viewer's head has no bones and PNG textures. The three mesh
+    files and the viewer's are larger or smaller by `scale`; all that `portrait.json` says is as it was found.
     """
     arguments.instance(portrait, Portrait, "portrait")
     directory = Path(arguments.path(directory, "directory"))
     for yaw, photo in ({} if turned is None else arguments.instance(turned, Mapping, "turned")).items():
         arguments.number(yaw, "a yaw in turned")
         arguments.picture(photo, f"turned[{yaw!r}]")
-    head = portrait.head
-    glb = encode_glb(head, lit=lit, visemes=visemes, scale=scale)
-    boned = encode_glb(head, lit=lit, visemes=visemes, bones=True, scale=scale) if bones else glb
-    files = {directory / "head.glb": boned}
-    files |= mesh_files(head, directory / "head.obj", scale=scale)
-    files |= mesh_files(head, directory / "head.ply", scale=scale)
+    asked, head = MeshOptions(**options), portrait.head
+    plain = MeshOptions(lit=asked.lit, visemes=asked.visemes, scale=asked.scale)
+    glb = encode_glb(head, **asdict(plain))
+    files = {directory / "head.glb": glb if asked == plain else encode_glb(head, **options)}
+    for ending in ("obj", "ply", *formats):
+        files |= mesh_files(head, directory / f"head.{ending}", **options)
     files[directory / "depth.png"] = encode_depth(*depth_of_photo(portrait))
     files[directory / "parsing.png"] = encode_parsing(portrait.parsing)
     files[directory / "overview.png"] = encode_image(overview(portrait, turned))
     files[directory / "viewer.html"] = viewer_html(
         glb, f"{Path(portrait.photo.name).name} - portrait3d"
     ).encode()
-    text = json.dumps(describe(portrait, visemes=visemes, scale=scale), indent=1, allow_nan=False)
+    text = json.dumps(describe(portrait, visemes=asked.visemes, scale=asked.scale), indent=1, allow_nan=False)
     files[directory / "portrait.json"] = text.encode()
     return write_together(files)
 

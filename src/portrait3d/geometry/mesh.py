@@ -217,6 +217,15 @@ class HeadMesh:
             hair_sheet=None,
         )
 
+    def simplified(self, level: int) -> "HeadMesh":
+        """The head with about 30,000, 12,000, 5,000 or 2,000 triangles, for levels of detail 0 to 3.
+
+        Its vertices are some of the head's own: texture coordinates, morph targets and weights stay exact.
+        """
+        from portrait3d.export.detail import at_detail
+
+        return at_detail(self, level)
+
     def export(
         self,
         path: str | os.PathLike[str],
@@ -225,23 +234,32 @@ class HeadMesh:
         visemes: bool = False,
         bones: bool = False,
         scale: float = 1.0,
+        dense_targets: bool = False,
+        texture_format: str = "png",
+        author: str = "unnamed",
     ) -> Path:
-        """Write the head as `.glb`, `.obj` (with `.mtl` and `.png` beside it) or `.ply`; returns the path.
+        """Write the head as `.glb`, `.vrm`, `.usdz`, `.usd` (with `.png` beside it), `.obj` (with `.mtl` and
+        `.png`) or `.ply`; returns the path.
 
         Files are written in metres with y up and the face along +z, as glTF asks, whatever the head's pose
         in the photo. A GLB's material shows the texture as it is, with the photo's light in it, or with `lit`
         takes the light of the scene. With `visemes` it has targets for those of Oculus too, with `bones` a
-        skeleton. `scale` makes the head larger or smaller. Raises `ValueError` for any other ending.
+        skeleton. `scale` makes the head larger or smaller. `dense_targets` is for programs that can't read
+        sparse accessors; with `texture_format="webp"` a GLB is smaller, for programs that read WebP. `author`
+        is whom a VRM names. Raises `ValueError` for any other ending.
         """
         from portrait3d.export import export_mesh
 
         return export_mesh(
             self,
             arguments.path(path, "path"),
-            lit=arguments.truth_value(lit, "lit"),
-            visemes=arguments.truth_value(visemes, "visemes"),
-            bones=arguments.truth_value(bones, "bones"),
-            scale=arguments.number(scale, "scale", *arguments.SCALES),
+            lit=lit,
+            visemes=visemes,
+            bones=bones,
+            scale=scale,
+            dense_targets=dense_targets,
+            texture_format=texture_format,
+            author=author,
         )
 
 

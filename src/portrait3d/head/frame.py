@@ -20,15 +20,15 @@ from portrait3d.head.hair_view import (
     settled_front,
     shown_hair,
 )
+from portrait3d.head.layout import SIDES
 from portrait3d.head.scene import Scene
 from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_parsing import GROWTH, HeadParsing
 from portrait3d.parsing_classes import HAIRY
 from portrait3d.preprocessing.alignment import Crop
 
-TEXTURE_SIZE = 1024
-"""Largest side of the head crop's picture, in pixels, and of a quarter of the texture; a smaller photo gives
-a smaller one."""
+TEXTURES = (512, 2048, 4096)
+"""Least, usual and largest bound of a texture's side, pixels; a smaller photo gives a smaller one."""
 BORDER = 3
 """Hair this near to the head crop's border, pixels, leaves it."""
 
@@ -47,17 +47,17 @@ def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
     return replace(head_crop, side=head_crop.side * factor, size=size, zoom=head_crop.zoom * factor)
 
 
-def texture_size(head_crop: Crop) -> int:
-    """Pixels of the head crop's side in the texture: no fewer than the photo has, if they aren't too many."""
-    return min(TEXTURE_SIZE, max(head_crop.size, 2 * math.ceil(head_crop.side / 2)))
+def texture_size(head_crop: Crop, largest: int) -> int:
+    """Pixels of the head crop's side in the texture, half of its own: no fewer than the photo has, unless
+    that made it larger than `largest`."""
+    return min(largest // SIDES, max(head_crop.size, 2 * math.ceil(head_crop.side / 2)))
 
 
 def see_scene(
-    pixels: UInt8[np.ndarray, "H W 3"], parsing: HeadParsing, head_crop: Crop, frame: Crop
+    pixels: UInt8[np.ndarray, "H W 3"], parsing: HeadParsing, head_crop: Crop, frame: Crop, size: int
 ) -> Scene:
-    """Picture, classes and matte of the photo in the frame."""
-    size = math.ceil(texture_size(head_crop) * frame.size / head_crop.size)
-    fine = frame.resized(size)
+    """Picture, classes and matte of the photo in the frame; the head crop's side gets `size` pixels."""
+    fine = frame.resized(math.ceil(size * frame.size / head_crop.size))
     grey = np.round(parsing.matte * 255).astype(np.uint8)
     return Scene.of(fine.extract(pixels), frame.extract_labels(parsing.labels), fine.extract(grey)[0])
 

@@ -10,6 +10,7 @@ from portrait3d.geometry import Pose
 from portrait3d.geometry.pose import rotation_from_axis_angle
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing.motion import axis_angle
+from portrait3d.video.gaze import find_irises
 from portrait3d.video.smoothing import bridge, smooth
 from portrait3d.video.tracking import FaceTrack
 
@@ -21,6 +22,20 @@ FREE, FARTHEST = np.radians(25.0), np.radians(40.0)
 """Turns away from the photo's pose are followed up to the first angle, and held below the second one."""
 STRONGEST = 1.0
 """Largest change of an expression coefficient."""
+GAZE_CUTOFF, GAZE_GAIN = 2.0, 12.0
+"""The same for the irises' places: Hz, and Hz for half an eye's width a second. Eyes rest, then jump."""
+FULL_GAZE = 0.4
+"""How far `eyeLook*` at full strength moves an iris, halves of the eye's width: 5.6 mm of 14 mm."""
+SHUT, OPEN = 0.45, 0.65
+"""An iris that stands out so far, over its usual contrast, is covered by the lid; or not at all."""
+LEAST_BLINK = 0.03
+"""Rise of the network's coefficient for blinking from which on it sees one; at twice that, a whole one."""
+GAZES = (
+    ("eyeLookOutLeft", "eyeLookInLeft"),
+    ("eyeLookInRight", "eyeLookOutRight"),
+)
+"""Expressions that turn each of the person's eyes to the picture's right and to its left."""
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 POSE_WEIGHT = 1.5
 """How much a radian away from the usual pose counts against a unit of expression in the neutral frame."""
 
@@ -43,7 +58,8 @@ def drive(track: FaceTrack, rate: float, portrait: Portrait, *, absolute: bool =
     The driver's change against its own most neutral frame is added to the photo's pose and expression: the
     rotation in the head's own axes, the expression coefficient by coefficient. With `absolute`, the driver's
     pose and expression themselves are taken. Frames without a face are bridged, all are smoothed, and turns
-    are held within bounds.
+    are held within bounds. Where irises can be told in the driver's eyes, eyes turn to the side as far as
+    they do, and close in full where they vanish: the face network hardly sees either.
 
     Args:
         track: The driver's face.
@@ -65,9 +81,64 @@ def drive(track: FaceTrack, rate: float, portrait: Portrait, *, absolute: bool =
     turns = smooth(bridge(turns, track.known), rate, POSE_CUTOFF, POSE_GAIN)
     changes = bridge(track.expression - neutral, track.known)
     changes = smooth(changes, rate, EXPRESSION_CUTOFF, EXPRESSION_GAIN)
+    changes = with_eyes(changes, track, rate, portrait, absolute=absolute)
     rotations = torch.from_numpy(photo) @ rotation_from_axis_angle(torch.from_numpy(within_reach(turns)))
     poses = [HeadAngles.of(Pose(rotation, torch.zeros(3).double())) for rotation in rotations]
     return Motion(poses, changes.clip(-STRONGEST, STRONGEST), reference)
+
+
+def with_eyes(
+    changes: Float[np.ndarray, "T 64"],
+    track: FaceTrack,
+    rate: float,
+    portrait: Portrait,
+    *,
+    absolute: bool,
+) -> Float[np.ndarray, "T 64"]:
+    """Changes of expression with the gaze and the blinks that the driver's irises show, if they are seen.
+
+    The driver looks straight where it looks most of the time: at what the photo looks at. With `absolute`,
+    eyes turn from where the photo's irises are to where the driver's are.
+    """
+    place, contrast = track.irises.T
+    seen = np.isfinite(contrast)
+    if not seen.any():
+        return changes
+    names, changes = list(portrait.head_model.expression_names), changes.copy()
+    blinks = [names.index(name) for name in BLINKS]
+    closed = closure(contrast, track.expression[:, blinks].mean(axis=1))
+    steady = seen & (closed == 0)
+    if steady.any():
+        straight = float(np.median(place[steady]))
+        if absolute:
+            own_place = find_irises(portrait.photo.pixels, portrait.landmarks.astype(np.float64))[0]
+            straight = own_place if np.isfinite(own_place) else straight
+        aside = bridge(np.nan_to_num(place - straight)[:, None], steady)
+        turn = (smooth(aside, rate, GAZE_CUTOFF, GAZE_GAIN)[:, 0] / FULL_GAZE).clip(-1, 1)
+        for right, left in GAZES:
+            changes[:, names.index(right)], changes[:, names.index(left)] = turn.clip(0), (-turn).clip(0)
+    own = portrait.coefficients.expression.double().numpy()
+    for blink in blinks:
+        changes[:, blink] = np.maximum(changes[:, blink], closed * (1 - own[blink]))
+    return changes
+
+
+def closure(contrast: Float[np.ndarray, " T"], blink: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
+    """How far eyes are shut in each frame, 0 to 1: the iris has vanished, and the network sees some blinking.
+
+    The network alone sees little of a blink, and the iris alone vanishes in light eyes when they are wide
+    open too. Usual is the contrast that is passed in a fifth of the frames, and the blinking that is not
+    reached in a fifth: eyes are open most of the time.
+
+    Args:
+        contrast: How dark irises stand out; nan, where it isn't known, counts as open.
+        blink: The network's coefficient for blinking.
+    """
+    seen = np.isfinite(contrast)
+    usual = max(float(np.quantile(contrast[seen], 0.8)), 1e-9)
+    vanished = (OPEN - contrast / usual) / (OPEN - SHUT)
+    rise = (blink - np.quantile(blink[seen], 0.2) - LEAST_BLINK) / LEAST_BLINK
+    return np.where(seen, np.minimum(vanished, rise), 0).clip(0, 1)
 
 
 def neutral_frame(track: FaceTrack) -> int:

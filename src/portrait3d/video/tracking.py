@@ -12,6 +12,7 @@ from portrait3d.models.face_fit import read_faces, rotation_in_photo
 from portrait3d.pipeline import Portrait3D
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection, crop_from_landmarks
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector
+from portrait3d.video.gaze import find_irises
 
 BATCH = 8
 """Frames that the face network sees at once."""
@@ -21,6 +22,9 @@ NEAR_SIDE = 160
 """Pixels that this square is reduced to."""
 ASTRAY = 0.6
 """Landmarks whose middle is this far from the detected face, over its size, belong to something else."""
+
+Fit = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Rotation, expression, landmarks and irises of one face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,12 @@ class FaceTrack:
     expression: Float[np.ndarray, "T 64"]
     landmarks: Float[np.ndarray, "T 68 2"]
     """iBUG order, pixels of the frame."""
+    irises: Float[np.ndarray, "T 2"] = field(default_factory=lambda: np.zeros((0, 2)))
+    """What `gaze.find_irises` finds; if left out, nan: nothing is known."""
+
+    def __post_init__(self) -> None:
+        if len(self.irises) == 0:
+            object.__setattr__(self, "irises", np.full((len(self.known), 2), np.nan))
 
     @property
     def missing(self) -> list[int]:
@@ -51,7 +61,7 @@ class FaceTracker:
 
     def track(self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], name: str = "the video") -> FaceTrack:
         """Follow the largest face of the first frame that shows one. Raises `NoFaceError` if none does."""
-        fits: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None] = []
+        fits: list[Fit | None] = []
         waiting: list[tuple[np.ndarray, Detection]] = []
         places: list[int | None] = []  # a number for every frame: which of the fits is its own
         count, last, previous = 0, None, None
@@ -92,17 +102,15 @@ class FaceTracker:
             return None
         return found[0] if last is None else min(found, key=lambda face: _distance(face, last))
 
-    def _fit(
-        self, waiting: list[tuple[np.ndarray, Detection]]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
-        """Rotation, expression and landmarks in each frame; None where the fit went astray.
+    def _fit(self, waiting: list[tuple[np.ndarray, Detection]]) -> Iterator[Fit | None]:
+        """Rotation, expression, landmarks and irises in each frame; None where the fit went astray.
 
         As for photos, the first result places the crop anew, and the second is kept.
         """
         frames = [frame for frame, _ in waiting]
         crops = [crop_from_detection(face) for _, face in waiting]
         crops = [crop_from_landmarks(points) for _, _, points in self._fit_crops(frames, crops)]
-        for (_, face), (rotation, expression, points) in zip(
+        for (frame, face), (rotation, expression, points) in zip(
             waiting, self._fit_crops(frames, crops), strict=True
         ):
             landmarks = points.double().numpy()
@@ -110,7 +118,7 @@ class FaceTracker:
             size = np.sqrt(face.area)
             middle = (face.box[:2] + face.box[2:]) / 2
             astray = np.linalg.norm((low + high) / 2 - middle) > ASTRAY * size
-            yield None if astray else (rotation, expression, landmarks)
+            yield None if astray else (rotation, expression, landmarks, find_irises(frame, landmarks))
 
     @torch.inference_mode()
     def _fit_crops(
@@ -126,12 +134,12 @@ class FaceTracker:
         return list(zip(rotations, expressions, landmarks, strict=True))
 
 
-def _gather(fits: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None]) -> FaceTrack:
+def _gather(fits: list[Fit | None]) -> FaceTrack:
     """The fits of all frames as arrays."""
-    nothing = np.zeros((3, 3)), np.zeros(64), np.zeros((68, 2))
-    rotation, expression, landmarks = zip(*(fit or nothing for fit in fits), strict=True)
+    nothing = np.zeros((3, 3)), np.zeros(64), np.zeros((68, 2)), np.full(2, np.nan)
+    rotation, expression, landmarks, irises = zip(*(fit or nothing for fit in fits), strict=True)
     known = np.array([fit is not None for fit in fits])
-    return FaceTrack(known, np.stack(rotation), np.stack(expression), np.stack(landmarks))
+    return FaceTrack(known, np.stack(rotation), np.stack(expression), np.stack(landmarks), np.stack(irises))
 
 
 def _detect(detector: Detector, pixels: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:

@@ -1,0 +1,67 @@
+"""Heads of fewer triangles, for games and phones, with the same targets, texture coordinates and weights."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from portrait3d import arguments
+from portrait3d.geometry.mesh import HairSheet, HeadMesh, HeadPart, HeadPiece
+from portrait3d.geometry.simplification import simplified_faces
+from portrait3d.models.expressions import expression_displacement
+from portrait3d.models.visemes import both
+
+LEVELS = (30_000, 12_000, 5_000, 2_000)
+"""Triangles of each level of detail, the hair sheet's among them."""
+HAIR, FACE = 0.2, 2.0
+"""How much it matters that hair and face stay where they are; 1 for all else."""
+SMALLEST_SHEET = 60
+"""Triangles of a hair sheet with which it still shows something."""
+EXPRESSIONS = (
+    {"jawOpen": 1.0, **both(eyeBlink=1.0, mouthFrown=0.7)},
+    {"mouthPucker": 1.0, **both(browDown=1.0, eyeWide=1.0)},
+    {"browInnerUp": 1.0, "mouthShrugUpper": 1.0, **both(mouthSmile=1.0, cheekSquint=1.0)},
+)
+"""Poses, beside the rest, whose shape is to be kept."""
+
+
+def at_detail(head: HeadMesh, level: int) -> HeadMesh:
+    """The head with the number of triangles of a level of detail, over some of its own vertices.
+
+    A head that has no more stays as it is. Hair gives way first, then skin that is flat in all expressions.
+    Raises `TypeError` or `ValueError` for a level that doesn't exist.
+    """
+    if not arguments.whole_number(level, "level") < len(LEVELS):
+        raise ValueError(f"level must be 0 to {len(LEVELS) - 1}, got {level}.")
+    sheet = head.hair_sheet
+    count = len(head.faces) + (0 if sheet is None else len(sheet.faces))
+    share = LEVELS[level] / count
+    if share >= 1:
+        return head
+    if sheet is not None:
+        sheet = _thinned(sheet, max(SMALLEST_SHEET, round(share * len(sheet.faces))))
+    goal = LEVELS[level] - (0 if sheet is None else len(sheet.faces))
+    weight = np.where(head.piece == HeadPiece.HAIR, HAIR, np.where(head.part == HeadPart.FACE, FACE, 1.0))
+    faces = simplified_faces(_poses(head), head.faces, goal, weight)
+    fewer = replace(head, faces=faces, hair_sheet=None)
+    return replace(fewer.kept(np.ones(len(faces), bool)), hair_sheet=sheet)
+
+
+def _poses(head: HeadMesh) -> np.ndarray:
+    """The head's vertices [K, V, 3] at rest and, if it can move, in `EXPRESSIONS`."""
+    if head.binding is None:
+        return head.vertices[None]
+    moved = [head.displaced(expression_displacement(weights)).vertices for weights in EXPRESSIONS]
+    return np.stack([head.vertices, *moved])
+
+
+def _thinned(sheet: HairSheet, goal: int) -> HairSheet:
+    """A hair sheet of fewer triangles."""
+    faces = simplified_faces(sheet.vertices[None], sheet.faces, goal, np.ones(len(sheet.vertices)))
+    used, corners = np.unique(faces, return_inverse=True)
+    return replace(
+        sheet,
+        vertices=sheet.vertices[used],
+        faces=corners.reshape(-1, 3).astype(np.int64),
+        uv=sheet.uv[used],
+        binding=sheet.binding.chosen(used),
+    )
