@@ -16,6 +16,7 @@ from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import see_hair, see_scene, texture_size, whole_head
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
+from portrait3d.head.shot import Shot
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing
@@ -79,6 +80,9 @@ class Portrait:
     """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
     fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
     warns."""
+    others: tuple["Portrait", ...] = field(default=(), repr=False)
+    """Further photos of the same person, with this one's identity, from `Portrait3D.reconstruct_person`: the
+    head takes the colours of each where it shows them best."""
 
     @cached_property
     def head(self) -> HeadMesh:
@@ -89,7 +93,26 @@ class Portrait:
     def build_head(self, *, delight: bool = False) -> HeadMesh:
         """Put the head's layers together; `delight` takes the fitted light's shading out of the skin."""
         arguments.truth_value(delight, "delight")
-        posed = self._posed_vertices()
+        posed, size = self._posed_vertices(), texture_size(self.head_crop)
+        shot = self.shot(posed)
+        head = assemble_head(
+            shot.model,
+            shot.view,
+            shot.scene,
+            texels(shot.model.layout, size),
+            size,
+            self.head_crop.angle,
+            [portrait.shot(portrait._posed_vertices(), self._fineness) for portrait in self.others],
+            delight=delight,
+        )
+        expression = (posed - self._neutral_vertices()).astype(np.float32)
+        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+
+    def shot(self, posed: Float[np.ndarray, "M 3"], fineness: float | None = None) -> Shot:
+        """The photo as the head's layers take it, with the fitted face's vertices (model frame, mm).
+
+        `fineness` is that of the main photo, if that is another one.
+        """
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
         model = place_head(
@@ -100,22 +123,17 @@ class Portrait:
             self.coefficients.lighting,
             labels,
         )
-        size = texture_size(self.head_crop)
         view, scene = at_once(
             lambda: see_hair(model, labels, self.depth, self.two_sided, frame),
             lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame),
         )
-        head = assemble_head(
-            model,
-            view,
-            scene,
-            texels(model.layout, size),
-            size,
-            frame.angle,
-            delight=delight,
-        )
-        expression = (posed - self._neutral_vertices()).astype(np.float32)
-        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+        return Shot(model, view, scene, 1.0 if fineness is None else self._fineness / fineness)
+
+    @property
+    def _fineness(self) -> float:
+        """Pixels of the photo that a millimetre of the head takes, as far as the texture keeps them."""
+        kept = min(1.0, texture_size(self.head_crop) / self.head_crop.side)
+        return kept * float(self.camera.focal / self.camera_from_model.translation[2])
 
     def with_head(self, head: HeadMesh) -> "Portrait":
         """The same portrait with another head, such as `portrait.head.neutral()`."""

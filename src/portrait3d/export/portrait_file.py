@@ -75,6 +75,10 @@ def save_portrait(portrait: Portrait, path: Path) -> Path:
     Raises `ValueError` for another ending than `.npz`, and for a portrait whose depths are not in the
     cameras of its head crop.
     """
+    if portrait.others:
+        raise ValueError(
+            "A portrait of several photos can't be saved: save each photo's own, or export the head."
+        )
     if path.suffix.lower() != ".npz":
         raise ValueError(f"A portrait is saved as .npz, got {str(path)!r}.")
     crop = portrait.head_crop
