@@ -20,8 +20,9 @@ from portrait3d.models.head_model import HeadModel
 SURE, DOUBTFUL = 1.0, 0.8
 """Strangeness from which two photos are taken to show different people, and from which they may.
 
-Of 251 pairs of photos of one person from about the front 0.4 % lie above 1.0 and 0.8 % above 0.8; of 38,252
-pairs of different people 28 % and 47 %. With a side view in the pair it is 0 of 23 and 26 %, 44 % and 75 %.
+Of 251 pairs of photos of one person from about the front (150 of them frames of one clip) 0.4 % lie
+above 1.0 and 0.8 % above 0.8; of 38,252 pairs of different people 28 % and 47 %. With a side view in the
+pair it is 0 of 23 and 26 %, 44 % and 75 %.
 The coefficients describe a face, they don't recognise it: what lies below can still be two people."""
 READ, TRUE = (0.0, 59.0, 69.0, 74.5, 90.0), (0.0, 60.0, 75.0, 90.0, 90.0)
 """Yaw that the network reads in side views (degrees, mean of the ten avatars that are held out) and the
