@@ -72,6 +72,9 @@ def test_usage_errors_exit_with_2(tmp_path: Path, photo: Path) -> None:
         done = portrait3d("repose", photo, "--yaw", angle, "-o", tmp_path / "out.png")
         assert (done.returncode, "yaw must be" in done.stderr) == (2, True)
     assert portrait3d("reconstruct", photo, "-o", tmp_path, "--face", "first").returncode == 2
+    for wrong in (["--same-person", "--jobs", "2"], ["--same-person", "--face", "1"], ["--unchecked"]):
+        done = portrait3d("reconstruct", photo, "-o", tmp_path, *wrong)
+        assert (done.returncode, "--same-person" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
+from portrait3d.errors import DifferentPeopleError
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece
 from portrait3d.head.frame import texture_size
 from portrait3d.models.fit_quality import LEAST_QUALITY
@@ -286,3 +287,64 @@ def test_a_texture_is_as_fine_as_the_photo_up_to_what_was_asked(portrait: Portra
     for wrong in (256, 8192):
         with pytest.raises(ValueError, match="texture"):
             portrait.build_head(texture=wrong)
+
+
+def mirrored(astronaut: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(astronaut[:, ::-1]))
+
+
+def test_one_photo_of_a_person_is_a_plain_reconstruction(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    alone = model.reconstruct_person([astronaut])
+    assert alone.others == ()
+    assert torch.equal(alone.coefficients.to_vector(), portrait.coefficients.to_vector())
+    assert np.array_equal(alone.head.vertices, portrait.head.vertices)
+    assert np.array_equal(alone.head.texture, portrait.head.texture)
+
+
+def test_photos_of_one_person_share_an_identity_in_whatever_order(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    photos = [astronaut, mirrored(astronaut)]
+    one, other = model.reconstruct_person(photos), model.reconstruct_person(photos[::-1])
+    assert np.array_equal(one.photo.pixels, other.photo.pixels)
+    assert torch.equal(one.coefficients.to_vector(), other.coefficients.to_vector())
+    assert torch.equal(one.coefficients.identity, one.others[0].coefficients.identity)
+    assert np.array_equal(one.head.texture, other.head.texture)
+    with pytest.raises(ValueError, match="several photos"):
+        one.save("person.npz")
+
+
+def test_photos_of_different_people_are_refused_unless_told_otherwise(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, faces = model.fit_face, []
+
+    def somebody_else(photo, detection):
+        fit = fitted(photo, detection)
+        opposite = 2 * model.face_net.shape_mean[:80] - fit.coefficients.identity
+        faces.append(fit)
+        return (
+            replace(fit, coefficients=replace(fit.coefficients, identity=opposite))
+            if len(faces) == 2
+            else fit
+        )
+
+    monkeypatch.setattr(model, "fit_face", somebody_else)
+    with pytest.raises(DifferentPeopleError, match="different people"):
+        model.reconstruct_person([astronaut, mirrored(astronaut)])
+    faces.clear()
+    assert len(model.reconstruct_person([astronaut, mirrored(astronaut)], check=False).others) == 1
+
+
+def test_a_photo_without_a_face_among_several_is_named(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"], tmp_path
+) -> None:
+    back = tmp_path / "back.png"
+    Image.new("RGB", (200, 200), "grey").save(back)
+    with pytest.raises(NoFaceError, match=r"back\.png"):
+        model.reconstruct_person([astronaut, back])
+    for wrong in ("front.jpg", []):
+        with pytest.raises((TypeError, ValueError), match="photos must"):
+            model.reconstruct_person(wrong)

@@ -13,6 +13,10 @@ class InvalidVideoError(ValueError):
     """A file can't be read as a video."""
 
 
+class DifferentPeopleError(ValueError):
+    """Photos that should show one person show different ones; the message names them."""
+
+
 class WeightsError(ValueError):
     """Stored weights can't be used; the message names the file and the entry or tensor, and says why."""
 
@@ -27,6 +31,10 @@ class PortraitWarning(UserWarning):
 
 class PoorFitWarning(PortraitWarning):
     """A face was fitted badly, by the signs that `Portrait.quality` sums up."""
+
+
+class DifferentPeopleWarning(PortraitWarning):
+    """Photos that should show one person may show different ones."""
 
 
 class UnseenPoseWarning(PortraitWarning):

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d import arguments
-from portrait3d.errors import PoorFitWarning, UnseenPoseWarning
+from portrait3d.errors import (
+    DifferentPeopleError,
+    DifferentPeopleWarning,
+    PoorFitWarning,
+    UnseenPoseWarning,
+)
 from portrait3d.geometry import HeadMesh, Mesh
 from portrait3d.models.depth_net import DepthNet, HeadDepth, predict_depth
 from portrait3d.models.expressions import NEUTRAL
@@ -25,6 +30,7 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.models.same_person import DOUBTFUL, SURE, strangeness, with_joint_identity
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
@@ -111,6 +117,62 @@ class Portrait3D:
         decoded, detections = self.find_faces(photo)
         return self.reconstruct_face(decoded, choose_face(detections, face, decoded.name))
 
+    @torch.inference_mode()
+    def reconstruct_person(self, photos: Sequence[PhotoSource], *, check: bool = True) -> Portrait:
+        """Recover the head of one person from several photos, each of which shows its largest face.
+
+        The portrait is that of the photo that shows the face best, in whose frame the head stands; `others`
+        holds those of the remaining photos, the best first. One identity is fitted to all; pose, expression
+        and light are each photo's own. The order of the photos does not matter.
+
+        Args:
+            photos: At least one, as `reconstruct` takes them.
+            check: Whether photos of different people are refused, as far as their faces' shapes tell.
+
+        Warns `PoorFitWarning` about the main photo, and `DifferentPeopleWarning` about photos in doubt.
+
+        Raises:
+            DifferentPeopleError: Faces are so unlike that they can hardly be one person's.
+            InvalidImageError, NoFaceError: As of `reconstruct`, for any of the photos, which they name.
+            TypeError, ValueError: `photos` is a single photo, or none.
+        """
+        arguments.truth_value(check, "check")
+        if isinstance(photos, str | bytes | os.PathLike) or not isinstance(photos, Sequence):
+            raise TypeError(f"photos must be a list of photos, got {type(photos).__name__}.")
+        if not photos:
+            raise ValueError("photos must hold at least one photo.")
+        found = [(photo, faces[0]) for photo, faces in map(self.find_faces, photos)]
+        read = [(*one, *self._read_face(*one)) for one in found]
+        read.sort(key=lambda face: (-face[-1].quality, face[-1].turn))
+        if check:
+            self._check_one_person([(photo.name, fit) for photo, _, fit, _, _ in read])
+        fits = [fit for _, _, fit, _, _ in read]
+        if len(fits) > 1:
+            fits = with_joint_identity(fits, [signs.quality for *_, signs in read], self.head_model)
+        main, *others = [
+            self._lift(photo, detection, fit, parsing, signs)
+            for fit, (photo, detection, _, parsing, signs) in zip(fits, read, strict=True)
+        ]
+        _warn_if_poor(main)
+        return replace(main, others=tuple(others))
+
+    def _check_one_person(self, fits: Sequence[tuple[str, FaceFit]]) -> None:
+        """Raise or warn if the faces of named photos are unlike the first one's."""
+        (best, main), *others = fits
+        for name, fit in others:
+            unlike = strangeness(main.coefficients.identity, fit.coefficients.identity, self.face_net)
+            what = f"{unlike:.2f} unlike (0 the same, 1 unrelated)"
+            if unlike > SURE:
+                raise DifferentPeopleError(
+                    f"{best} and {name} show different people: their faces are {what}."
+                )
+            if unlike > DOUBTFUL:
+                warnings.warn(
+                    f"{best} and {name} may show different people: their faces are {what}.",
+                    DifferentPeopleWarning,
+                    stacklevel=4,
+                )
+
     def reconstruct_all(self, photo: PhotoSource) -> list[Portrait]:
         """Recover the heads of everybody in a photo, the largest first; as `reconstruct` does.
 
@@ -130,19 +192,30 @@ class Portrait3D:
 
         Raises `TypeError` or `ValueError` for a detection whose arrays are of another shape or not finite.
         """
-        _check_face(photo, detection)
+        portrait = self._lift(photo, detection, *self._read_face(photo, detection))
+        _warn_if_poor(portrait)
+        return portrait
+
+    def _read_face(self, photo: Photo, detection: Detection) -> tuple[FaceFit, HeadParsing, FitSigns]:
+        """The fitted face, what every pixel around it shows, and signs of how far to trust both."""
         fit = self.fit_face(photo, detection)
         head_crop = fit.crop.head_crop()
         parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
         check_finite(head_of(self.parsing_net), parsing.head_probabilities)
+        return fit, parsing, FitSigns.of(fit, head_crop, parsing, self.head_model)
+
+    def _lift(
+        self, photo: Photo, detection: Detection, fit: FaceFit, parsing: HeadParsing, signs: FitSigns
+    ) -> Portrait:
+        """The portrait of a face that was read, with the depth of its head."""
+        head_crop = fit.crop.head_crop()
         depth = self.lift_head(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
-        camera = head_crop.photo_camera(*photo.pixels.shape[:2])
         camera_from_model = head_crop.roll @ fit.crop_from_model
-        portrait = Portrait(
+        return Portrait(
             photo=photo,
             detection=detection,
-            camera=camera,
+            camera=head_crop.photo_camera(*photo.pixels.shape[:2]),
             head_crop=head_crop,
             coefficients=fit.coefficients,
             camera_from_model=camera_from_model,
@@ -151,10 +224,8 @@ class Portrait3D:
             head_parsing=parsing,
             depth=depth,
             head_model=self.head_model,
-            quality=FitSigns.of(fit, head_crop, parsing, self.head_model).quality,
+            quality=signs.quality,
         )
-        _warn_if_poor(portrait)
-        return portrait
 
     @torch.inference_mode()
     def repose(

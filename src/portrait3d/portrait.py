@@ -16,6 +16,7 @@ from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import TEXTURES, see_hair, see_scene, texture_size, whole_head
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
+from portrait3d.head.shot import Shot
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_model import HeadModel
@@ -77,6 +78,9 @@ class Portrait:
     """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
     fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
     warns."""
+    others: tuple["Portrait", ...] = field(default=(), repr=False)
+    """Further photos of the same person, with this one's identity, from `Portrait3D.reconstruct_person`: the
+    head takes the colours of each where it shows them best."""
 
     @cached_property
     def head(self) -> HeadMesh:
@@ -92,7 +96,34 @@ class Portrait:
         """
         arguments.truth_value(delight, "delight")
         arguments.number(arguments.whole_number(texture, "texture"), "texture", TEXTURES[0], TEXTURES[-1])
-        posed = self._posed_vertices()
+        posed, size = self._posed_vertices(), texture_size(self.head_crop, texture)
+        shot = self.shot(posed, size)
+        others = [portrait.shot_beside(self, texture) for portrait in self.others]
+        head = assemble_head(
+            shot.model,
+            shot.view,
+            shot.scene,
+            texels(shot.model.layout, size),
+            size,
+            self.head_crop.angle,
+            others,
+            delight=delight,
+        )
+        expression = (posed - self._neutral_vertices()).astype(np.float32)
+        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+
+    def shot_beside(self, main: "Portrait", texture: int) -> Shot:
+        """This photo as a further one of the person, for a head in the main one's frame."""
+        shot = self.shot(self._posed_vertices(), texture_size(self.head_crop, texture))
+        return replace(shot, density=self._fineness(texture) / main._fineness(texture))
+
+    def shot(self, posed: Float[np.ndarray, "M 3"], size: int) -> Shot:
+        """The photo as the head's layers take it.
+
+        Args:
+            posed: The fitted face's vertices, model frame, mm.
+            size: Pixels of the head crop's side in the texture.
+        """
         frame = whole_head(self.head_crop, self.head_parsing.head_labels)
         labels = frame.extract_labels(self.head_parsing.labels)
         model = place_head(
@@ -103,22 +134,16 @@ class Portrait:
             self.coefficients.lighting,
             labels,
         )
-        size = texture_size(self.head_crop, texture)
         view, scene = at_once(
             lambda: see_hair(model, labels, self.depth, frame),
             lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame, size),
         )
-        head = assemble_head(
-            model,
-            view,
-            scene,
-            texels(model.layout, size),
-            size,
-            frame.angle,
-            delight=delight,
-        )
-        expression = (posed - self._neutral_vertices()).astype(np.float32)
-        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+        return Shot(model, view, scene, density=1.0)
+
+    def _fineness(self, texture: int) -> float:
+        """Pixels of the photo that a millimetre of the head takes, as far as the texture keeps them."""
+        kept = min(1.0, texture_size(self.head_crop, texture) / self.head_crop.side)
+        return kept * float(self.camera.focal / self.camera_from_model.translation[2])
 
     def with_head(self, head: HeadMesh) -> "Portrait":
         """The same portrait with another head, such as `portrait.head.neutral()`."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -170,6 +171,12 @@ class Crowd:
             raise FloatingPointError("There is no head.")
         return detection
 
+    def reconstruct_person(self, photos: list[Path], *, check: bool) -> Any:
+        """The portrait in whose frame the head stands is that of the last photo."""
+        if check:
+            raise ValueError("Two people.")
+        return SimpleNamespace(photo=SimpleNamespace(name=str(photos[-1])))
+
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -180,6 +187,15 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(batch, "_save", save)
     return Crowd()
+
+
+def test_photos_of_one_person_make_one_head_in_the_directory_itself(crowd: Any, tmp_path: Path) -> None:
+    photos = [Path("front.jpg"), Path("left.jpg")]
+    (failed,) = batch.reconstruct_together(crowd, photos, tmp_path / "a", Options(), check=True)
+    assert (failed.status, failed.photo, failed.error) == ("failed", photos[0], "Two people.")
+    (result,) = batch.reconstruct_together(crowd, photos, tmp_path / "b", Options(), check=False)
+    assert (result.status, result.photo, result.directory) == ("done", photos[1], tmp_path / "b")
+    assert (tmp_path / "b" / "head.glb").is_file()
 
 
 def test_every_error_becomes_a_result(crowd: Any, tmp_path: Path) -> None:

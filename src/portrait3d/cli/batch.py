@@ -234,6 +234,24 @@ def reconstruct_one(
             yield replace(blank, error=describe(error))
 
 
+def reconstruct_together(
+    model: "Portrait3D", photos: Sequence[Path], directory: Path, options: Options, *, check: bool
+) -> Generator[Result, None, None]:
+    """Reconstruct one head from several photos of a person into a directory; an error becomes the result.
+
+    The result is named by the photo in whose frame the head stands, or by the first one if there is none.
+    """
+    started = time.perf_counter()
+    try:
+        portrait = model.reconstruct_person(list(photos), check=check)
+        known = _save(model, portrait, directory, options)
+    except Exception as error:  # as in reconstruct_one
+        yield Result(photos[0], directory, FAILED, error=describe(error))
+        return
+    seconds = round(time.perf_counter() - started, 2)
+    yield Result(Path(portrait.photo.name), directory, DONE, portrait=known, seconds=seconds)
+
+
 def _save(model: "Portrait3D", portrait: "Portrait", place: Path, options: Options) -> dict[str, Any]:
     """Write the files of one face; returns its summary with their paths."""
     from portrait3d.export import save_reconstruction

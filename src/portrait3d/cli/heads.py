@@ -58,6 +58,9 @@ def heads(
     head: Annotated[
         list[str] | None, typer.Option(help="An avatar to use instead of those held out; repeat it.")
     ] = None,
+    views: Annotated[
+        int, typer.Option(min=1, max=3, help="Photos of each avatar that one head is made of.")
+    ] = 1,
     every: Annotated[
         bool, typer.Option("--all", help="Use all avatars, those that training saw as well.")
     ] = False,
@@ -74,7 +77,9 @@ def heads(
     if (data is None) == (avatars is None):
         raise typer.BadParameter("Give either --data or --avatars.")
     if avatars is not None:
-        failed = measure(avatars, None if every else head or [], yaw or [], models, out, json=json)
+        failed = measure(
+            avatars, None if every else head or [], yaw or [], models, out, views=views, json=json
+        )
     elif data is not None and out is not None:
         failed = show_directions(photos_to_show(data, limit), models, out, json=json)
     else:
@@ -125,6 +130,7 @@ def measure(
     models: Path | None,
     out: Path | None,
     *,
+    views: int = 1,
     json: bool,
 ) -> bool:
     """Photograph artist-made heads and compare what is reconstructed; whether any photo failed.
@@ -145,7 +151,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     sheets: dict[str, list[np.ndarray]] = {}
-    measured = measure_heads(model, chosen, yaws, features)
+    measured = measure_heads(model, chosen, yaws, features, views)
     if messages.is_terminal and not json:
         measured = track(measured, "Heads", len(chosen) * len(yaws), console=messages)
     for one in measured:

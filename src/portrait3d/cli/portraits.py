@@ -26,6 +26,7 @@ from portrait3d.cli.batch import (
     photos_among,
     reconstruct_one,
     reconstruct_photos,
+    reconstruct_together,
     summary,
     with_left,
 )
@@ -178,16 +179,29 @@ def reconstruct(
             help="Make the head so large that its eyes are this far apart, mm.",
         ),
     ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="Make one head of all photos, which show one person.")
+    ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="With --same-person: take photos of unlike faces as well.")
+    ] = False,
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Reconstruct the head in each photo.
+    """Reconstruct the head in each photo, or one head from several photos of a person.
 
     Writes head.glb, head.obj, head.ply, depth, parsing, overview.png, viewer.html and portrait.json to the
     output directory; with several photos or faces, to a directory for each in it. Of several photos,
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
-    code is then 1), and the same command, started again, goes on where it stopped.
+    code is then 1), and the same command, started again, goes on where it stopped. With --same-person there
+    is one head, in the output directory itself; portrait.json says in which photo's frame.
     """
+    if same_person and (face != "0" or jobs != 1):
+        raise typer.BadParameter(
+            "--same-person takes the largest face of each photo, without --face and --jobs."
+        )
+    if unchecked and not same_person:
+        raise typer.BadParameter("--unchecked goes with --same-person.")
     if scale is not None and eye_distance is not None:
         raise typer.BadParameter("give either --scale or --eye-distance.")
     options = Options(
@@ -209,24 +223,28 @@ def reconstruct(
     )
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
-    several = len(photos) > 1 or photos[0].is_dir()
     chosen, left_out = photos_among(photos)
+    several = not same_person and (len(photos) > 1 or photos[0].is_dir())
     pairs = folders(chosen, out) if several else [(chosen[0], out)]
     results: list[Result] = []
     code = 0
     try:
-        if several:
+        if same_person:
+            model = load_model(models, quiet=json)
+            work = reconstruct_together(model, chosen, out, options, check=not unchecked)
+        elif several:
             work = reconstruct_photos(chosen, out, options, jobs=jobs, left_out=left_out)
         else:
             work = reconstruct_one(load_model(models, quiet=json), *pairs[0], options)
         with closing(work):
-            for result in progress(work, len(chosen), quiet=json):
+            for result in progress(work, 1 if same_person else len(chosen), quiet=json):
                 report(result, quiet=json)
                 results.append(result)
     except Stopped as stop:
         complain(str(stop))
         code = stop.code
-    results = with_left(pairs, results)
+    if not same_person:
+        results = with_left(pairs, results)
     if json:
         print_json({"portraits": [as_entry(result) for result in results], "left_out": left_out})
     elif several:

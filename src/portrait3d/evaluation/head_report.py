@@ -11,11 +11,14 @@ import numpy as np
 from portrait3d.data.avatars import Avatar
 from portrait3d.errors import NoFaceError
 from portrait3d.evaluation.head_pictures import DeepFeatures, HeadPair, PictureErrors, compare_pictures
-from portrait3d.evaluation.head_truth import HeadErrors, measure_head, photograph, true_surface
+from portrait3d.evaluation.head_truth import AvatarPhoto, HeadErrors, measure_head, photograph, true_surface
 from portrait3d.pipeline import Portrait3D
+from portrait3d.portrait import Portrait
 
 YAWS = (0.0, 25.0, -40.0)
 """Of the photos, degrees."""
+ASIDE = (60.0, -60.0)
+"""By how much further photos of the same head look aside from the first, degrees."""
 LONG = "long"
 """Styles of hair that hangs begin with this."""
 ERRORS = tuple(field.name for kind in (HeadErrors, PictureErrors) for field in fields(kind))
@@ -49,16 +52,25 @@ class Failure:
 
 
 def measure_heads(
-    model: Portrait3D, avatars: Sequence[Avatar], yaws: Sequence[float], features: DeepFeatures
+    model: Portrait3D,
+    avatars: Sequence[Avatar],
+    yaws: Sequence[float],
+    features: DeepFeatures,
+    views: int = 1,
 ) -> Iterator[MeasuredHead | Failure]:
-    """Photograph avatars from several sides, reconstruct the photos and compare."""
+    """Photograph avatars from several sides, reconstruct the photos and compare.
+
+    With more `views`, 3 at most, every head comes from that many photos: further ones look `ASIDE` of the
+    first, by which the head is measured.
+    """
     for avatar in avatars:
         truth = true_surface(avatar)
         for yaw in yaws:
             photo = photograph(avatar, yaw)
+            further = [photograph(avatar, yaw + aside) for aside in ASIDE[: views - 1]]
             start = time.perf_counter()
             try:
-                portrait = model.reconstruct(photo.pixels)
+                portrait = reconstruct_views(model, photo, further)
                 head = portrait.head
                 seconds = time.perf_counter() - start
                 errors, avatar_from_found = measure_head(head, portrait.camera, photo, truth)
@@ -67,6 +79,16 @@ def measure_heads(
                 continue
             pair = HeadPair.of(photo, head, avatar_from_found)
             yield MeasuredHead(pair, errors, compare_pictures(pair, features), seconds)
+
+
+def reconstruct_views(model: Portrait3D, photo: AvatarPhoto, further: Sequence[AvatarPhoto]) -> Portrait:
+    """The portrait of a photo, with the colours of further ones; `ValueError` if one of those is better."""
+    if not further:
+        return model.reconstruct(photo.pixels)
+    portrait = model.reconstruct_person([one.pixels for one in (photo, *further)], check=False)
+    if not np.array_equal(portrait.photo.pixels, photo.pixels):
+        raise ValueError("Another photo than the first shows the face best.")
+    return portrait
 
 
 def by_style(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

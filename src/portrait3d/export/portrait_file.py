@@ -74,6 +74,10 @@ def save_portrait(portrait: Portrait, path: Path) -> Path:
     Raises `ValueError` for another ending than `.npz`, and for a portrait whose depth is not in the
     camera of its wide crop.
     """
+    if portrait.others:
+        raise ValueError(
+            "A portrait of several photos can't be saved: save each photo's own, or export the head."
+        )
     if path.suffix.lower() != ".npz":
         raise ValueError(f"A portrait is saved as .npz, got {str(path)!r}.")
     camera = portrait.depth.camera

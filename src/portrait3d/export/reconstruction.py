@@ -75,6 +75,14 @@ def describe(portrait: Portrait, *, visemes: bool = False, scale: float = 1.0) -
         },
         "pose_degrees": {"yaw": angles.yaw, "pitch": angles.pitch, "roll": angles.roll},
         "quality": portrait.quality,
+        "other_photos": [
+            {
+                "name": as_text(other.photo.name),
+                "quality": other.quality,
+                "pose_degrees": {"yaw": other.pose.yaw, "pitch": other.pose.pitch, "roll": other.pose.roll},
+            }
+            for other in portrait.others
+        ],
         "camera_from_model_mm": {
             "rotation": pose.rotation.tolist(),
             "translation": pose.translation.tolist(),

@@ -5,6 +5,7 @@ depth, far surface ─► hair view ─┬─► hair body ─┼─► HeadMesh
                                  └─► hair sheet ┘
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from portrait3d.head.hair_texture import PaintedHair, paint_hair
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.layout import Texels
 from portrait3d.head.scene import Scene
+from portrait3d.head.shot import Shot
 from portrait3d.head.skin import in_layers, neck_cut, photographed, under_hair
 from portrait3d.head.skin_texture import SkinColours, bake_skin, bare_light, with_strands
 from portrait3d.preprocessing.threads import at_once
@@ -46,6 +48,7 @@ def assemble_head(
     texels: tuple[Texels, Texels],
     size: int,
     angle: float = 0.0,
+    others: Sequence[Shot] = (),
     *,
     delight: bool = False,
 ) -> HeadMesh:
@@ -58,14 +61,17 @@ def assemble_head(
         texels: The texture's pixels that show the model, at full and half resolution.
         size: Side of the hair's chart, pixels: half that of the texture.
         angle: The crop's roll in the photo, radians.
+        others: Further photos of the same person.
         delight: Whether the fitted light's shading is taken out of the skin's colours.
     """
+    others = [shot_in_layers(shot) for shot in others]
     model, view = in_layers(model, view)
     shown, atlas = photographed(model, view), Atlas(size)
     hair, skin = at_once(
-        lambda: paint_hair(view, model, scene, size),
-        lambda: bake_skin(model, texels, scene, shown, view.lying),
+        lambda: paint_hair(view, model, scene, size, others),
+        lambda: bake_skin(model, texels, scene, shown, view.lying, others),
     )
+    shown = np.logical_or.reduce([shown, *(photographed(shot.model, shot.view) for shot in others)])
     hairy = under_hair(model, view, None if hair is None else hair.body, shown)
     patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
     texture, layers = at_once(
@@ -78,6 +84,12 @@ def assemble_head(
         return joined(patches, texture, None, angle)
     body, sheet = layers
     return joined([*patches, body], texture, sheet, angle)
+
+
+def shot_in_layers(shot: Shot) -> Shot:
+    """A further photo with skin and hair on its own outline and in layer order."""
+    model, view = in_layers(shot.model, shot.view)
+    return replace(shot, model=model, view=view)
 
 
 def painted_skin(

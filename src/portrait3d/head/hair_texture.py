@@ -1,5 +1,6 @@
 """Colours of the hair's body: the photo where it shows it, strands of the same look elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import Tensor
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.head.blending import MOST, Known, log_ratio, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody, grow_body
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene
+from portrait3d.head.shot import Shot
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.rendering.interpolation import interpolate
@@ -38,6 +41,8 @@ class BodyPaint:
     """Cosines to the view between which the body takes the photo's colours."""
     near: float = 6.0
     """The photo shows what of the body lies no further than this behind the photographed hair, mm."""
+    near_others: float = 25.0
+    """The same for further photos, mm: the body is as far off where the main photo does not show it."""
     home: float = 0.004
     """Weight of the hair's usual colour among the smooth colours: far from what is shown it wins."""
     worn: float = 0.5
@@ -102,53 +107,6 @@ class PaintedHair:
     colours: HairColours
 
 
-def paint_hair(view: HairView, model: FittedHead, scene: Scene, side: int) -> PaintedHair | None:
-    """Grow the hair's body and paint it, `side` pixels square; None without hair."""
-    body = grow_body(view, model)
-    if body is None:
-        return None
-    chart = unwrap(body)
-    return PaintedHair(body, chart, *paint_body(view, model, body, chart, scene, side))
-
-
-def paint_body(
-    view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, scene: Scene, side: int
-) -> tuple[UInt8[np.ndarray, "T T 3"], HairColours]:
-    """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
-    own, firm = scene.own_hair, scene.firm_hair
-    usual = scene.usual(own if own.any() else view.hair.astype(float))
-    worn = (view.labels == ParsingClass.HEADWEAR).sum()
-    look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
-
-    there = drawn_in_chart(view, model, body, chart, BASE)
-    weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
-    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
-    seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
-    weight = np.zeros(BASE * BASE, np.float32)
-    values = np.tile(usual.astype(np.float32), (BASE * BASE, 1))
-    weight[there.texel] = (seen[:, 3] > 0.02) * there.shown
-    values[there.texel] = seen[:, :3] / np.maximum(seen[:, 3:], 1e-4)
-    weight = weight + PAINT.home * (1 - weight)
-    values = np.where((weight > PAINT.home)[:, None], values, usual)
-    base = push_pull(
-        torch.from_numpy(values.T.reshape(3, BASE, BASE).astype(np.float32)),
-        torch.from_numpy(weight.reshape(BASE, BASE).astype(np.float32)),
-    )
-    colours = HairColours(base, look)
-
-    fine = drawn_in_chart(view, model, body, chart, side)
-    trust = resample(torch.from_numpy(firm)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
-    photo = sample(torch.cat([scene.picture, trust]), fine.pixels / view.size)
-    share = (fine.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
-    painted, unseen = photo[:, :3], np.flatnonzero(share < 1)
-    likely = colours.at(fine.points[unseen])
-    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
-    smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
-    texture = np.array(smooth).reshape(-1, 3)
-    texture[fine.texel] = colour_bytes(painted)
-    return texture.reshape(side, side, 3), colours
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ChartTexels:
     """The chart's pixels that show the body."""
@@ -161,12 +119,138 @@ class ChartTexels:
     """Where the crop shows them."""
     shown: Float[np.ndarray, " K"]
     """How well the photo shows them, 0 to 1."""
+    facing: Float[np.ndarray, " K"]
+    """Cosine between the surface and the view, 0 where it is turned away."""
+
+
+def paint_hair(
+    view: HairView, model: FittedHead, scene: Scene, side: int, others: Sequence[Shot] = ()
+) -> PaintedHair | None:
+    """Grow the hair's body and paint it, `side` pixels square; None without hair.
+
+    `others` are further photos, which give it colours, not shape.
+    """
+    body = grow_body(view, model)
+    if body is None:
+        return None
+    chart = unwrap(body)
+    return PaintedHair(body, chart, *paint_body(view, model, body, chart, scene, side, others))
+
+
+def paint_body(
+    view: HairView,
+    model: FittedHead,
+    body: HairBody,
+    chart: BodyChart,
+    scene: Scene,
+    side: int,
+    others: Sequence[Shot] = (),
+) -> tuple[UInt8[np.ndarray, "T T 3"], HairColours]:
+    """The body's texture, `side` pixels square, and the colours that unseen hair has everywhere."""
+    own = scene.own_hair
+    usual = scene.usual(own if own.any() else view.hair.astype(float))
+    worn = (view.labels == ParsingClass.HEADWEAR).sum()
+    look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
+
+    known = smooth_hair(view, model, scene, body, chart)
+    gains = []
+    if others:
+        smooth = [
+            smooth_hair(shot.view, shot.model, shot.scene, body, chart, PAINT.near_others) for shot in others
+        ]
+        gains = [harmony_in_chart(known, there) for there in smooth]
+        lit = [there.brightened(gain.flatten(1).T.numpy()) for there, gain in zip(smooth, gains, strict=True)]
+        density = [1.0, *(shot.density for shot in others)]
+        known = mixed([known, *lit], [np.full(BASE * BASE, fineness) for fineness in density])
+    weight = known.weight + PAINT.home * (1 - known.weight)
+    values = np.where((weight > PAINT.home)[:, None], known.colours, usual)
+    base = push_pull(
+        torch.from_numpy(values.T.reshape(3, BASE, BASE).astype(np.float32)),
+        torch.from_numpy(weight.reshape(BASE, BASE).astype(np.float32)),
+    )
+    colours = HairColours(base, look)
+
+    fine = drawn_in_chart(view, model, body, chart, side)
+    painted, share = shown_hair_colours(view, scene, fine)
+    if others:
+        painted, share = with_others(body, chart, side, (fine, painted, share), others, gains)
+    unseen = np.flatnonzero(share < 1)
+    likely = colours.at(fine.points[unseen])
+    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
+    texture = np.array(smooth).reshape(-1, 3)
+    texture[fine.texel] = colour_bytes(painted)
+    return texture.reshape(side, side, 3), colours
+
+
+def smooth_hair(
+    view: HairView,
+    model: FittedHead,
+    scene: Scene,
+    body: HairBody,
+    chart: BodyChart,
+    near: float = PAINT.near,
+) -> Known:
+    """Colours without strands of the chart's `BASE` x `BASE` pixels; 0 and of weight 0 where the photo shows
+    no hair."""
+    firm = scene.firm_hair
+    there = drawn_in_chart(view, model, body, chart, BASE, near)
+    weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
+    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
+    seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
+    weight = np.zeros(BASE * BASE, np.float32)
+    values = np.zeros((BASE * BASE, 3), np.float32)
+    weight[there.texel] = (seen[:, 3] > 0.02) * there.shown
+    values[there.texel] = seen[:, :3] / np.maximum(seen[:, 3:], 1e-4)
+    return Known(values, weight)
+
+
+def shown_hair_colours(
+    view: HairView, scene: Scene, there: ChartTexels
+) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
+    """The photo's colours at texels of the chart, and how far it shows hair there, 0 to 1."""
+    trust = resample(torch.from_numpy(scene.firm_hair)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
+    photo = sample(torch.cat([scene.picture, trust]), there.pixels / view.size)
+    share = (there.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
+    return photo[:, :3], share
+
+
+def with_others(
+    body: HairBody,
+    chart: BodyChart,
+    side: int,
+    own: tuple[ChartTexels, Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]],
+    others: Sequence[Shot],
+    gains: Sequence[Float[Tensor, "3 B B"]],
+) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
+    """Colours at the chart's texels, and how far they are shown, with those of further photos mixed in."""
+    fine, painted, share = own
+    colours, shares, clarity = [painted], [share], [fine.facing]
+    for shot, gain in zip(others, gains, strict=True):
+        there = drawn_in_chart(shot.view, shot.model, body, chart, side, PAINT.near_others)
+        painted, share = shown_hair_colours(shot.view, shot.scene, there)
+        at = np.stack([there.texel % side, there.texel // side], axis=1) / side + 0.5 / side
+        colours.append(painted * sample(gain, at))
+        shares.append(share)
+        clarity.append(shot.density * there.facing)
+    return mixture(colours, shares, clarity)
+
+
+def harmony_in_chart(main: Known, other: Known) -> Float[Tensor, "3 B B"]:
+    """`blending.harmony` over the chart: what the other photo's hair has to be multiplied with."""
+    both = (main.weight * other.weight).astype(np.float32)
+    ratio = log_ratio(main.colours, other.colours).T.reshape(3, BASE, BASE).astype(np.float32)
+    filled = push_pull(torch.from_numpy(ratio), torch.from_numpy(both.reshape(BASE, BASE)))
+    return filled.clamp(-MOST, MOST).exp()
 
 
 def drawn_in_chart(
-    view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, side: int
+    view: HairView, model: FittedHead, body: HairBody, chart: BodyChart, side: int, near: float = PAINT.near
 ) -> ChartTexels:
-    """What each pixel of a chart shows of the body; where it lies over itself, the outermost."""
+    """What each pixel of a chart shows of the body; where it lies over itself, the outermost.
+
+    The photo shows what lies no further than `near` behind its hair, mm.
+    """
     inner = body.vertices[chart.source]
     screen = np.concatenate(
         [chart.places * side, 5000 - np.linalg.norm(inner, axis=1, keepdims=True)], axis=1
@@ -183,6 +267,6 @@ def drawn_in_chart(
     cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
     cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
-    near = (camera[:, 2] < view.front[row, column] + PAINT.near) & view.hair[row, column]
-    shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * near
-    return ChartTexels(texel, points, pixels, shown)
+    close = (camera[:, 2] < view.front[row, column] + near) & view.hair[row, column]
+    shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * close
+    return ChartTexels(texel, points, pixels, shown, np.maximum(cosine, 0))

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.pictures import resample, weighted_median
+from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
 SKIN_RIM = 3.0
@@ -18,6 +20,8 @@ HAIRLINE = 6
 BORDER, DEEP = 1.0, 6.0
 """Pixels of the crop from the border of hair to where it counts at all, and counts fully: nearer, it mixes
 with skin, and light shines in from behind."""
+SMOOTH = 2.5
+"""Width of the blur (pixels of the crop) that parts smooth colours of skin from detail."""
 SPREAD = 0.5
 """Distance to the hair's usual colour, logarithms, at which a pixel counts a quarter: highlights do less."""
 
@@ -51,6 +55,11 @@ class Scene:
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
         return faded(np.isin(self.labels, SKIN))
+
+    @cached_property
+    def smooth_skin(self) -> Float[Tensor, "3 H W"]:
+        """The picture at the parsing's resolution without detail, blurred within the skin."""
+        return torch.from_numpy(blurred_inside(self.coarse.numpy(), self.skin, SMOOTH))
 
     def skin_with(self, lying: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
         """1 on skin and on hair next to it that is `lying` on it, 0 from the head's outline on and beyond."""

@@ -1,5 +1,6 @@
 """Baking the photo into the head model's own texture coordinates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,15 @@ from jaxtyping import Bool, Float
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import resample, sample, weighted_median
-from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.head.blending import Known, harmony, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
 from portrait3d.head.layout import Texels
 from portrait3d.head.mouth_eyes import paint_pieces
 from portrait3d.head.scene import Scene
+from portrait3d.head.shot import Shot, facing
+from portrait3d.head.skin import photographed
 
 GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
@@ -23,8 +26,6 @@ MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
 HOME = 0.0002
 """Weight of the face's usual colour there, to which skin comes back some centimetres from what it shows."""
-SMOOTH = 2.5
-"""Width of the blur (pixels of the crop) that parts smooth colours from detail."""
 SHADING = (0.5, 1.6)
 """Range of the shading that is taken out, relative to that of the face."""
 
@@ -47,6 +48,7 @@ def bake_skin(
     scene: Scene,
     shown: Bool[np.ndarray, " V"],
     lying: Bool[np.ndarray, "H W"],
+    others: Sequence[Shot] = (),
 ) -> SkinColours:
     """The photo's colours on the skin, on eyes and in the mouth, and what follows from them elsewhere.
 
@@ -56,12 +58,41 @@ def bake_skin(
         scene: The photo in the head's crop.
         shown: Vertices that the photo shows.
         lying: Pixels of the crop whose hair lies on the skin behind it.
+        others: Further photos, whose colours are taken where they show the skin better.
     """
     fine, coarse = texels
     seen, share = bake_seen(model, fine, scene, shown, lying)
+    known = smooth_colours(model, scene, shown)
+    on_skin = model.layout.piece[fine.face] == HeadPiece.SURFACE
+    if others:
+        seen, share, known = with_others(model, fine, others, (seen, share, known), on_skin)
     seen = paint_pieces(model, fine, scene, seen)
-    share[model.layout.piece[fine.face] != HeadPiece.SURFACE] = 1
-    return SkinColours(seen, share, bake_unseen(model, coarse, scene, shown))
+    share[~on_skin] = 1
+    return SkinColours(seen, share, bake_unseen(model, coarse, scene, shown, known))
+
+
+def with_others(
+    model: FittedHead,
+    texels: Texels,
+    others: Sequence[Shot],
+    own: tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"], Known],
+    on_skin: Bool[np.ndarray, " N"],
+) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"], Known]:
+    """Colours at the texels, how far they are shown, and smooth colours at the vertices: the main photo's
+    `own` with those of further photos mixed in. Eyes and mouth, which move, stay its own."""
+    seen, share, known = own
+    colours, shares, smooth, clarity = [seen], [share], [known], [facing(model)]
+    for shot in others:
+        shown = photographed(shot.model, shot.view)
+        there = smooth_colours(shot.model, shot.scene, shown)
+        gain = harmony(model.layout.faces, known, there)
+        seen, share = bake_seen(shot.model, texels, shot.scene, shown, shot.view.lying)
+        colours.append(seen * texels.spread(gain))
+        shares.append(share * on_skin)
+        smooth.append(there.brightened(gain))
+        clarity.append(shot.clarity)
+    fine = [texels.spread(clear[:, None])[:, 0] for clear in clarity]
+    return *mixture(colours, shares, fine), mixed(smooth, clarity)
 
 
 def bake_seen(
@@ -86,29 +117,43 @@ def bake_seen(
     return seen[:, :3], own[:, 2] * seen[:, 3]
 
 
+def smooth_colours(model: FittedHead, scene: Scene, shown: Bool[np.ndarray, " V"]) -> Known:
+    """The photo's smooth colours at the model's vertices."""
+    at_vertex = sample(
+        torch.cat([scene.smooth_skin, torch.from_numpy(scene.skin)[None].float()]),
+        model.pixels(model.vertices) / len(scene.labels),
+    )
+    return Known(at_vertex[:, :3], view_weight(model, shown) * at_vertex[:, 3])
+
+
 def bake_unseen(
-    model: FittedHead, texels: Texels, scene: Scene, shown: Bool[np.ndarray, " V"]
+    model: FittedHead,
+    texels: Texels,
+    scene: Scene,
+    shown: Bool[np.ndarray, " V"],
+    smooth: Known | None = None,
 ) -> Float[np.ndarray, "N 3"]:
     """Colours of the texels as if the photo did not show them: smooth ones from what it shows around, with
-    the detail of the other side of the face."""
+    the detail of the other side of the face.
+
+    `smooth` are the smooth colours that are known, if not those of this photo alone.
+    """
+    smooth = smooth_colours(model, scene, shown) if smooth is None else smooth
     crop = len(scene.labels)
     pixels = model.pixels(model.vertices)
     weight = view_weight(model, shown)
-    trust = scene.skin
-    smooth = torch.from_numpy(blurred_inside(scene.coarse.numpy(), trust, SMOOTH))
-    at_vertex = sample(torch.cat([smooth, torch.from_numpy(trust)[None].float()]), pixels / crop)
-    known = weight * at_vertex[:, 3]
+    at_vertex, known = smooth.colours, smooth.weight
     mirror = model.layout.mirror
     other = MIRRORED * known[mirror] * (1 - known)
-    values = at_vertex[:, :3] * known[:, None] + at_vertex[mirror, :3] * other[:, None]
+    values = at_vertex * known[:, None] + at_vertex[mirror, :3] * other[:, None]
     if (face := known * model.face_mask).any():
-        values = values + HOME * weighted_median(at_vertex[:, :3], face)
+        values = values + HOME * weighted_median(at_vertex, face)
     total = known + other + HOME
     base = diffuse(model.layout.faces, values / total[:, None], total)
 
     half = (scene.picture.shape[-1] // 2, scene.picture.shape[-1] // 2)
-    detail = resample(scene.picture, half) - resample(smooth, half)
-    detail = torch.cat([detail, resample(torch.from_numpy(trust).float()[None], half)])
+    detail = resample(scene.picture, half) - resample(scene.smooth_skin, half)
+    detail = torch.cat([detail, resample(torch.from_numpy(scene.skin).float()[None], half)])
     attributes = [base, pixels[mirror] / crop, weight[mirror, None]]
     there = texels.spread(np.concatenate(attributes, axis=1))
     mirrored = sample(detail, there[:, 3:5])
