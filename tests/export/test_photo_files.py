@@ -10,6 +10,7 @@ from PIL import Image
 
 from portrait3d.export.overview import depth_of_photo
 from portrait3d.export.rig import place
+from portrait3d.parsing_classes import HEAD
 from portrait3d.portrait import Portrait
 from synthetic_head import synthetic_portrait
 
@@ -27,6 +28,8 @@ def test_depth_is_written_in_steps_or_exactly(portrait: Portrait, tmp_path: Path
         assert picture.mode == "F"
         exact = np.array(picture)
     assert ((steps > 0) == valid).all()
+    head = np.isin(portrait.parsing, HEAD)
+    assert (valid != head).sum() < 0.002 * head.sum(), "as fine an outline as the parsing's"
     assert np.abs(steps[valid] * 0.1 - depth[valid]).max() < 0.051
     assert np.array_equal(exact[valid], depth[valid])
     assert np.isnan(exact[~valid]).all()

@@ -183,7 +183,7 @@ def test_hair_is_labelled_to_the_end_of_the_wide_crop() -> None:
     pixels[200:, 100:200, 1] = 255
     crop = Crop((150.0, 150.0), 160.0, 0.0, 256, zoom=2.0)
     experts = ParsingExperts([PaintedNet(0.25, (8,) * 5, framing="plain")]).eval()
-    labels = crop.wide_crop().extract_labels(parse_head(experts, pixels, crop).labels)
+    labels = crop.wide_crop(128).extract_labels(parse_head(experts, pixels, crop).labels)
     assert (labels[-36:, 42:86] == 2).all()
 
 

@@ -12,8 +12,8 @@ from portrait3d.data.avatars import Avatar
 from portrait3d.errors import NoFaceError
 from portrait3d.evaluation.head_pictures import DeepFeatures, HeadPair, PictureErrors, compare_pictures
 from portrait3d.evaluation.head_truth import AvatarPhoto, HeadErrors, measure_head, photograph, true_surface
+from portrait3d.geometry import Camera, HeadMesh
 from portrait3d.pipeline import Portrait3D
-from portrait3d.portrait import Portrait
 
 YAWS = (0.0, 25.0, -40.0)
 """Of the photos, degrees."""
@@ -70,10 +70,9 @@ def measure_heads(
             further = [photograph(avatar, yaw + aside) for aside in ASIDE[: views - 1]]
             start = time.perf_counter()
             try:
-                portrait = reconstruct_views(model, photo, further)
-                head = portrait.head
+                head, camera = reconstruct_views(model, photo, further)
                 seconds = time.perf_counter() - start
-                errors, avatar_from_found = measure_head(head, portrait.camera, photo, truth)
+                errors, avatar_from_found = measure_head(head, camera, photo, truth)
             except (NoFaceError, ValueError) as error:
                 yield Failure(avatar.name, yaw, str(error))
                 continue
@@ -81,14 +80,18 @@ def measure_heads(
             yield MeasuredHead(pair, errors, compare_pictures(pair, features), seconds)
 
 
-def reconstruct_views(model: Portrait3D, photo: AvatarPhoto, further: Sequence[AvatarPhoto]) -> Portrait:
-    """The portrait of a photo, with the colours of further ones; `ValueError` if one of those is better."""
+def reconstruct_views(
+    model: Portrait3D, photo: AvatarPhoto, further: Sequence[AvatarPhoto]
+) -> tuple[HeadMesh, Camera]:
+    """The head of a photo with the colours of further ones, and the photo's camera; `ValueError` if one of
+    those shows the face better."""
     if not further:
-        return model.reconstruct(photo.pixels)
+        portrait = model.reconstruct(photo.pixels)
+        return portrait.head, portrait.camera
     portrait = model.reconstruct_person([one.pixels for one in (photo, *further)], check=False)
     if not np.array_equal(portrait.photo.pixels, photo.pixels):
         raise ValueError("Another photo than the first shows the face best.")
-    return portrait
+    return portrait.head, portrait.camera
 
 
 def by_style(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

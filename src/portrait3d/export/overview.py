@@ -10,11 +10,14 @@ from PIL import Image, ImageDraw
 
 from portrait3d.export.images import PARSING_COLOURS
 from portrait3d.export.sheets import contact_sheet
+from portrait3d.parsing_classes import HEAD
 from portrait3d.portrait import Portrait
 from portrait3d.rendering.view import frame_head, render_view
 
 CELL = 320
 """Pixels of a panel's side."""
+LEAST_WEIGHT = 0.02
+"""Share of the depth's pixels around that must be known; what they know is then carried on to the outline."""
 LANDMARK_LINES = (
     *(range(17), range(17, 22), range(22, 27), range(27, 31), range(31, 36)),
     *((*range(36, 42), 36), (*range(42, 48), 42), (*range(48, 60), 48), (*range(60, 68), 60)),
@@ -63,18 +66,17 @@ def side_view(
 
 
 def depth_of_photo(portrait: Portrait) -> tuple[Float[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
-    """Depth (mm) at the photo's pixels and where it is known.
+    """Depth (mm) at the photo's pixels and where it is known: on the parsed head, whose outline is finer.
 
     Turning the crop upright is a rotation about the optical axis: depth stays what it is.
     """
-    height, width = portrait.photo.pixels.shape[:2]
     found = portrait.depth
     known = found.head.float()
     depth = torch.where(found.head, found.front, torch.zeros_like(known))
     wide = portrait.head_crop.wide_crop(found.camera.width)
-    restored, weight = wide.restore(torch.stack([depth, known]), height, width)
-    valid = weight > 0.5
-    return torch.where(valid, restored / weight.clamp_min(0.5), restored).numpy(), valid.numpy()
+    restored, weight = wide.restore(torch.stack([depth, known]), *portrait.photo.pixels.shape[:2])
+    valid = (weight > LEAST_WEIGHT) & torch.from_numpy(np.isin(portrait.parsing, HEAD))
+    return torch.where(valid, restored / weight.clamp_min(LEAST_WEIGHT), restored).numpy(), valid.numpy()
 
 
 def draw_landmarks(portrait: Portrait) -> UInt8[np.ndarray, "CELL CELL 3"]:
