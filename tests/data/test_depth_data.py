@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from portrait3d.data.avatars import read_avatars
-from portrait3d.data.depth_preparation import (
+from portrait3d.data.depth_reading import (
     Readers,
     as_far_as_parsed,
     extract_values,

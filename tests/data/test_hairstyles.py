@@ -8,7 +8,8 @@ import pytest
 
 from portrait3d.data.avatar_fits import fit_avatar
 from portrait3d.data.avatars import read_avatars
-from portrait3d.data.depth_preparation import Desk, Readers, hairstyles_to_wear, prepare_hairstyles
+from portrait3d.data.depth_preparation import Desk, hairstyles_to_wear, prepare_hairstyles
+from portrait3d.data.depth_reading import Readers
 from portrait3d.data.depth_scenes import SyntheticScenes
 from portrait3d.data.depth_views import load_sources
 from portrait3d.data.hairstyles import AvatarHair, HairShape, Hairstyle, read_hairstyles, save_hairstyles

@@ -12,7 +12,8 @@ import torch
 
 from films import film
 from portrait3d import Portrait3D
-from portrait3d.data.depth_preparation import Desk, Readers, register_clips
+from portrait3d.data.depth_preparation import Desk, register_clips
+from portrait3d.data.depth_reading import Readers
 from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples
 from portrait3d.data.fits import fit_photos
 from portrait3d.data.photos import PhotoFolder
