@@ -13,7 +13,7 @@ from portrait3d.data.depth_views import IS_HAIR, UNKNOWN, DepthViews
 from portrait3d.geometry.camera import Camera
 from portrait3d.models.face_depth import carried_on
 from portrait3d.parsing_classes import COVERING
-from portrait3d.preprocessing.alignment import WIDE_ZOOM, Crop
+from portrait3d.preprocessing.alignment import WIDE_ZOOM, crop_camera
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def view_tensors(views: DepthViews, rows: Sequence[int] | Int64[np.ndarray, " V"
 
 def wide_camera(size: int) -> Camera:
     """The wide crop's camera."""
-    return Crop((0.0, 0.0), 1.0, 0.0, size, zoom=WIDE_ZOOM).camera()
+    return crop_camera(size, WIDE_ZOOM)
 
 
 def augment(

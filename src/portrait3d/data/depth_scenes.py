@@ -30,7 +30,7 @@ from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
-from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
+from portrait3d.preprocessing.alignment import crop_camera
 
 SIDE = 448
 """Pixels along a side of the pictures."""
@@ -82,8 +82,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 
 def picture_camera(zoom: float) -> Camera:
     """The camera of a picture that is `zoom` times as wide as the face crop."""
-    focal = FACE_FOCAL * SIDE / (FACE_SIZE * zoom)
-    return Camera(torch.tensor(focal), torch.full((2,), SIDE / 2), SIDE, SIDE)
+    return crop_camera(SIDE, zoom)
 
 
 class SyntheticScenes:

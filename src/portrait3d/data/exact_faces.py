@@ -19,7 +19,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.mesh_points import SHAPES, MeshPoints
-from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
+from portrait3d.preprocessing.alignment import FACE_SIZE, crop_camera
 
 logger = logging.getLogger(__name__)
 
@@ -150,5 +150,4 @@ def draw_angles(rng: np.random.Generator) -> Float[Tensor, "3"]:
 
 def wide_camera() -> Camera:
     """The camera of the stored crops."""
-    focal = FACE_FOCAL * STORED_SIZE / (FACE_SIZE * STORED_MARGIN)
-    return Camera(torch.tensor(focal), torch.full((2,), STORED_SIZE / 2), STORED_SIZE, STORED_SIZE)
+    return crop_camera(STORED_SIZE, STORED_MARGIN)

@@ -29,7 +29,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.models.head_model import HeadModel
-from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE
+from portrait3d.preprocessing.alignment import crop_camera
 
 SIDE = 416
 """Pixels along a side of the pictures."""
@@ -69,8 +69,7 @@ def draw_angles(rng: np.random.Generator) -> tuple[float, float, float]:
 
 def draw_camera(rng: np.random.Generator, side: int = SIDE) -> Camera:
     """The crops' camera with a picture that reaches further, to a random extent."""
-    focal = FACE_FOCAL * side / (FACE_SIZE * rng.uniform(*ZOOM))
-    return Camera(torch.tensor(focal), torch.full((2,), side / 2), side, side)
+    return crop_camera(side, rng.uniform(*ZOOM))
 
 
 class ParsedHeads:

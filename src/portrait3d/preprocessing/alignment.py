@@ -135,9 +135,7 @@ class Crop:
 
     def camera(self) -> Camera:
         """The crop's virtual camera; its principal point is the crop's centre."""
-        focal = FACE_FOCAL / FACE_SIZE * self.size / self.zoom
-        middle = self.size / 2
-        return Camera(torch.tensor(focal), torch.tensor([middle, middle]), self.size, self.size)
+        return crop_camera(self.size, self.zoom)
 
     def photo_camera(self, height: int, width: int) -> Camera:
         """The camera of the whole photo of height x width pixels that has taken this crop.
@@ -184,6 +182,12 @@ class Crop:
             for value, limit, first in zip(high, (width, height), (left, top), strict=True)
         )
         return left, top, right, bottom
+
+
+def crop_camera(size: int, zoom: float) -> Camera:
+    """The camera of a crop of `size` pixels that is `zoom` times as wide as the face crop."""
+    focal = FACE_FOCAL / FACE_SIZE * size / zoom
+    return Camera(torch.tensor(focal), torch.full((2,), size / 2), size, size)
 
 
 def crop_from_landmarks(landmarks: Float[Tensor, "68 2"]) -> Crop:

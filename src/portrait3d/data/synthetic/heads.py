@@ -28,7 +28,14 @@ from portrait3d.geometry.skin import HEAD_CENTRE, HEAD_PIVOT
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_depth import render_face_depth
 from portrait3d.models.head_model import HeadModel
-from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_MARGIN, FACE_SIZE, HEAD_SIZE, HEAD_ZOOM
+from portrait3d.preprocessing.alignment import (
+    FACE_FOCAL,
+    FACE_MARGIN,
+    FACE_SIZE,
+    HEAD_SIZE,
+    HEAD_ZOOM,
+    crop_camera,
+)
 
 PIVOT = torch.tensor(HEAD_PIVOT, dtype=torch.float32)
 """The point (model frame, mm) about which heads turn."""
@@ -174,8 +181,7 @@ def _head_model() -> HeadModel:
 
 def head_camera(size: int = HEAD_SIZE) -> Camera:
     """The head crop's virtual camera."""
-    focal = FACE_FOCAL * size / (FACE_SIZE * HEAD_ZOOM)
-    return Camera(torch.tensor(focal), torch.tensor([size / 2, size / 2]), size, size)
+    return crop_camera(size, HEAD_ZOOM)
 
 
 def draw_coefficients(head: HeadModel, rng: np.random.Generator) -> FaceCoefficients:
