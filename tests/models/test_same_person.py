@@ -74,7 +74,7 @@ def test_faces_stay_where_they_are_seen(head: HeadModel) -> None:
             points = one.crop_from_model.apply(head.vertices(one.coefficients.batched)[0])
             front = points[head.face_mask > 0.5]
             middles.append((front[:, :2] / front[:, 2:]).mean(0) * 1000)
-        assert float((middles[0] - middles[1]).norm()) < 1.5
+        assert float((middles[0] - middles[1]).norm()) < 0.05
 
 
 def test_equal_faces_are_not_strange_and_opposite_ones_are() -> None:
