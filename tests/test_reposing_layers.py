@@ -14,10 +14,10 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
+from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Drawing
 from portrait3d.reposing.layers import OPENS, Painted, TurningHead, over, photographed_mouth
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.plate import fill_plate
 from portrait3d.reposing.regions import Regions, photo_frame, see_regions, soften
 from portrait3d.reposing.sheets import LIFT, Sheet, lifted, mouth_surface, neck_surface, part_depth
 from portrait3d.reposing.surfaces import EYES, MOUTH, OpaqueHead
@@ -43,11 +43,11 @@ def rest(portrait: Portrait) -> Turn:
 
 @pytest.fixture
 def layers(reposer: Reposer) -> TurningHead:
-    """A copy to change, with a green texture before a black plate without a hole."""
+    """A copy to change, with a green texture before a black clean plate without a hole."""
     own = copy.copy(reposer.layers)
     own.texture = np.zeros_like(own.texture)
     own.texture[:] = (0, 255, 0)
-    own.plate, own.hole = torch.zeros_like(own.plate), torch.zeros_like(own.hole)
+    own.clean_plate, own.hole = torch.zeros_like(own.clean_plate), torch.zeros_like(own.hole)
     return own
 
 
@@ -129,7 +129,7 @@ def test_the_sheet_of_hair_is_where_hair_is_and_the_plate_shows_no_head(
     assert alpha[inner[ParsingClass.HAIR]].min() > 0.95
     assert alpha[inner[ParsingClass.FACE]].max() < 0.05
     assert alpha[inner[ParsingClass.BACKGROUND]].max() < 0.05
-    wall = layers.plate.numpy()[:, inner[ParsingClass.FACE] | inner[ParsingClass.HAIR]]
+    wall = layers.clean_plate.numpy()[:, inner[ParsingClass.FACE] | inner[ParsingClass.HAIR]]
     assert np.abs(wall * 255 - 100).max() < 15
 
 
@@ -296,7 +296,7 @@ def test_the_border_of_what_is_unknown_is_soft_and_known_pixels_stay_known() -> 
 def test_clothes_behind_the_head_have_a_sharp_border() -> None:
     picture, body, hole = torch.zeros(3, 60, 60), torch.zeros(60, 60), torch.zeros(60, 60)
     picture[0, :30], picture[2, 30:], body[30:], hole[10:50, 20:40] = 1.0, 1.0, 1.0, 1.0
-    red = fill_plate(picture, hole, body)[0, :, 30]
+    red = fill_clean_plate(picture, hole, body)[0, :, 30]
     assert ((red > 0.1) & (red < 0.9)).sum() < 12
 
 
@@ -319,7 +319,7 @@ def test_beside_the_hole_the_plate_is_the_photo() -> None:
     hole = torch.zeros(800, 60)  # so high that it is filled at a lower resolution
     hole[300:500, 20:40] = 1.0
     picture = torch.rand(3, 800, 60)
-    filled = fill_plate(picture, hole, torch.zeros(800, 60))
+    filled = fill_clean_plate(picture, hole, torch.zeros(800, 60))
     assert torch.equal(filled[:, hole == 0], picture[:, hole == 0])
     assert filled[:, 380:420, 28:32].std() < 0.5 * picture.std()
 

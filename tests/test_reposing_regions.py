@@ -11,9 +11,9 @@ from scipy import ndimage
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.reposing import Reposer, regions
+from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Drawing, read
-from portrait3d.reposing.plate import fill_plate
-from portrait3d.reposing.regions import Window, inside_rim
+from portrait3d.reposing.regions import Window, inside_boundary
 from synthetic_head import synthetic_portrait
 
 
@@ -93,13 +93,13 @@ def test_body_and_background_fill_the_hole_apart() -> None:
     hole = torch.zeros(60, 60)
     hole[10:50, 20:40] = 1.0
     broken = torch.where(hole > 0, 0.5, picture)
-    filled = fill_plate(broken, hole, body)
+    filled = fill_clean_plate(broken, hole, body)
     assert torch.equal(filled[:, hole == 0], broken[:, hole == 0])
     torch.testing.assert_close(filled[:, 15, 30], torch.tensor([1.0, 0, 0]), atol=0.05, rtol=0)
     torch.testing.assert_close(filled[:, 45, 30], torch.tensor([0, 0, 1.0]), atol=0.05, rtol=0)
 
 
-def test_no_background_shines_through_the_rim_of_wide_hair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_background_shines_through_the_boundary_of_wide_hair(monkeypatch: pytest.MonkeyPatch) -> None:
     portrait = synthetic_portrait()
     labels = portrait.parsing
     scale = portrait.head_crop.side / portrait.head_crop.size
@@ -119,7 +119,7 @@ def test_no_background_shines_through_the_rim_of_wide_hair(monkeypatch: pytest.M
 
     clean = green()
     assert clean < 80  # hair is (60, 40, 20)
-    monkeypatch.setattr(regions, "OUTLINES", regions.Outlines(hair_rim=regions.OUTLINES.rim))
+    monkeypatch.setattr(regions, "OUTLINES", regions.Outlines(hair_boundary=regions.OUTLINES.boundary))
     assert green() > clean + 20
 
 
@@ -127,8 +127,8 @@ def test_a_narrow_strip_of_hair_keeps_its_own_colours() -> None:
     labels = np.zeros((64, 64), np.uint8)
     labels[10:54, 10:54] = ParsingClass.FACE
     labels[10:16, 10:54] = ParsingClass.HAIR
-    own = inside_rim(labels)
+    own = inside_boundary(labels)
     assert own[[10, 13], 32].tolist() == [0, 1]
     labels[10:40, 10:54] = ParsingClass.HAIR
-    own = inside_rim(labels)
+    own = inside_boundary(labels)
     assert own[[13, 15], 32].tolist() == [0, 1]

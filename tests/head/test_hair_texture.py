@@ -11,7 +11,7 @@ from portrait3d.geometry import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.head.hair_body import grow_body
 from portrait3d.head.hair_texture import HairColours, drawn_in_chart, paint_body, unwrap
-from portrait3d.head.scene import HAIRLINE, SKIN_RIM, Scene
+from portrait3d.head.scene import HAIRLINE, SKIN_BORDER, Scene
 from portrait3d.head.strands import hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import HAIRY, ParsingClass
 from synthetic_head import COLOURS, Sitter
@@ -253,7 +253,7 @@ def test_skin_fades_at_its_border_but_not_toward_hair_that_lies_on_it(sitters: d
     known = sitters["cap"]
     scene, hair = known.scene(), known.view.hair
     last = np.flatnonzero(hair[:, 128])[-1]
-    fading = scene.skin[last + 1 : last + 1 + round(SKIN_RIM), 128]
+    fading = scene.skin[last + 1 : last + 1 + round(SKIN_BORDER), 128]
     assert 0 < fading[0] < 0.3 < fading[2] < 1
     on_hair = scene.skin_with(hair)[:, 128]
     assert on_hair[last + 1] == 1

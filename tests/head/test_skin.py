@@ -106,7 +106,7 @@ def test_the_skull_lies_inside_the_outline_of_thin_hair(sitters: dict[str, Sitte
         at = view.pixels(vertices[top]).T[::-1] - 0.5
         least.append(np.quantile(ndimage.map_coordinates(outline, at, order=1), 0.1))
     assert least[0] < -1
-    assert least[1] > OUTLINE.under_rim / 2
+    assert least[1] > OUTLINE.under_hair / 2
 
 
 @pytest.mark.parametrize("pixels", [-4, 4])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks on labelled photos.")
 
 Data = Annotated[Path, typer.Option(help="Root of the labelled photos; their validation split is used.")]
+ROWS = 10
+"""Photos on one contact sheet of portraits."""
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many photos, spread over all.")]
 
 FACE_TABLES = {
@@ -51,10 +53,6 @@ def face(
     data: Data,
     models: Models = None,
     limit: Limit = None,
-    passes: Annotated[int, typer.Option(min=1, help="Crops and forward passes for each photo.")] = 2,
-    mirrored: Annotated[
-        bool, typer.Option("--mirrored/--no-mirrored", help="Average the last pass with its mirror image.")
-    ] = True,
     synthetic: Annotated[int, typer.Option(min=0, help="Number of synthetic people with known truth.")] = 200,
     avatars: Annotated[
         int, typer.Option(min=0, help="Number of pictures of artist-made heads, where DATA has avatars/.")
@@ -84,8 +82,6 @@ def face(
             net,
             data,
             limit=limit,
-            passes=passes,
-            mirrored=mirrored,
             synthetic=synthetic,
             avatars=avatars,
             cache=cache,
@@ -102,9 +98,6 @@ def portraits(
     out: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write, .png or .jpg.")],
     models: Models = None,
     limit: Limit = 40,
-    rows: Annotated[
-        int, typer.Option(min=1, help="Photos on one sheet; more go to sheets of their own.")
-    ] = 10,
     turns: Annotated[
         bool, typer.Option("--turns", help="Show the photo turned by -30 to 30 degrees and nodding instead.")
     ] = False,
@@ -128,8 +121,8 @@ def portraits(
         for photo, portrait in reconstructed(model, photos, failures, quiet=json)
     )
     files = []
-    for number, sheet in enumerate(portrait_sheets(shown, rows, cell), start=1):
-        path = out if len(photos) <= rows else out.with_stem(f"{out.stem}-{number}")
+    for number, sheet in enumerate(portrait_sheets(shown, ROWS, cell), start=1):
+        path = out if len(photos) <= ROWS else out.with_stem(f"{out.stem}-{number}")
         files.append(save_image(sheet, path))
         if not json:
             say(path)

@@ -76,9 +76,6 @@ def pairs(
     out: Annotated[Path, typer.Option("--out", "-o", help="Root of training data; frames go to its clips/.")],
     models: Models = None,
     frames: Annotated[int, typer.Option(min=2, help="Most frames of a video.")] = 40,
-    most: Annotated[int, typer.Option(min=1, help="Most pairs of a video.")] = 200,
-    nearest: Annotated[float, typer.Option(help="Smallest turn between two frames, degrees.")] = 5.0,
-    farthest: Annotated[float, typer.Option(help="Largest turn between two frames, degrees.")] = 15.0,
     validation: Annotated[
         int, typer.Option(min=0, help="Keep about every Nth video, by its name, for validation; 0: none.")
     ] = 20,
@@ -95,7 +92,7 @@ def pairs(
     from portrait3d.pipeline import Portrait3D
     from portrait3d.video.clips import clip_name, is_prepared, prepare_clip
 
-    rules = PairRules(nearest=nearest, farthest=farthest, most_frames=frames, most_pairs=most)
+    rules = PairRules(most_frames=frames)
     names = [clip_name(video) for video in videos]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"Videos need different names, got several called {', '.join(repeated)}.")

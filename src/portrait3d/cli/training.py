@@ -49,7 +49,6 @@ def stage_command(stage: str) -> Callable[..., None]:
         device: Annotated[
             str | None, typer.Option(help="A torch device; by default CUDA where there is one.")
         ] = None,
-        precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
         batch: Annotated[int | None, typer.Option(help="Samples in a batch.")] = None,
         seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
         threads: Annotated[int | None, typer.Option(help="Threads that torch may use.")] = None,
@@ -71,7 +70,6 @@ def stage_command(stage: str) -> Callable[..., None]:
             "minutes": minutes,
             "steps": steps,
             "device": device,
-            "precision": precision,
             "seed": seed,
             "tensorboard": tensorboard,
         }

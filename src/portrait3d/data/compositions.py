@@ -188,7 +188,7 @@ def put_on_headwear(photo: StoredPhoto, random: np.random.Generator) -> StoredPh
 
 
 def _soft_mask(mask: np.ndarray) -> Float[np.ndarray, "H W"]:
-    """A mask with a rim of about two pixels, drawn in by half a pixel against halos."""
+    """A mask with a soft boundary of about two pixels, drawn in by half a pixel against halos."""
     image = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1.0))
     return ((np.asarray(image, np.float32) / 255 - 0.3) / 0.6).clip(0, 1)
 

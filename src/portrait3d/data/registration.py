@@ -20,8 +20,8 @@ from scipy.spatial.transform import Rotation
 from portrait3d.data.model_views import HeadInCrop, HeadView, SkinModel, render_model_views
 
 ROUNDS = 15
-FACE_RIM = 6
-"""Pixels of the face's rim that take no part: what lies beside them moves otherwise."""
+FACE_BOUNDARY = 6
+"""Pixels of the face's boundary that take no part: what lies beside them moves otherwise."""
 LEAST_PIXELS = 150
 """A face of fewer pixels isn't registered."""
 COARSEST = 3.0
@@ -100,7 +100,7 @@ def register(a: HeadView, b: HeadView, skin: SkinModel) -> Motion | None:
     Contrast may change by a factor and an offset; pixels that change otherwise count less. None if too little
     of the face is seen.
     """
-    face = ndimage.binary_erosion(a.bare_face, iterations=FACE_RIM)
+    face = ndimage.binary_erosion(a.bare_face, iterations=FACE_BOUNDARY)
     if face.sum() < LEAST_PIXELS:
         return None
     seen = lifted(np.where(face, a.face_depth, 1.0), a.head.focal)[face]

@@ -26,7 +26,7 @@ from portrait3d.rendering.warping import warp
 
 FINER = 3
 """Surfaces are lifted at so many times the crop's resolution."""
-RIM_STEPS = 12
+BOUNDARY_STEPS = 12
 """Points between front and back along the outline."""
 CELL = 5.0
 """mm of a pixel of the silhouettes from the side."""
@@ -91,12 +91,12 @@ def surface(
     """Points of the closed body between two depth maps in the wide crop's camera, mm."""
     camera = wide_camera(len(front))
     fine = camera.resized(FINER * camera.height, FINER * camera.width)
-    rim = valid & ~ndimage.binary_erosion(valid)
-    walls = [front + (back - front) * share for share in np.linspace(0, 1, RIM_STEPS)]
+    boundary = valid & ~ndimage.binary_erosion(valid)
+    walls = [front + (back - front) * share for share in np.linspace(0, 1, BOUNDARY_STEPS)]
     points = [
         lift(finer(depth, valid), finer(valid.astype(float), valid) > 0.5, fine) for depth in (front, back)
     ]
-    points += [lift(depth, rim, camera) for depth in walls]
+    points += [lift(depth, boundary, camera) for depth in walls]
     return np.concatenate(points)
 
 

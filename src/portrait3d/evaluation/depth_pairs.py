@@ -30,8 +30,8 @@ from portrait3d.pipeline import Portrait3D
 from portrait3d.rendering.warping import LONGEST_STEP
 
 HAIR_AND_EARS = (ParsingClass.HAIR, *EARS)
-RIM = 2
-"""Pixels of a region's rim that are left out: parsing is off by as much."""
+BOUNDARY = 2
+"""Pixels along a region's boundary that are left out: parsing is off by as much."""
 HIDDEN = 4.0
 """A point this far (mm) behind the moved surface is not seen."""
 LEAST_PIXELS = 150
@@ -145,7 +145,7 @@ def compare_pair(
     """Frame `a` moved into frame `b` by several depths; None if too few pixels can be compared."""
     motion = relative(a.head, b.head)
     hair = np.isin(a.labels, HAIR_AND_EARS) & a.region
-    shown = ndimage.binary_erosion(hair, iterations=RIM)
+    shown = ndimage.binary_erosion(hair, iterations=BOUNDARY)
     places = {}
     for name, depth in depths.items():
         places[name], seen = moved_pixels(a, b, depth, motion)

@@ -48,7 +48,6 @@ def predict_faces(
     photos: Sequence[LabelledPhoto],
     passes: int = 2,
     *,
-    mirrored: bool = False,
     chunk: int = 32,
 ) -> FacePrediction:
     """Reconstruct faces from the labels' detector boxes; arguments as in `predict_crops`."""
@@ -57,7 +56,7 @@ def predict_faces(
         part = photos[k : k + chunk]
         crops = [crop_from_box(photo.box) for photo in part]
         pixels = [photo.pixels() for photo in part]
-        parts.append(predict_crops(net, head, pixels, crops, passes, mirrored=mirrored))
+        parts.append(predict_crops(net, head, pixels, crops, passes))
     return joined(parts)
 
 
@@ -68,17 +67,16 @@ def predict_crops(
     pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
     crops: list[Crop],
     passes: int = 2,
-    *,
-    mirrored: bool = False,
 ) -> FacePrediction:
-    """Reconstruct the faces in crops of some pictures; later passes crop around the landmarks found.
+    """Reconstruct the faces in crops of some pictures; the second pass crops around the landmarks found.
 
-    With `mirrored`, the last pass reads the mirror images too, as `Portrait3D` does.
+    Two passes are what `Portrait3D` does: the last one reads mirror images too. A single one, without them,
+    takes a third of the time: enough to watch a training by.
     """
     net.eval()
     for number in range(1, passes + 1):
         pictures = torch.stack([c.extract(p) for c, p in zip(crops, pixels, strict=True)])
-        reading = read_faces(net, head, pictures, mirrored=mirrored and number == passes)
+        reading = read_faces(net, head, pictures, mirrored=1 < number == passes)
         found = [crop.photo_from_crop(seen) for crop, seen in zip(crops, reading.landmarks, strict=True)]
         if number < passes:
             crops = [crop_from_landmarks(points) for points in found]

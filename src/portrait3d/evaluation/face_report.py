@@ -70,8 +70,6 @@ def evaluate_face(
     data: Path | str,
     *,
     limit: int | None = None,
-    passes: int = 2,
-    mirrored: bool = True,
     synthetic: int = 200,
     avatars: int = 100,
     cache: Path | None = None,
@@ -85,8 +83,6 @@ def evaluate_face(
         net: The network.
         data: Root of the labelled photos.
         limit: Take only so many photos, spread over the split.
-        passes: The first crop comes from the detector's box, further ones from the landmarks found.
-        mirrored: Average over the last crop and its mirror image, as `Portrait3D` does.
         synthetic: Number of synthetic people, 0 for none.
         avatars: Number of pictures of artist-made heads that no training sees, where `data` has `avatars/`.
         cache: Where drawn people are kept between runs; drawing them takes 0.1 to 0.2 s each.
@@ -96,7 +92,7 @@ def evaluate_face(
     if limit is not None:
         photos = [photos[i] for i in np.linspace(0, len(photos) - 1, min(limit, len(photos))).astype(int)]
     head = HeadModel.load()
-    found = predict_faces(net, head, photos, passes, mirrored=mirrored)
+    found = predict_faces(net, head, photos)
     fit, mean = reference_fits(net, head, photos)
     truth = np.stack([photo.landmarks for photo in photos])
     errors = {
@@ -120,7 +116,7 @@ def evaluate_face(
         identity=score_identity(photos, found.coefficients.identity, fit.shape[:, :80]),
         colours=score_colours(head, photos, found),
         **{
-            name: score_synthetic(net, head, faces, passes, mirrored=mirrored) if faces else []
+            name: score_synthetic(net, head, faces) if faces else []
             for name, faces in drawn_people(Path(data), synthetic, avatars, cache).items()
         },
     )

@@ -45,11 +45,9 @@ class SyntheticScores:
 
 
 @torch.no_grad()
-def score_synthetic(
-    net: FaceNet, head: HeadModel, faces: ExactFaces, passes: int = 2, *, mirrored: bool = True
-) -> list[SyntheticScores]:
+def score_synthetic(net: FaceNet, head: HeadModel, faces: ExactFaces) -> list[SyntheticScores]:
     """One row for every range of yaw, then rows for people with and without glasses turned by up to 60."""
-    found = predict_synthetic(net, head, faces, passes, mirrored=mirrored)
+    found = predict_synthetic(net, head, faces)
     yaw = torch.rad2deg(heading(faces.pose.rotation))
     off = off_axes(found.rotation, faces.pose.rotation)
     outward = off[:, :1] * yaw.sign()[:, None]
@@ -77,9 +75,6 @@ def predict_synthetic(
     net: FaceNet,
     head: HeadModel,
     faces: ExactFaces,
-    passes: int = 2,
-    *,
-    mirrored: bool = True,
     chunk: int = 32,
 ) -> FacePrediction:
     """What the network says, starting from crops that are as far off as a detector's."""
@@ -87,7 +82,7 @@ def predict_synthetic(
     for k in range(0, len(faces), chunk):
         pictures = [np.array(image) for image in faces.images[k : k + chunk]]
         part = crops[k : k + chunk]
-        parts.append(predict_crops(net, head, pictures, part, passes, mirrored=mirrored))
+        parts.append(predict_crops(net, head, pictures, part))
     return joined(parts)
 
 

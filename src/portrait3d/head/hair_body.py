@@ -2,7 +2,7 @@
 
 The body is the set of points behind the front surface, before the far one and inside the outline, sampled on
 voxels and cut out by marching cubes (Lorensen and Cline, 1987): one smooth surface whatever the hairstyle,
-with nothing to sew at rims.
+with nothing to sew at boundaries.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 FEWEST = 40
 """Pixels below which what is parsed as hair is none."""
 THIN = 2
-"""Hair that is nowhere wider than twice this, pixels, is the blurred rim of a bald head."""
+"""Hair that is nowhere wider than twice this, pixels, is the blurred outline of a bald head."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class HairDepth:
     on."""
     close: float = 5.0
     """Hair this near to the skin behind it lies on it, mm."""
-    rim: float = 3.0
+    boundary: float = 3.0
     back_blur: float = 3.0
     """Pixels from the outline within which the far surface counts less, and width of the blur over it."""
     round: float = 12.0
@@ -112,7 +112,7 @@ class HairView:
 
 
 def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
-    """Pixels of hair and headwear, without the rim of bald heads that parsing calls hair."""
+    """Pixels of hair and headwear, without the outline of bald heads that parsing calls hair."""
     hair = np.isin(labels, HAIRY)
     core = ndimage.binary_erosion(hair, iterations=THIN)
     pieces, _ = ndimage.label(hair, np.ones((3, 3)))
@@ -154,7 +154,7 @@ def settled_back(
     """The far surface, smoothed where the network is unsure of it: by what it is sure of, and from inside the
     outline, along which the surface is seen edge-on. `expected_error` is in mm."""
     weight = (
-        np.minimum(ndimage.distance_transform_edt(inside) / DEPTH.rim, 1.0) ** 2
+        np.minimum(ndimage.distance_transform_edt(inside) / DEPTH.boundary, 1.0) ** 2
         / np.maximum(expected_error, 1) ** 2
     )
     total = ndimage.gaussian_filter(weight, DEPTH.back_blur)

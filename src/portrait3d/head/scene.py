@@ -13,7 +13,7 @@ from portrait3d.geometry.pictures import resample, weighted_median
 from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
-SKIN_RIM = 3.0
+SKIN_BORDER = 3.0
 """Width of the skin's border (pixels of the crop) that may show hair or background."""
 HAIRLINE = 6
 """Pixels of the crop by which skin's colours go on into the hair beside it."""
@@ -111,5 +111,5 @@ class Scene:
 
 
 def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """1 inside a region, falling to 0 over its border of `SKIN_RIM`."""
-    return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_RIM, 0, 1)
+    """1 inside a region, falling to 0 over its border of `SKIN_BORDER`."""
+    return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_BORDER, 0, 1)

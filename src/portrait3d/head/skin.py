@@ -22,7 +22,7 @@ class OutlineFit:
 
     contour: float = 0.4
     """Skin seen flatter than this cosine is the fitted head's own outline."""
-    under_rim: float = 4.0
+    under_hair: float = 4.0
     """Under hair the fitted outline lies at least this far inside the photo's, pixels."""
     outermost: float = 2.5
     """Skin this near to the fitted head's own outline in the picture is its contour, pixels."""
@@ -136,7 +136,7 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     outermost = depth < OUTLINE.outermost
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
     cheek = outermost & np.isin(label, HAIRY) & (to_skin > -OUTLINE.widest) & (model.face_mask > 0.05)
-    inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_rim, 0.0), 0)
+    inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_hair, 0.0), 0)
     outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
     wanted = np.where(bare | cheek, to_skin, inward)
     known = (bare | cheek | outside) & (np.abs(wanted) < 2 * OUTLINE.widest)
@@ -215,5 +215,5 @@ def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " 
 def neck_cut(model: FittedHead) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "N 3"]]:
     """The margin of the model's neck, and triangles of its positions that close it around one more point."""
     loop = openings(model.faces, model.model_vertices)[HeadPiece.SURFACE]
-    rim = np.arange(len(loop))
-    return loop, np.stack([np.full(len(loop), len(loop)), np.roll(rim, -1), rim], axis=1)
+    ring = np.arange(len(loop))
+    return loop, np.stack([np.full(len(loop), len(loop)), np.roll(ring, -1), ring], axis=1)

@@ -45,16 +45,16 @@ def catmull_clark(
     valence = np.bincount(edges.ravel(), minlength=count)
     around_faces = _matrix(corner, face, 1 / np.bincount(corner, minlength=count)[corner], (count, faces))
     around_edges = _matrix(edges.ravel(), ends, 1 / valence[edges.ravel()], (count, len(edges)))
-    on_rim = edges[boundary].ravel()
-    rim_edges = _matrix(on_rim, np.repeat(np.flatnonzero(boundary), 2), 0.5, (count, len(edges)))
-    rim_count = np.bincount(on_rim, minlength=count)
-    inner, simple_rim = rim_count == 0, rim_count == 2
-    # Inner: (F + 2 E + (n - 3) P) / n. On a simple rim: 1/2 P + 1/4 of each neighbouring edge's middle.
-    stay = np.where(inner, (valence - 3) / valence, np.where(simple_rim, 0.5, 1))
+    on_boundary = edges[boundary].ravel()
+    boundary_edges = _matrix(on_boundary, np.repeat(np.flatnonzero(boundary), 2), 0.5, (count, len(edges)))
+    boundary_count = np.bincount(on_boundary, minlength=count)
+    inner, simple_boundary = boundary_count == 0, boundary_count == 2
+    # Inner: (F + 2 E + (n - 3) P) / n. On a simple boundary: 1/2 P + 1/4 of each neighbouring edge's middle.
+    stay = np.where(inner, (valence - 3) / valence, np.where(simple_boundary, 0.5, 1))
     points = (
         sp.diags(np.where(inner, 1 / valence, 0)) @ around_faces @ face_points
         + sp.diags(np.where(inner, 2 / valence, 0)) @ around_edges @ middles
-        + sp.diags(np.where(simple_rim, 0.5, 0)) @ rim_edges @ middles
+        + sp.diags(np.where(simple_boundary, 0.5, 0)) @ boundary_edges @ middles
         + sp.diags(stay)
     )
     before = edge_of[face, (slot - 1) % sides[face]]

@@ -16,9 +16,9 @@ from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import openings
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
+from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Canvas, Drawing, read
 from portrait3d.reposing.motion import Turn
-from portrait3d.reposing.plate import fill_plate
 from portrait3d.reposing.regions import Regions, Window, see_regions
 from portrait3d.reposing.sheets import REACH, Sheet, channels_last, mouth_surface, neck_surface
 from portrait3d.reposing.surfaces import EYES, MOUTH, OpaqueHead, sheet_surface
@@ -66,7 +66,7 @@ class TurningHead:
         self.hole = regions.hole
         self.clothes = regions.body * (1 - self.hole)
         """Before a neck that turns, and before hair behind it."""
-        self.plate = fill_plate(self.picture, self.hole[0], regions.body[0])
+        self.clean_plate = fill_clean_plate(self.picture, self.hole[0], regions.body[0])
         matte = torch.from_numpy(portrait.matte[window.rows, window.columns])[None]
         sure = torch.minimum(((torch.maximum(matte, regions.neck) - 0.9) / 0.1).clamp(0, 1), regions.inside)
         colours = push_pull(self.picture, sure[0])
@@ -97,7 +97,7 @@ class TurningHead:
         return painted
 
     def _draw_opaque(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Painted:
-        """What one z-buffer sorts, over the plate."""
+        """What one z-buffer sorts, over the clean plate."""
         head, surface = self.head, self.head.surface
         points = surface.moved(turn, displacement)
         trust = head.shown * np.where(
@@ -112,7 +112,7 @@ class TurningHead:
         maps, covered = drawn.spread(torch.cat([colour, guessed]))
         alpha = covered * maps[6:] * (1 - maps[5:6] * self.clothes[:, *drawn.box])
         blank = torch.full(self.picture.shape[1:], torch.inf)
-        ground = Painted(self.plate, self.hole, torch.zeros_like(self.hole), blank)
+        ground = Painted(self.clean_plate, self.hole, torch.zeros_like(self.hole), blank)
         return over(ground, drawn, maps[:5], alpha, drawn.depth)
 
     def _colours(

@@ -29,11 +29,11 @@ class Outlines:
     hole_inner: float = 2.5
     hole_outer: float = 5.0
     """Distance from the head (pixels of the head crop) up to which the photo's background is replaced, and
-    from which it is kept; stray hair and the light rims of bad edges lie between."""
+    from which it is kept; stray hair and the light fringes of bad edges lie between."""
     neck_outer: float = 2.0
     """The same for the neck, whose outline is plain."""
-    rim: float = 2.0
-    hair_rim: float = 4.0
+    boundary: float = 2.0
+    hair_boundary: float = 4.0
     """Width of the outline (pixels of the head crop) whose colours are taken from further inside, and the
     same for wide hair, which the background shines through."""
 
@@ -110,14 +110,14 @@ def turning_window(portrait: Portrait) -> Window:
     return Window(int(left), int(top), int(right), int(bottom))
 
 
-def see_regions(portrait: Portrait, window: Window, at_rest: Turn) -> Regions:
-    """Find head, neck and clothes in the window; `at_rest` is the photo's own pose."""
+def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Regions:
+    """Find head, neck and clothes in the window; `source_pose` is the photo's own pose."""
     frame, labels = photo_frame(portrait)
     grey = np.round(portrait.matte * 255).astype(np.uint8)
     matte = frame.extract(grey)[0].numpy()
     hole = hole_weight(np.maximum(matte, np.isin(labels, HEAD)), labels == ParsingClass.NECK)
-    hole *= moving_share(portrait, frame, at_rest)
-    own = np.stack([hole, inside_rim(labels)]).astype(np.float32)
+    hole *= moving_share(portrait, frame, source_pose)
+    own = np.stack([hole, inside_boundary(labels)]).astype(np.float32)
     hole, inside = window.restore(frame, torch.from_numpy(own)).split(1)
     shown = portrait.parsing[window.rows, window.columns]
     groups = SKIN, HAIRY, (ParsingClass.NECK,), (ParsingClass.INNER_MOUTH,), (ParsingClass.BODY,)
@@ -133,24 +133,24 @@ def hole_weight(head: Float[np.ndarray, "S S"], neck: Bool[np.ndarray, "S S"]) -
     return np.maximum(weight, np.clip(OUTLINES.neck_outer - ndimage.distance_transform_edt(~neck), 0, 1))
 
 
-def moving_share(portrait: Portrait, frame: Crop, at_rest: Turn) -> Float[np.ndarray, "S S"]:
+def moving_share(portrait: Portrait, frame: Crop, source_pose: Turn) -> Float[np.ndarray, "S S"]:
     """1 where head, hair and neck move with the head; 0 at the shoulders, where nothing comes to light."""
     pixels = frame.photo_from_crop(frame.camera().pixel_centres()).reshape(-1, 2)
-    depth = torch.full((len(pixels),), float(at_rest.pivot[2]))
+    depth = torch.full((len(pixels),), float(source_pose.pivot[2]))
     points = portrait.camera.unproject(pixels, depth).double().numpy()
-    follow = at_rest.following(points).reshape(frame.size, frame.size)
+    follow = source_pose.following(points).reshape(frame.size, frame.size)
     # What moves is drawn whole before anything is taken away beneath it.
     return np.clip(follow / SETTLED - 1, 0, 1)
 
 
-def inside_rim(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+def inside_boundary(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """1 where the photo shows colours of head and neck alone, 0 at their outline."""
     hair = np.isin(labels, HAIRY)
     inner = np.isin(labels, (*HEAD, ParsingClass.NECK))
     # A strip of hair that is narrower has no colours further inside: those would be the skin's.
-    wide = ndimage.binary_opening(hair, iterations=round(OUTLINES.hair_rim) + 1)
-    rim = np.where(wide, OUTLINES.hair_rim, OUTLINES.rim)
-    return np.clip(ndimage.distance_transform_edt(inner) - rim, 0, 1)
+    wide = ndimage.binary_opening(hair, iterations=round(OUTLINES.hair_boundary) + 1)
+    boundary = np.where(wide, OUTLINES.hair_boundary, OUTLINES.boundary)
+    return np.clip(ndimage.distance_transform_edt(inner) - boundary, 0, 1)
 
 
 def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:

@@ -40,20 +40,20 @@ class Sheet:
     """Colours without what lies behind, and opacity."""
 
 
-def neck_surface(portrait: Portrait, head_model: HeadModel, at_rest: Turn) -> Surface | None:
+def neck_surface(portrait: Portrait, head_model: HeadModel, source_pose: Turn) -> Surface | None:
     """Where the photographed neck lies, which bends with the model's; None if the photo shows none."""
     frame, labels = photo_frame(portrait)
     head = portrait.head
-    bends = (at_rest.following(head.vertices.astype(np.float64)) < 1) & (head.piece == HeadPiece.SURFACE)
+    bends = (source_pose.following(head.vertices.astype(np.float64)) < 1) & (head.piece == HeadPiece.SURFACE)
     points, faces = lifted(frame, labels == ParsingClass.NECK, FEWEST_NECK, head, bends)
     if not len(faces):
         return None
     skin = head_model.skin_faces.unique().numpy()
     binding = bind(points, portrait.face.vertices.double().numpy(), skin, REACH)
-    return Surface.of(points, faces, binding, portrait.camera, at_rest)
+    return Surface.of(points, faces, binding, portrait.camera, source_pose)
 
 
-def mouth_surface(portrait: Portrait, at_rest: Turn) -> Surface | None:
+def mouth_surface(portrait: Portrait, source_pose: Turn) -> Surface | None:
     """Where the photographed teeth lie, which no expression moves; None if the photo's mouth is closed."""
     frame, labels = photo_frame(portrait)
     head = portrait.head
@@ -62,7 +62,7 @@ def mouth_surface(portrait: Portrait, at_rest: Turn) -> Surface | None:
     if not len(faces):
         return None
     still = Binding.to_vertices(np.zeros(len(points), np.int64), 0.0)
-    return Surface.of(points, faces, still, portrait.camera, at_rest)
+    return Surface.of(points, faces, still, portrait.camera, source_pose)
 
 
 def lifted(

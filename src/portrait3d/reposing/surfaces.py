@@ -46,13 +46,13 @@ class Surface:
         faces: Int64[np.ndarray, "F 3"],
         binding: Binding,
         camera: Camera,
-        at_rest: Turn,
+        source_pose: Turn,
     ) -> "Surface":
         """A surface in the photo's pose, as the photo's camera sees it."""
         vertices = np.asarray(vertices, np.float64)
         pixels = camera.project(torch.from_numpy(vertices)).double().numpy()
         return cls(
-            vertices, faces, welded_normals(vertices, faces), pixels, at_rest.following(vertices), binding
+            vertices, faces, welded_normals(vertices, faces), pixels, source_pose.following(vertices), binding
         )
 
     @property
@@ -90,17 +90,17 @@ class OpaqueHead:
     """`HeadPiece` of every vertex."""
 
     @classmethod
-    def of(cls, head: HeadMesh, binding: Binding, camera: Camera, at_rest: Turn) -> "OpaqueHead":
+    def of(cls, head: HeadMesh, binding: Binding, camera: Camera, source_pose: Turn) -> "OpaqueHead":
         """The opaque part of a head in the photo's pose."""
-        surface = Surface.of(head.vertices, head.faces, binding, camera, at_rest)
+        surface = Surface.of(head.vertices, head.faces, binding, camera, source_pose)
         inner = np.isin(head.piece, (*EYES, *MOUTH))
         surface = replace(surface, follow=np.where(inner, 1.0, surface.follow))
-        behind = at_rest.to_model(surface.vertices)[:, 2] > HEAD_PIVOT[2]
+        behind = source_pose.to_model(surface.vertices)[:, 2] > HEAD_PIVOT[2]
         hanging = behind | (head.piece != HeadPiece.HAIR)
         below = smoothstep((1 - surface.follow) / BELOW)
         return cls(surface, head.uv.astype(np.float64), head.seen, hanging * below, head.piece)
 
 
-def sheet_surface(sheet: HairSheet, camera: Camera, at_rest: Turn) -> Surface:
+def sheet_surface(sheet: HairSheet, camera: Camera, source_pose: Turn) -> Surface:
     """The photographed hair."""
-    return Surface.of(sheet.vertices, sheet.faces, sheet.binding, camera, at_rest)
+    return Surface.of(sheet.vertices, sheet.faces, sheet.binding, camera, source_pose)

@@ -28,8 +28,8 @@ from portrait3d.weights import load_state
 
 REST = (*HAIRY, *EARS)
 """Hair, ears and headwear: H in the paper."""
-RIM = 2
-"""Pixels of a part's rim whose colours are not compared."""
+BOUNDARY = 2
+"""Pixels along a part's boundary whose colours are not compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,6 +282,6 @@ def read_views(move: HeadMove) -> Pictures:
 def compared_part(
     labels: UInt8[Tensor, "B 1 H W"], region: Bool[Tensor, "B 1 H W"]
 ) -> Bool[Tensor, "B 1 H W"]:
-    """Hair, ears and headwear (H in the paper) without the pixels at their rim, where parsing errs."""
+    """Hair, ears and headwear (H in the paper) but for the pixels along its boundary, where parsing errs."""
     rest = torch.isin(labels, labels.new_tensor(REST)) & region
-    return -F.max_pool2d(-rest.float(), 2 * RIM + 1, 1, RIM) > 0.5
+    return -F.max_pool2d(-rest.float(), 2 * BOUNDARY + 1, 1, BOUNDARY) > 0.5

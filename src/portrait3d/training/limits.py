@@ -40,7 +40,7 @@ class LoopConfig:
         if self.minutes is None and self.steps is None:
             raise ValueError("Training needs a limit: --minutes or --steps.")
         if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"--precision is float32 or bfloat16, got {self.precision!r}.")
+            raise ValueError(f"loop.precision is float32 or bfloat16, got {self.precision!r}.")
         for name in ("minutes", "steps"):
             value = getattr(self, name)
             if value is not None and value <= 0:

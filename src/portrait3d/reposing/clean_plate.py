@@ -10,7 +10,7 @@ REDUCED = 384
 """Longest side at which holes are filled; what fills them is smooth."""
 
 
-def fill_plate(
+def fill_clean_plate(
     picture: Float[Tensor, "3 h w"], hole: Float[Tensor, "h w"], body: Float[Tensor, "h w"]
 ) -> Float[Tensor, "3 h w"]:
     """Fill a hole in the photo, body and background apart, each with its own colours.
