@@ -1,4 +1,14 @@
-"""The straight line from a photo to a head, and from a head to the photo with the head turned."""
+"""The straight line from a photo to a head, and from a head to the photo with the head turned.
+
+reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─┬─ parse_head ─► HeadParsing ─┐
+                                                                       └──────── lift_head ◄─────────┤
+                                                                                     │ HeadDepth     │
+                                                                                     ▼               ▼
+                                                                                  Portrait, all of these
+portrait.head   Portrait ─ head.assembly ─► HeadMesh: skin, hair's body, hair's sheet
+repose          Portrait ─ reposer ─► Reposer ─ coarse_turn ─► CoarseTurn ─ refine ─► holes filled
+                                         └───────────────────────── composite ◄──────────┘
+"""
 
 import os
 import warnings
@@ -52,8 +62,8 @@ NETWORKS = {
 class Portrait3D:
     """Deep 3D portraits: `reconstruct` a head from a photo, `repose` turns it in the photo.
 
-    Every stage is an argument, so that any of them can be replaced. Inference is deterministic: the same
-    photo gives the same head, bit for bit, on one machine.
+    Detector, head model and networks are arguments, so that each can be replaced. Inference is
+    deterministic: the same photo gives the same head, bit for bit, on one machine.
     """
 
     def __init__(
