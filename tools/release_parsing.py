@@ -9,10 +9,8 @@ them.
 """
 
 import argparse
-import csv
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,25 +24,8 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.pretrained import bundled, load_network, save_network
 from portrait3d.training.release import AVATARS_NOTICE, PARSING_LICENCE, release_network
+from portrait3d.training.sources import markdown_table, sources
 
-EVIDENCE = {
-    "jforms/images": "the repository's CC0 dedication; portraits of members of the US Congress",
-    "CivilServiceUSA/us-house": "the repository's LICENSE",
-    "CivilServiceUSA/us-senate": "the repository's LICENSE",
-    "CivilServiceUSA/us-governors": "the repository's LICENSE",
-    "voteview/member_photos": "no licence file; official photographs, mostly works of the US government",
-    "presidential-innovation-fellows/pif-website": "the repository's LICENSE.md",
-    "18F/18f.gsa.gov": "the repository's LICENSE.md",
-    "KwaiVGI/LivePortrait": "the repository's LICENSE",
-    "HelloVision/HelloMeme": "the repository's LICENSE",
-    "OpenTalker/SadTalker": "the repository's LICENSE",
-    "OpenTalker/video-retalking": "the repository's LICENSE",
-    "bytedance/LatentSync": "the repository's LICENSE",
-    "drawn/avatars": "VALID's LICENSE (MIT), notice below; drawn by `data.parsing_scenes`",
-    "drawn/hairstyles": "MakeHuman's hairstyles, CC0 by their headers, on this project's head model",
-    "drawn/synthetic": "this project's own code and head model (made from CC0 data)",
-}
-"""What shows the licence of each source."""
 CARD = """# Parsing
 
 Labels every pixel around a head as background, face, hair, left ear, right ear, inner mouth, neck, body or
@@ -102,23 +83,6 @@ photos of people nobody trained on:
 {notice}"""
 
 
-def table_of(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for row in rows:
-        cells = [cell(row[name]) for name in columns]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def cell(value: Any) -> str:
-    """A value of a table."""
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def main() -> None:
     """Write the assets."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -161,21 +125,11 @@ def favour_mouth(directory: Path, odds: float) -> None:
 
 
 def source_rows(data: Path, drawn: Path) -> list[dict[str, Any]]:
-    """Training pictures by source: how many, under which licence, and what shows it."""
-    used = {(photo.folder, photo.name) for photo in real_photos(data, "train")}
-    counts: Counter[tuple[str, str]] = Counter()
-    for folder in real_photo_folders(data):
-        with (data / folder / "index.csv").open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if (folder, row["id"]) in used]
-        counts.update((row["source"], row["licence"]) for row in rows)
-    for index in sorted(drawn.glob("drawn/*/index.csv")):
-        with index.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-        counts.update((f"drawn/{index.parent.name}", row["licence"]) for row in rows)
-    return [
-        {"source": source, "pictures": count, "licence": licence, "evidence": EVIDENCE.get(source, "-")}
-        for (source, licence), count in counts.most_common()
-    ]
+    """Training pictures by source: photos that have maps, and drawn people."""
+    used = {photo.name for photo in real_photos(data, "train")}
+    photos = sources((data / folder / "index.csv" for folder in real_photo_folders(data)), used)
+    rows = photos + sources(sorted(drawn.glob("drawn/*/index.csv")))
+    return sorted(rows, key=lambda row: -row["pictures"])
 
 
 def card_of(
@@ -195,13 +149,13 @@ def card_of(
         rows = [
             {"weights": name, **row} for name, report in reports.items() for row in getattr(report, table)
         ]
-        return table_of(rows) if rows else "No such pictures."
+        return markdown_table(rows) if rows else "No such pictures."
 
     return CARD.format(
         networks=f"{len(records)} network(s), framings: {', '.join(experts.framings)}",
         parameters=sum(p.numel() for p in experts.experts[0].parameters()) / 1e6,
         licence=PARSING_LICENCE,
-        sources=table_of(source_rows(arguments.data, arguments.drawn)),
+        sources=markdown_table(source_rows(arguments.data, arguments.drawn)),
         training="\n".join(runs),
         hours=f"{arguments.hours:g}",
         commit=(records[0]["commit"] or "unknown")[:12],

@@ -12,6 +12,7 @@ from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.pretrained import load_network
 from portrait3d.training.release import lineage, notable_settings, origin, release_network
+from portrait3d.training.sources import markdown_table, sources
 
 WIDTHS = [8, 8, 8, 8]
 
@@ -101,13 +102,68 @@ def test_a_parsing_networks_card_says_who_taught_it(
 ) -> None:
     save_file(ParsingNet(0.25).state_dict(), run / "best.safetensors")
     record = json.loads((run / "config.json").read_text())
-    record["settings"] = {"width": 0.25, "drawn": "/secret/drawn", "labels": "/secret/1", "teacher": teacher}
+    record["settings"] = {
+        "width": 0.25,
+        "data": "/secret/photos",
+        "drawn": "/secret/drawn",
+        "labels": "/secret/1",
+        "teacher": teacher,
+    }
     (run / "config.json").write_text(json.dumps(record))
     card = (release_network("parsing", run, tmp_path / "parsing") / "README.md").read_text()
     assert licence in card.splitlines()[2]
     assert ("MediaPipe" in card) != teacher
     assert "Copyright (c) 2022 Tiffany Do" in card
     assert "secret" not in card
+
+
+def index_of(folder: Path, *rows: str) -> Path:
+    folder.mkdir(parents=True)
+    path = folder / "index.csv"
+    path.write_text("\n".join(["id,source,licence,split", *rows]) + "\n")
+    return path
+
+
+def test_training_pictures_are_counted_by_source_and_licence(tmp_path: Path) -> None:
+    index = index_of(
+        tmp_path / "portraits",
+        "a,jforms/images,cc0,train",
+        "b,jforms/images,cc0,train",
+        "c,jforms/images,cc0,val",
+        "d,/home/me/holiday,unknown,train",
+        "op_e,jforms/images,cc0,train",
+    )
+    drawn = index_of(tmp_path / "synthetic", "f,drawn,own,train")
+    photos, own, made = sources([index, drawn])
+    assert (photos["source"], photos["pictures"], photos["licence"]) == ("jforms/images", 2, "cc0")
+    assert "CC0" in photos["evidence"]
+    assert (own["source"], own["pictures"], own["evidence"]) == ("holiday", 1, "-")
+    assert made["source"] == "drawn/synthetic"
+    assert [row["pictures"] for row in sources([index], only={"a", "d"})] == [1, 1]
+
+
+def test_a_card_names_the_photos_that_its_stage_reads(run: Path, tmp_path: Path) -> None:
+    index_of(tmp_path / "data" / "portraits", "a,jforms/images,cc0,train")
+    index_of(tmp_path / "data" / "clips", "b,KwaiVGI/LivePortrait,mit,train")
+    record = json.loads((run / "config.json").read_text())
+    record["settings"]["data"] = str(tmp_path / "data")
+    (run / "config.json").write_text(json.dumps(record))
+    card = (release_network("depth", run, tmp_path / "depth") / "README.md").read_text()
+    assert "| KwaiVGI/LivePortrait | 1 | mit |" in card
+    assert "jforms" not in card  # depth reads clips alone
+    assert str(tmp_path) not in card
+
+
+def test_a_table_shows_counts_figures_and_gaps() -> None:
+    table = markdown_table(
+        [{"of": "all", "count": 1200, "value": 0.12345}, {"of": "-", "count": 0, "value": float("nan")}]
+    )
+    assert table.splitlines() == [
+        "| of | count | value |",
+        "|---|---|---|",
+        "| all | 1,200 | 0.123 |",
+        "| - | 0 | – |",
+    ]
 
 
 def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: Path) -> None:

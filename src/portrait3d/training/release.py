@@ -1,7 +1,7 @@
 """Turning a training run into weights that the pipeline loads, with their model card."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 from torch import nn
 
 from portrait3d.data.avatars import HELD_OUT
+from portrait3d.data.photos import OPEN_FOLDERS, PHOTO_FOLDERS
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.pretrained import save_network
 from portrait3d.training.records import read_record
+from portrait3d.training.sources import markdown_table, sources
 from portrait3d.weights import load_state
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
@@ -165,8 +167,16 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
         "| measure | value |",
         "|---|---|",
         *rows,
+        *_photo_table(Path(settings["data"]), source.folders),
     ]
     return "\n".join(parts) + "\n" + (f"\n{notes.strip()}\n" if notes else "") + source.notice
+
+
+def _photo_table(data: Path, folders: Sequence[str]) -> list[str]:
+    """Lines that name the sources of the training photos, where these are still there."""
+    rows = sources(index for folder in folders if (index := data / folder / "index.csv").is_file())
+    words = "Photos and frames learned from, by source. The people in them keep their personality rights."
+    return ["", words, "", markdown_table(rows)] if rows else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,8 @@ class Origin:
     data: str
     lineage: str
     """Where pictures and labels come from."""
+    folders: tuple[str, ...]
+    """Folders of photos that the stage reads."""
     notice: str = ""
     """What has to go with the weights, Markdown."""
 
@@ -191,7 +203,9 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
         raise ValueError("This run learned from research-only photos; such weights are no longer released.")
     if stage == "depth":
         return _depth_origin(settings)
-    return Origin(OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE)
+    return Origin(
+        OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE, OPEN_FOLDERS
+    )
 
 
 def _depth_origin(settings: Mapping[str, Any]) -> Origin:
@@ -200,28 +214,28 @@ def _depth_origin(settings: Mapping[str, Any]) -> Origin:
     heads += ["artist-made heads (avatars, MIT)"] if settings["avatars"] else []
     data = f"drawn pictures of {', '.join(heads)}"
     data += "; frames of clips (photos), their training split." if settings.get("clips") else "."
-    return Origin(DRAWN_LICENCE, data, DRAWN_LINEAGE, AVATARS_NOTICE if settings["avatars"] else "")
+    folders = ("clips",) if settings.get("clips") else ()
+    return Origin(DRAWN_LICENCE, data, DRAWN_LINEAGE, folders, AVATARS_NOTICE if settings["avatars"] else "")
 
 
 def _face_origin(settings: Mapping[str, Any]) -> Origin:
-    sources = ["photos of real people (portraits, people, clips), their training split"]
+    pictures = ["photos of real people (portraits, people, clips), their training split"]
     notice = ""
     if settings.get("avatars"):
-        sources.append("drawn pictures of artist-made heads (avatars, MIT)")
+        pictures.append("drawn pictures of artist-made heads (avatars, MIT)")
         notice = AVATARS_NOTICE
-    return Origin(FACE_LICENCE, f"{'; '.join(sources)}.", FACE_LINEAGE, notice)
+    return Origin(FACE_LICENCE, f"{'; '.join(pictures)}.", FACE_LINEAGE, PHOTO_FOLDERS, notice)
 
 
 def _parsing_origin(settings: Mapping[str, Any]) -> Origin:
-    sources = ["photos of real people (portraits, people, clips), their training split"]
+    pictures = ["photos of real people (portraits, people, clips), their training split"]
     if settings.get("drawn"):
-        sources.append("drawn people with exact labels (`portrait3d prepare parsing`)")
+        pictures.append("drawn people with exact labels (`portrait3d prepare parsing`)")
+    data = f"{'; '.join(pictures)}."
     notice = AVATARS_NOTICE if settings.get("drawn") else ""
     if settings.get("teacher"):
-        return Origin(
-            "Unknown: that of the photos' labels.", f"{'; '.join(sources)}.", TAUGHT_LINEAGE, notice
-        )
-    return Origin(PARSING_LICENCE, f"{'; '.join(sources)}.", PARSING_LINEAGE, notice)
+        return Origin("Unknown: that of the photos' labels.", data, TAUGHT_LINEAGE, PHOTO_FOLDERS, notice)
+    return Origin(PARSING_LICENCE, data, PARSING_LINEAGE, PHOTO_FOLDERS, notice)
 
 
 def lineage(stage: str, settings: Mapping[str, Any]) -> str:
