@@ -50,34 +50,3 @@ def test_a_guides_commands_run(guide: Path, workplace: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -m portrait3d "
     code = "\n".join(blocks(guide, "bash"))
     run(["bash", "-euc", re.sub(r"^portrait3d ", command, code, flags=re.MULTILINE)], workplace)
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
-def test_a_guides_links_and_pictures_exist(guide: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", guide.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://")):
-            assert (guide.parent / target).exists(), target
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
-def test_a_guide_names_only_commands_that_exist(guide: Path) -> None:
-    from typer.main import get_command
-
-    from portrait3d.cli import app
-
-    def names(group: object) -> dict[str, object]:
-        return getattr(group, "commands", {})
-
-    commands = names(get_command(app))
-    text = guide.read_text(encoding="utf-8")
-    command = r"(?:`|^)portrait3d ([a-z]+)(?: ([a-z]+(?:-[a-z]+)*)\b)?"
-    for first, second in re.findall(command, text, re.MULTILINE):
-        assert first in commands, first
-        if second and names(commands[first]):
-            assert second in names(commands[first]), f"{first} {second}"
-
-
-def test_every_test_that_is_promised_exists() -> None:
-    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8"))
-    assert len(named) > 20
-    assert not [name for name in named if not (ROOT / name).is_file()]

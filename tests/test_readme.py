@@ -79,12 +79,6 @@ def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
     assert listed == commands
 
 
-def test_links_and_pictures_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
-        if not target.startswith(("http://", "https://")):
-            assert (ROOT / target).exists(), target
-
-
 def test_the_readme_names_the_supported_pythons() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == ">=3.11,<3.14"
