@@ -10,6 +10,7 @@ from portrait3d.geometry.pixels import smoothstep
 EXACT = 1e-2
 """Points this close to a vertex of the model (mm) are that vertex."""
 NEIGHBOURS = 3
+"""Vertices of the model that a point follows, as many as a `Binding` has room for."""
 
 
 def bind(
@@ -27,10 +28,13 @@ def bind(
         reach: Distance (mm) up to which points follow the skin, and from which they stand still.
     """
     near, far = reach
-    # What is further off follows nothing, and need not be looked for.
+    # Beyond `far` a point follows nothing, so the tree need not look there. It then answers an infinite
+    # distance and an index out of range; as 1 / inf = 0, any vertex will do.
     distance, found = cKDTree(model[skin]).query(points, NEIGHBOURS, distance_upper_bound=far)
     found = np.where(np.isfinite(distance), found, 0)
+    # Inverse distance weighting (Shepard, 1968).
     weight = 1 / np.maximum(distance, 1e-6)
+    # The model's own vertices must move exactly as the model says, so a point on one follows no other.
     weight[:, 1:] *= distance[:, :1] > EXACT
     share = 1 - smoothstep((distance[:, :1] - near) / (far - near))
     weight *= share / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)

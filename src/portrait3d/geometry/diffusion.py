@@ -27,8 +27,12 @@ def diffuse(
         return np.zeros_like(values)
     laplacian = _laplacian(np.ascontiguousarray(faces).tobytes(), len(values))
     mean = (values * weight[:, None]).sum(axis=0) / weight.sum()
+    # The normal equations of the screened Poisson problem. FAINT keeps the matrix positive definite on pieces
+    # of the mesh where nothing is known.
     system = (stiffness * laplacian + sp.diags(weight + FAINT)).tocsc()
     known = values * weight[:, None] + FAINT * mean
+    # For symmetric, diagonally dominant systems SuperLU can prefer pivots on the diagonal and order by A' +
+    # A, with much less fill-in than with its default for general matrices.
     return splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(known)
 
 
@@ -45,7 +49,10 @@ def neighbours_mean(
 def _laplacian(faces: bytes, size: int) -> sp.csr_matrix:
     """Degree minus adjacency of the graph of the mesh's edges."""
     triangles = np.frombuffer(faces, np.int64).reshape(-1, 3)
+    # Uniform weights, not cotangents: those get negative at obtuse angles, and then values may leave the
+    # range of the known ones.
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size)).tocsr()
+    # An edge inside the mesh has two triangles and is still one edge.
     graph = ((graph + graph.T) > 0).astype(float)
     return (sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph).tocsr()

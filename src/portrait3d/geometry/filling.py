@@ -19,6 +19,8 @@ def push_pull(
     """
     lowest = np.float32(floor)
     levels = [((values * weight).contiguous().numpy(), weight.contiguous().numpy())]
+    # Pull: average down to a single pixel. Values travel multiplied by their weights, as premultiplied alpha
+    # does, so that sums stay sums.
     while levels[-1][1].size > 1:
         premultiplied, known = levels[-1]
         size = tuple((side + 1) // 2 for side in known.shape)
@@ -26,6 +28,7 @@ def push_pull(
         _pull(premultiplied, known, lowest, *levels[-1])
     filled, known = levels.pop()
     filled /= np.maximum(known, lowest)
+    # Push: from coarse to fine, each level fills what the finer one lacks.
     for premultiplied, known in reversed(levels):
         _push(filled, known, premultiplied)
         filled = premultiplied
@@ -39,6 +42,8 @@ def _pull(values, weight, floor, coarse, known):
     for y in range(len(known)):
         _add_fours(weight, y, known[y])
         for x in range(len(scale)):
+            # Saturation: four known pixels make one known pixel, not four. Weights below the floor fade out,
+            # so that traces decide nothing.
             scale[x] = min(known[y, x], np.float32(1)) / max(known[y, x], floor)
             known[y, x] *= scale[x]
         for c in range(len(values)):
@@ -65,6 +70,8 @@ def _push(coarse, known, values):
     """Add to values what their weights lack of the coarser level, enlarged bilinearly to twice its size."""
     channels, rows, columns = coarse.shape
     height, width = known.shape
+    # A fine pixel's centre lies a quarter of a coarse pixel from the nearest coarse centre: bilinear weights
+    # 3/4 and 1/4 along each axis.
     one, near, far = np.float32(1), np.float32(0.75), np.float32(0.25)
     line = np.empty(columns + 2, np.float32)
     for c in range(channels):

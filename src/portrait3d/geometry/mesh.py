@@ -86,6 +86,8 @@ class Binding:
 
     def apply(self, displacement: Float[np.ndarray, "M ..."]) -> Float[np.ndarray, "V ..."]:
         """What the mesh's vertices take on of values at the head model's vertices, in the same frame."""
+        # A sparse matrix with three entries a row, built without sorting: one product moves all targets at
+        # once.
         rows = np.arange(self.index.size + 1, step=self.index.shape[1])
         follow = csr_array(
             (self.weight.ravel(), self.index.ravel(), rows), (len(self.index), len(displacement))
@@ -107,7 +109,7 @@ class HairSheet:
     uv: Float[np.ndarray, "V 2"]
     """Texture coordinates in [0, 1], float32; (0, 0) is the texture's top left corner."""
     texture: UInt8[np.ndarray, "Ht Wt 4"]
-    """RGB and alpha, which says how much of the hair one sees; colours are not multiplied by it."""
+    """RGB and alpha, the opacity of the hair; straight colours, not premultiplied."""
     binding: Binding
     """How the vertices follow the head model's expressions."""
 
@@ -173,6 +175,7 @@ class HeadMesh:
         if len(displacement) < needed:
             raise ValueError(f"displacement must have {needed} rows or more, got {len(displacement)}.")
         rotation = self.camera_from_head.rotation.numpy()
+        # Displacements are directions: the pose turns them and does not shift them.
         move = displacement.astype(np.float32) @ rotation.T.astype(np.float32)
         sheet = self.hair_sheet
         if sheet is not None:
@@ -222,6 +225,7 @@ class HeadMesh:
 
         Its vertices are some of the head's own: texture coordinates, morph targets and weights stay exact.
         """
+        # Imported here because `export` lies above `geometry` in the order of packages.
         from portrait3d.export.detail import at_detail
 
         return at_detail(self, level)
@@ -248,6 +252,7 @@ class HeadMesh:
         sparse accessors; with `texture_format="webp"` a GLB is smaller, for programs that read WebP. `author`
         is whom a VRM names. Raises `ValueError` for any other ending.
         """
+        # As in `simplified`: `export` lies above this package.
         from portrait3d.export import export_mesh
 
         return export_mesh(
@@ -265,6 +270,8 @@ class HeadMesh:
 
 def coinciding(vertices: Float[np.ndarray, "V 3"]) -> Int64[np.ndarray, " V"]:
     """For each vertex the first one at the same place: vertices that differ in their texture coordinates."""
+    # Rows are compared as raw bytes, which is faster than `unique` over an axis; adding 0.0 turns -0.0 into
+    # 0.0, whose bytes differ.
     places = np.ascontiguousarray(vertices + 0.0).view(f"V{vertices.itemsize * 3}").ravel()
     _, first, same = np.unique(places, return_index=True, return_inverse=True)
     return first[same.ravel()]
@@ -291,6 +298,7 @@ def vertex_normals(
     Vertices of no triangle get the zero vector. Differentiable.
     """
     a, b, c = (vertices[..., faces[:, k], :] for k in range(3))
+    # Not normalised: the cross product is as long as twice the area, so the sum is weighted by area.
     face_normals = torch.linalg.cross(b - a, c - a)
     normals = torch.zeros_like(vertices)
     for k in range(3):

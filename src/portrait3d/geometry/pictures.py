@@ -26,6 +26,7 @@ def resample(values: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Ten
     """Enlarge or reduce maps bilinearly; pixel centres stay where they are."""
     if values.shape[-2:] == size:
         return values
+    # Only reducing needs a low-pass filter against aliasing.
     reduce = size[0] < values.shape[-2]
     return F.interpolate(values[None], size=size, mode="bilinear", antialias=reduce, align_corners=False)[0]
 
@@ -43,6 +44,7 @@ def weighted_median(
     """The value of each channel that half of the weight lies below."""
     order = values.argsort(axis=0)
     total = np.cumsum(weight[order], axis=0)
+    # Each channel by itself: the median need not be one of the colours.
     place = (total >= total[-1] / 2).argmax(axis=0)
     columns = np.arange(values.shape[1])
     return values[order[place, columns], columns]

@@ -17,9 +17,10 @@ Index = tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "H W"]]
 
 
 def about_border(region: Bool[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "H W"], Index, Index]:
-    """Distance of every pixel to a region's border (> 0 inside, 0.5 at its outermost pixels), and the rows
-    and columns of the nearest pixels inside and outside."""
+    """Signed distance of every pixel to a region's border (> 0 inside, 0.5 at its outermost pixels), and the
+    rows and columns of the nearest pixels inside and outside."""
     (away, inside), (deep, outside) = nearest(region), nearest(~region)
+    # Both distances run from centre to centre; the border lies half a pixel nearer.
     return deep - away - np.where(region, 0.5, -0.5), inside, outside
 
 
@@ -35,7 +36,8 @@ def pixel_under(
 def blurred_inside(
     values: Float[np.ndarray, "*C H W"], inside: Shaped[np.ndarray, "H W"], width: float
 ) -> Float[np.ndarray, "*C H W"]:
-    """Gaussian mean of values as far as they are inside a region, 0 or 1 or in between; 0 far from it."""
+    """Gaussian mean of the values inside a region, a mask or its soft weights; 0 far from it."""
+    # Normalised convolution (Knutsson and Westin, CVPR 1993): blur the values and the mask, then divide.
     weight = ndimage.gaussian_filter(inside.astype(values.dtype), width)
     total = ndimage.gaussian_filter(np.where(inside > 0, values * inside, 0), width, axes=(-2, -1))
     return total / np.maximum(weight, 1e-6)

@@ -90,6 +90,8 @@ def rotation_from_euler(
     def matrix(*entries: Tensor) -> Tensor:
         return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
 
+    # With y down and a face that looks along -z, positive turns about x and y would turn the face down and to
+    # the picture's left: hence the minus signs.
     (cy, sy), (cp, sp), (cr, sr) = ((angle.cos(), angle.sin()) for angle in (-yaw, -pitch, roll))
     about_x = matrix(one, zero, zero, zero, cp, -sp, zero, sp, cp)
     about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
@@ -103,6 +105,7 @@ def euler_from_rotation(
     """Yaw, pitch and roll (radians) of `rotation_from_euler`; exact below a quarter turn."""
     r = rotation
     roll = torch.atan2(r[..., 1, 0], r[..., 0, 0])
+    # atan2 of both legs instead of asin: accurate near a quarter turn, and no NaN where rounding exceeds 1.
     yaw = torch.atan2(r[..., 2, 0], torch.hypot(r[..., 0, 0], r[..., 1, 0]))
     pitch = -torch.atan2(r[..., 2, 1], r[..., 2, 2])
     return yaw, pitch, roll
@@ -118,6 +121,7 @@ def rotation_from_axis_angle(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor,
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    # Rodrigues' closed form divides by the angle, so its gradient at zero would be 0 / 0.
     return torch.linalg.matrix_exp(skew)
 
 

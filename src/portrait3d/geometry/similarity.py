@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 ROUNDS, KEPT = 3, 0.9
-"""Of `Similarity.robust`; the share of the pairs, nearest first, that decide it."""
+"""Rounds of `Similarity.robust`, and the share of the pairs, nearest first, that each is fitted to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,10 @@ class Similarity:
         """What brings points nearest to their partners in the mean square (Umeyama, 1991)."""
         source, target = source.astype(float), target.astype(float)
         a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+        # Kabsch and Umeyama: the rotation is the orthogonal factor of the covariance of the centred points.
         u, stretch, v = np.linalg.svd(b.T @ a)
+        # The best orthogonal matrix may be a reflection; then the direction that matters least is turned
+        # round.
         sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
         rotation = u @ np.diag(sign) @ v
         scale = float((stretch * sign).sum() / (a**2).sum())

@@ -33,9 +33,13 @@ def simplified_faces(
         goal: How many are wanted. More stay where the mesh can't do with fewer.
         weight: How much it matters that the surface stays where a vertex is.
     """
+    # Vertices on a seam of the texture are several at one place. Topology and costs are those of places,
+    # while triangles keep their own vertices.
     same = coinciding(poses[0])
     quadrics = _quadrics(poses, faces, same, weight)
     places = poses[0].astype(np.float64)
+    # Passes over independent edges instead of a heap with one edge at a time: costs and neighbours are taken
+    # anew for a whole pass at once.
     while len(faces) > goal:
         welded = same[faces]
         pairs = _neighbours(welded, len(same))
@@ -43,6 +47,7 @@ def simplified_faces(
         order = np.argsort(cost, kind="stable")[: max(1, int(SHARE * len(pairs)))]
         starts, around = _triangles_around(welded, len(same))
         target = np.arange(len(same))
+        # An edge inside the mesh takes two triangles with it.
         needed = (len(faces) - goal + 1) // 2
         gone = np.full((needed, 2), -1)
         _collapse(pairs[order], faces, welded, starts, around, places, target, gone)
@@ -50,6 +55,7 @@ def simplified_faces(
         if not len(gone):
             break
         quadrics[:, gone[:, 1]] += quadrics[:, gone[:, 0]]  # no place takes in two others at a time
+        # Triangles that lost an edge have two corners at one place.
         faces = target[faces]
         a, b, c = same[faces].T
         faces = faces[(a != b) & (b != c) & (c != a)]
@@ -71,6 +77,7 @@ def _quadrics(
 ) -> Float[np.ndarray, "K V 4 4"]:
     """For each pose and place the matrix Q with which a point p has the error (p, 1) Q (p, 1)."""
     welded = same[faces]
+    # float64: squared distances are small differences of squared coordinates.
     quadrics = np.zeros((*poses.shape[:2], 4, 4))
     edges = np.stack([welded, np.roll(welded, -1, axis=1)], axis=-1).reshape(-1, 2)
     ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
@@ -84,6 +91,8 @@ def _quadrics(
         planes = _planes(normal, a) * share[:, None, None]
         for k in range(3):
             np.add.at(own, welded[:, k], planes)
+        # Borders and seams: planes through the edge, perpendicular to the triangle, hold them in place
+        # (section 6 of the paper).
         start, along = pose[edges[loose, 0]], pose[edges[loose, 1]] - pose[edges[loose, 0]]
         across = np.cross(along, np.repeat(normal, 3, axis=0)[loose])
         length = np.linalg.norm(across, axis=1, keepdims=True)
@@ -137,6 +146,7 @@ def _collapse(pairs, faces, welded, starts, around, places, target, gone):
     A place whose surroundings have changed waits for the next call. Writes where vertices go into `target`,
     and into `gone` which place went where, until that is full.
     """
+    # Arrays are stamped with the pair's number rather than cleared for each pair.
     locked = np.zeros(len(target), np.bool_)
     stamp, near = np.zeros(len(target), np.int64), np.zeros(len(target), np.int64)
     onto = np.full(len(target), -1, np.int64)
@@ -146,9 +156,12 @@ def _collapse(pairs, faces, welded, starts, around, places, target, gone):
         if locked[p] or locked[q]:
             continue
         now = number + 1
+        # The places around q.
         for k in range(starts[q], starts[q + 1]):
             for corner in range(3):
                 near[welded[around[k], corner]] = now
+        # `onto`: to which vertex of q each vertex of p moves. On a seam p has several vertices, each with its
+        # own texture coordinates, and each must find its partner along the edge.
         sound, shared, common, open_edges = True, 0, 0, 0
         for k in range(starts[p], starts[p + 1]):
             for corner in range(3):
@@ -173,7 +186,8 @@ def _collapse(pairs, faces, welded, starts, around, places, target, gone):
                     sound = False
                 onto[mine] = theirs
         on_border = open_edges != starts[p + 1] - starts[p]
-        # An edge inside has two triangles and two common neighbours, one on a border one of each.
+        # The link condition (Dey et al., 1999), without which the surface would pinch: an edge inside has two
+        # triangles and two common neighbours, one on a border has one of each.
         if not sound or common != shared or shared != (1 if on_border else 2):
             continue
         if starts[p + 1] - starts[p] == 3 and starts[q + 1] - starts[q] == 3 and not on_border:
@@ -188,6 +202,7 @@ def _collapse(pairs, faces, welded, starts, around, places, target, gone):
                 sound = False  # a seam would tear
                 break
             first, second = welded[triangle, (corner + 1) % 3], welded[triangle, (corner + 2) % 3]
+            # Triangles that stay must not flip over.
             before = np.cross(places[first] - places[p], places[second] - places[p])
             after = np.cross(places[first] - places[q], places[second] - places[q])
             lengths = np.sqrt((before * before).sum() * (after * after).sum())
@@ -199,6 +214,7 @@ def _collapse(pairs, faces, welded, starts, around, places, target, gone):
         for k in range(starts[p], starts[p + 1]):
             triangle = around[k]
             for corner in range(3):
+                # What has been checked holds for unchanged surroundings only.
                 locked[welded[triangle, corner]] = True
                 vertex = faces[triangle, corner]
                 if welded[triangle, corner] == p:

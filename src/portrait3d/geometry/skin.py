@@ -10,13 +10,16 @@ from portrait3d.geometry.mesh import HeadPiece
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
 """The middle of the skull in the model's frame, mm: depths are predicted relative to its."""
 HEAD_PIVOT = np.array([0.0, 50.0, 46.0])
-"""The point of the model's frame (mm) that moves least when people turn their heads, measured on clips."""
+"""The point of the model's frame (mm) that moves least when people turn their heads, measured on clips by
+`evaluation.turning_point`."""
 
 
 def normals(vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
     """Unit normals at the vertices, outward for the winding of `Mesh`; zero at vertices of no triangle."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     cross = np.cross(b - a, c - a)
+    # bincount adds up much faster than np.add.at. Crosses are as long as twice the area: larger triangles
+    # count more.
     total = np.stack(
         [np.bincount(faces.ravel(), np.repeat(cross[:, k], 3), len(vertices)) for k in range(3)], axis=1
     )
@@ -36,6 +39,7 @@ def openings(
     """The skin's margins around eyes, mouth and the cut neck: vertices in order, by what lies behind."""
     loops = boundary_loops(faces.tobytes(), len(faces))
     at = [model_vertices[loop].mean(axis=0) for loop in loops]
+    # From top to bottom: both eyes, the mouth, the neck. In the model's frame heads are upright.
     down = sorted(range(len(loops)), key=lambda k: float(at[k][1]))
     left, right = sorted(down[:2], key=lambda k: float(at[k][0]))
     return {
@@ -53,6 +57,8 @@ def boundary_loops(faces: bytes, count: int) -> tuple[np.ndarray, ...]:
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     size = int(triangles.max()) + 1
     forward = set((edges[:, 0] * size + edges[:, 1]).tolist())
+    # An edge that no triangle runs through the other way is on a boundary; consistent winding makes loops of
+    # them.
     open_edges = [(a, b) for a, b in edges.tolist() if b * size + a not in forward]
     following, loops = dict(open_edges), []
     while following:

@@ -47,5 +47,7 @@ def moved_to_screen(source: DepthMap, motion: Pose, target: Camera) -> Float[Ten
     """
     points = motion.apply(source.points().flatten(1, 2))
     valid = source.valid.flatten(1)[..., None]
+    # Projecting z = 0 would divide by zero, and `where` passes the NaN of its other branch on to the
+    # gradient.
     ahead = torch.where(valid, points, torch.ones_like(points))
     return torch.where(valid, target.screen(ahead), torch.full_like(points, torch.nan))

@@ -24,6 +24,9 @@ def barycentrics_torch(
     corner = screen[batch[:, None], faces[face_index[batch, row, column]]]
     centre = torch.stack([column, row], dim=-1).to(screen.dtype) + 0.5
     x, y = (corner[..., :2] - centre[:, None]).unbind(-1)
+    # Twice the areas of the triangles between the pixel's centre and each edge: barycentrics on the screen.
+    # Divided by the depth of the corner and normalised, they are those on the surface (perspective
+    # correction).
     cross = x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1)
     weight = cross / corner[..., 2]
     exact = weight / weight.sum(1, keepdim=True)
@@ -32,6 +35,7 @@ def barycentrics_torch(
     within = exact.detach().clamp(0, 1).nan_to_num(1.0)
     within = within / within.sum(1, keepdim=True)
     outside = ((exact < 0) | ~exact.isfinite()).any(1, keepdim=True)
+    # The inner `where` keeps the gradient of clamped pixels from being NaN: they have none.
     found = torch.where(outside, within, torch.where(outside, 0, exact))
     out = screen.new_zeros((*face_index.shape, 3))
     return out.index_put((batch, row, column), found)
@@ -74,12 +78,14 @@ def _forward(positions, faces, face_index, out):
                 a, b, c = positions[n, faces[t, 0]], positions[n, faces[t, 1]], positions[n, faces[t, 2]]
                 px, py = column + half, row + half
                 xa, ya, xb, yb, xc, yc = a[0] - px, a[1] - py, b[0] - px, b[1] - py, c[0] - px, c[1] - py
+                # Cross products over depth, as in `barycentrics_torch`, in the same order: both round alike.
                 wa = (xb * yc - xc * yb) / a[2]
                 wb = (xc * ya - xa * yc) / b[2]
                 wc = (xa * yb - xb * ya) / c[2]
                 scale = one / (wa + wb + wc)
                 wa, wb, wc = wa * scale, wb * scale, wc * scale
                 if not (wa >= zero and wb >= zero and wc >= zero):
+                    # Snapping put the centre outside; NaN (no area) is no equal of itself.
                     wa = min(max(wa, zero), one) if wa == wa else one
                     wb = min(max(wb, zero), one) if wb == wb else one
                     wc = min(max(wc, zero), one) if wc == wc else one
@@ -110,6 +116,7 @@ def _backward(positions, faces, face_index, gradient, to_screen):
                 wc = (xa * yb - xb * ya) * rc
                 scale = one / (wa + wb + wc)
                 la, lb, lc = wa * scale, wb * scale, wc * scale
+                # Clamped pixels have no gradient.
                 if not (la >= zero and lb >= zero and lc >= zero):
                     continue
                 ga, gb, gc = (
@@ -118,7 +125,8 @@ def _backward(positions, faces, face_index, gradient, to_screen):
                     gradient[n, row, column, 2],
                 )
                 mean = la * ga + lb * gb + lc * gc
-                # Gradients with respect to the three cross products.
+                # Back through the normalisation (each gradient less their mean) to the three cross products,
+                # which are bilinear in the corners.
                 da, db, dc = (ga - mean) * scale * ra, (gb - mean) * scale * rb, (gc - mean) * scale * rc
                 to_screen[n, ia, 0] += dc * yb - db * yc
                 to_screen[n, ia, 1] += db * xc - dc * xb

@@ -49,6 +49,7 @@ class _Interpolation(torch.autograd.Function):
     def forward(ctx, attributes, faces, face_index, barycentric):  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.save_for_backward(attributes, faces, face_index, barycentric)
         values = attributes.detach().contiguous().numpy()
+        # Channels last in memory: the inner loop then writes one run of numbers a pixel.
         out = np.zeros((*face_index.shape, values.shape[-1]), dtype=values.dtype)
         _forward(
             values,

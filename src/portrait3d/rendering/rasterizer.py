@@ -63,5 +63,6 @@ def _back_to_front(screen: Float[Tensor, "B V 3"]) -> Float[Tensor, "B V 3"]:
     depth = screen[..., 2:]
     drawn = (depth > NEAR) & depth.isfinite()
     inverse = torch.where(drawn, depth, torch.inf).reciprocal()
+    # Mirror 1 / depth about its maximum: still affine in 1 / depth, still positive, and the last comes first.
     reversed_depth = (2 * inverse.amax() - inverse).reciprocal()
     return torch.cat([screen[..., :2], torch.where(drawn, reversed_depth, depth)], dim=-1)

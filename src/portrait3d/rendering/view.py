@@ -18,7 +18,7 @@ from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 
 SAMPLES = 2
-"""Samples of a pixel along each axis."""
+"""Samples of a pixel along each axis; their mean softens edges, which the rasteriser draws hard."""
 DISTANCE = 1500.0
 """From the camera of `frame_head` to the head's middle, mm: where a face fills a third of a portrait."""
 CLAY = (0.88, 0.86, 0.83)
@@ -57,13 +57,15 @@ def render_view(
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
     colours = torch.where(covered, colours, ground)
+    # The hair sheet is blended over the opaque head, one layer of it.
     if style == "photo" and (hair := head.hair_sheet) is not None:
         screen = camera.screen(camera_from_head.apply(torch.from_numpy(hair.vertices)))
         faces = torch.from_numpy(hair.faces)
-        fins = rasterize((screen * torch.tensor([SAMPLES, SAMPLES, 1.0]))[None], faces, height, width)
-        shown = _textured(hair.uv, faces, fins, hair.texture)
-        # The nearest fin stands for those behind it.
-        alpha = shown[:, 3:] * (fins.depth < fragments.depth)[:, None]
+        sheet = rasterize((screen * torch.tensor([SAMPLES, SAMPLES, 1.0]))[None], faces, height, width)
+        shown = _textured(hair.uv, faces, sheet, hair.texture)
+        # A z-buffer keeps one surface a pixel: the sheet's nearest triangle stands for those behind it. It is
+        # not seen where the head is nearer.
+        alpha = shown[:, 3:] * (sheet.depth < fragments.depth)[:, None]
         colours = colours + (shown[:, :3] - colours) * alpha
     picture = functional.avg_pool2d(colours, SAMPLES)[0]
     return as_bytes(picture)
@@ -100,6 +102,8 @@ def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pos
     )
     upright = Pose(head.camera_from_head.rotation.T, torch.zeros(3))
     centred = upright @ Pose(torch.eye(3), -middle)
+    # The cone that touches the bounding sphere: sin = r / D, so tan = r / sqrt(D^2 - r^2) fills half the
+    # picture.
     focal = size / 2 * math.sqrt(DISTANCE**2 - radius**2) / radius
     camera = Camera(torch.tensor(focal), torch.tensor([size / 2, size / 2]), size, size)
     return turn @ centred, camera
@@ -110,4 +114,6 @@ def _clay(normals: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
     light = functional.normalize(normals.new_tensor(KEY_LIGHT), dim=0)
     key = (normals * light[:, None, None]).sum(1, keepdim=True).clamp_min(0)
     front = -normals[:, 2:]
+    # Ambient light keeps shadows readable; the three shares add up to about 1 where the key light falls
+    # head-on.
     return normals.new_tensor(CLAY)[:, None, None] * (0.24 + 0.54 * key + 0.3 * front.clamp_min(0))

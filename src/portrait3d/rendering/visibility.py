@@ -26,6 +26,7 @@ def visible_faces_compiled(
     screen: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], height: int, width: int, cull_backfaces: bool
 ) -> Int64[Tensor, "B {height} {width}"]:
     """Index of the face seen in every pixel, -1 where there is none; a compiled loop for the CPU."""
+    # float32 whatever the input has: both backends must round alike to see the same faces.
     positions = screen.detach().to(torch.float32).contiguous().numpy()
     face_index = np.full((len(positions), height, width), -1, dtype=np.int64)
     snapped = np.empty((positions.shape[1], 2), dtype=np.int64)
@@ -33,6 +34,7 @@ def visible_faces_compiled(
     nearest = np.empty((height, width), dtype=np.float32)
     triangles = faces.contiguous().numpy()
     for positions_of_one, face_index_of_one in zip(positions, face_index, strict=True):
+        # 0 is 1 / infinity: the background.
         nearest.fill(0)
         _snap(positions_of_one, snapped, inverse_depth)
         _fill(snapped, inverse_depth, triangles, cull_backfaces, nearest, face_index_of_one)
@@ -87,6 +89,7 @@ def _fill(snapped, inverse_depth, triangles, cull_backfaces, nearest, face_index
             area = -area
         # Edge function of the edge opposite each vertex: at least zero inside.
         ux, uy, vx, vy, wx, wy = xc - xb, yc - yb, xa - xc, ya - yc, xb - xa, yb - ya
+        # Top-left rule: a centre exactly on an edge that two triangles share is inside only one of them.
         bias_a = 0 if (uy < 0 or (uy == 0 and ux > 0)) else 1
         bias_b = 0 if (vy < 0 or (vy == 0 and vx > 0)) else 1
         bias_c = 0 if (wy < 0 or (wy == 0 and wx > 0)) else 1
@@ -99,10 +102,12 @@ def _fill(snapped, inverse_depth, triangles, cull_backfaces, nearest, face_index
             ec = wx * (y - ya) - wy * (x - xa)
             for column in range(column_first, column_last + 1):
                 if ea >= bias_a and eb >= bias_b and ec >= bias_c:
+                    # 1 / depth is linear over the picture, so it needs no perspective correction.
                     d = (np.float32(ea) * da + np.float32(eb) * db + np.float32(ec) * dc) * scale
                     if d > nearest[row, column]:
                         nearest[row, column] = d
                         face_index[row, column] = t
+                # One pixel to the right: edge functions are linear, so they are stepped, without rounding.
                 ea -= uy << 8
                 eb -= vy << 8
                 ec -= wy << 8
@@ -134,6 +139,7 @@ def _nearest_keys(
     xy = torch.where(usable[:, None], positions[:, :2], 0).clamp(-_LIMIT, _LIMIT)
     snapped = torch.round(xy * SUBPIXELS).long()
     corners = snapped[faces]
+    # From here on as in `_fill`, for all triangles at once.
     first = ((corners.amin(1) + 127) >> 8).clamp_min(0)
     last = torch.minimum((corners.amax(1) - 128) >> 8, torch.tensor([width - 1, height - 1], device=device))
     side = corners[:, 1:] - corners[:, :1]
@@ -170,8 +176,11 @@ def _nearest_keys(
             inside = (e >= bias[some, :, None]).all(1)
             inside &= (dx < count[some, :1]) & (dy < count[some, 1:])
             triangle, k = inside.nonzero(as_tuple=True)
+            # Added up in the order of the compiled loop, to the last bit.
             weight = e[triangle, :, k].float() * inverse_depth[some[triangle]]
             nearness = (weight[:, 0] + weight[:, 1] + weight[:, 2]) * scale[some[triangle]]
+            # Bits of positive floats sort as the floats do. With the face below them in one integer, a single
+            # minimum finds the nearest face and, on a tie, the lowest.
             far_first = torch.iinfo(torch.int32).max - nearness.contiguous().view(torch.int32).long()
             key = (far_first << 32) | chosen[some[triangle]]
             keys.scatter_reduce_(0, pixel[some[triangle]] + dy[k] * width + dx[k], key, "amin")

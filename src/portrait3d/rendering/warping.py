@@ -15,7 +15,8 @@ from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
 
 LONGEST_STEP = 15.0
-"""Triangles over a larger step in depth (mm) join things that do not belong together."""
+"""Triangles over a larger step in depth (mm) join what does not belong together: they span
+an occluding contour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def warp(
     fragments = rasterize(screen, faces, target.height, target.width)
     drawn = interpolate(values.flatten(2).transpose(1, 2), faces, fragments)
     with torch.no_grad():
+        # Steps are measured in the source's own view: a triangle across one joins pixels that are neighbours
+        # in the picture but not on the surface.
         corner_depth = torch.where(source.valid, source.depth, torch.zeros_like(source.depth)).flatten(1)
         corners = faces[fragments.face_index.clamp_min(0)].flatten(1)
         of_corners = corner_depth.gather(1, corners).unflatten(1, (*fragments.face_index.shape[1:], 3))
@@ -78,6 +81,7 @@ def look_up(values: Float[Tensor, "B C H W"], source: DepthMap, motion: Pose, ta
     valid = source.valid[:, None]
     height, width = source.depth.shape[-2:]
     screen = moved_to_screen(source, motion, target.camera).unflatten(1, (height, width))
+    # grid_sample with NaN would give NaN gradients.
     screen = torch.where(valid.movedim(1, -1), screen, torch.zeros_like(screen))
     size = screen.new_tensor([target.camera.width, target.camera.height])
     place = screen[..., :2] / size * 2 - 1
@@ -85,6 +89,7 @@ def look_up(values: Float[Tensor, "B C H W"], source: DepthMap, motion: Pose, ta
     return LookedUp(
         values=F.grid_sample(values, place, padding_mode="border", align_corners=False),
         depth=screen[..., 2][:, None],
+        # Nearest: a mean of depths on both sides of a contour, or of inf, would be no surface.
         surface=F.grid_sample(own, place.detach(), "nearest", "border", align_corners=False),
         inside=valid & (place.abs() < 1).all(dim=-1)[:, None],
     )
