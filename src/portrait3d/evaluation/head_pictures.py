@@ -19,7 +19,7 @@ from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.losses.perceptual import Features, perceptual_loss
-from portrait3d.parsing_classes import ParsingClass
+from portrait3d.parsing_classes import HAIRY, ParsingClass
 from portrait3d.rendering.view import DISTANCE, render_view
 
 TURNS = (-60.0, -30.0, 30.0, 60.0, 90.0, 180.0)
@@ -78,7 +78,7 @@ class HeadPair:
     def of(cls, photo: AvatarPhoto, found: HeadMesh, avatar_from_found: Similarity) -> "HeadPair":
         """The pair of a photo's avatar and its reconstruction."""
         avatar = photo.avatar
-        hair = np.isin(avatar.labels, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
+        hair = np.isin(avatar.labels, HAIRY)
         end = np.where(hair, photo.hair_end, photo.chin)
         corners = avatar.vertices[avatar.faces]
         shoulder = np.isin(avatar.labels, (ParsingClass.NECK, ParsingClass.BODY)) & (

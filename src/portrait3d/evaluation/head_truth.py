@@ -21,7 +21,7 @@ from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
-from portrait3d.parsing_classes import HEAD, ParsingClass
+from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 from portrait3d.rendering.rasterizer import rasterize
 
 SIZE, FOCAL = 512, 1200.0
@@ -70,7 +70,7 @@ class AvatarPhoto:
     @property
     def hair_end(self) -> float:
         """How far down the photo shows hair (y in the avatar's frame, mm), at least to the chin."""
-        hair = np.isin(self.view.classes, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
+        hair = np.isin(self.view.classes, HAIRY)
         return float(self.places(hair)[:, 1].max(initial=self.chin))
 
     def places(self, shown: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "N 3"]:
@@ -150,7 +150,7 @@ def measure_head(
     found = found_surface(head, motion)
     shown = seen(truth.points, photo.camera_from_avatar, photo.camera, photo.view.depth)
     face = (truth.labels == ParsingClass.FACE) & in_face_proper(truth.points)
-    hair = np.isin(truth.labels, (ParsingClass.HAIR, ParsingClass.HEADWEAR))
+    hair = np.isin(truth.labels, HAIRY)
     scalp = (truth.labels == ParsingClass.FACE) & (truth.points[:, 2] > SCALP_DEPTH)
     unseen = (hair | scalp) & ~shown & (truth.points[:, 1] <= photo.hair_end)
     errors = HeadErrors(

@@ -1,11 +1,11 @@
 """Spreading values over a mesh from the vertices at which they are known."""
 
-from functools import lru_cache
-
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int64
 from scipy.sparse.linalg import splu
+
+from portrait3d.geometry.topology import Topology
 
 FAINT = 1e-6
 """Weight of the mean of all values, which decides where nothing else reaches."""
@@ -25,7 +25,7 @@ def diffuse(
     """
     if weight.sum() <= 0:
         return np.zeros_like(values)
-    laplacian = _laplacian(np.ascontiguousarray(faces).tobytes(), len(values))
+    laplacian = Topology.of(faces, len(values)).laplacian
     mean = (values * weight[:, None]).sum(axis=0) / weight.sum()
     # The normal equations of the screened Poisson problem. FAINT keeps the matrix positive definite on pieces
     # of the mesh where nothing is known.
@@ -40,19 +40,6 @@ def neighbours_mean(
     faces: Int64[np.ndarray, "F 3"], values: Float[np.ndarray, "V C"]
 ) -> Float[np.ndarray, "V C"]:
     """The mean of each vertex' neighbours along the mesh's edges; 0 where there are none."""
-    laplacian = _laplacian(np.ascontiguousarray(faces).tobytes(), len(values))
+    laplacian = Topology.of(faces, len(values)).laplacian
     degree = laplacian.diagonal()[:, None]
     return (degree * values - laplacian @ values) / np.maximum(degree, 1)
-
-
-@lru_cache(maxsize=4)
-def _laplacian(faces: bytes, size: int) -> sp.csr_matrix:
-    """Degree minus adjacency of the graph of the mesh's edges."""
-    triangles = np.frombuffer(faces, np.int64).reshape(-1, 3)
-    # Uniform weights, not cotangents: those get negative at obtuse angles, and then values may leave the
-    # range of the known ones.
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size)).tocsr()
-    # An edge inside the mesh has two triangles and is still one edge.
-    graph = ((graph + graph.T) > 0).astype(float)
-    return (sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph).tocsr()

@@ -1,11 +1,10 @@
 """The head model's skin as a surface: its normals and its openings."""
 
-from functools import lru_cache
-
 import numpy as np
 from jaxtyping import Float, Int64
 
 from portrait3d.geometry.mesh import HeadPiece
+from portrait3d.geometry.topology import Topology
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
 """The middle of the skull in the model's frame, mm: depths are predicted relative to its."""
@@ -37,7 +36,7 @@ def openings(
     faces: Int64[np.ndarray, "F 3"], model_vertices: Float[np.ndarray, "V 3"]
 ) -> dict[HeadPiece, Int64[np.ndarray, " N"]]:
     """The skin's margins around eyes, mouth and the cut neck: vertices in order, by what lies behind."""
-    loops = boundary_loops(faces.tobytes(), len(faces))
+    loops = Topology.of(faces, len(model_vertices)).boundary_loops
     at = [model_vertices[loop].mean(axis=0) for loop in loops]
     # From top to bottom: both eyes, the mouth, the neck. In the model's frame heads are upright.
     down = sorted(range(len(loops)), key=lambda k: float(at[k][1]))
@@ -48,24 +47,3 @@ def openings(
         HeadPiece.MOUTH_CAVITY: loops[down[2]],
         HeadPiece.SURFACE: loops[down[3]],
     }
-
-
-@lru_cache(maxsize=4)
-def boundary_loops(faces: bytes, count: int) -> tuple[np.ndarray, ...]:
-    """Vertices around each hole of a triangle mesh (int64 bytes), in order."""
-    triangles = np.frombuffer(faces, np.int64).reshape(count, 3)
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    size = int(triangles.max()) + 1
-    forward = set((edges[:, 0] * size + edges[:, 1]).tolist())
-    # An edge that no triangle runs through the other way is on a boundary; consistent winding makes loops of
-    # them.
-    open_edges = [(a, b) for a, b in edges.tolist() if b * size + a not in forward]
-    following, loops = dict(open_edges), []
-    while following:
-        start = min(following)
-        loop, here = [start], following.pop(start)
-        while here != start and here in following:
-            loop.append(here)
-            here = following.pop(here)
-        loops.append(np.array(loop))
-    return tuple(loops)

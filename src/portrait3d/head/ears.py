@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from portrait3d.geometry.pixels import smoothstep
 from portrait3d.parsing_classes import EARS
 
 FEWEST = 25
@@ -50,7 +51,6 @@ def fit_ears(
         shift_x = inner + (pixels[:, 0] - inner) * across - pixels[:, 0]
         shift_y = low + (pixels[:, 1] - bottom) * along - pixels[:, 1]
         shift = np.clip(np.stack([shift_x, shift_y], axis=1), -FARTHEST, FARTHEST)
-        share = np.clip(ears_mask / 0.5, 0, 1) * (sign * side > 0)
-        share = share * share * (3 - 2 * share)
+        share = smoothstep(ears_mask / 0.5) * (sign * side > 0)
         moved[:, :2] += shift * share[:, None] * vertices[:, 2:] / focal
     return moved

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import connected_components
+from scipy import ndimage
 from skimage import measure
 
 from portrait3d.geometry.skin import normals
+from portrait3d.geometry.topology import Topology
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
@@ -180,9 +180,7 @@ def largest_pieces(
     vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
 ) -> tuple[Float[np.ndarray, "N 3"], Int64[np.ndarray, "M 3"]]:
     """A mesh without its small loose pieces, wound outward."""
-    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
-    graph = sparse.coo_matrix((np.ones(len(edges), np.int8), edges.T), (len(vertices), len(vertices)))
-    _, piece = connected_components(graph, directed=False)
+    piece = Topology(faces, len(vertices)).pieces
     count = np.bincount(piece[faces[:, 0]])
     kept = faces[count[piece[faces[:, 0]]] >= GRID.smallest * count.max()]
     used, corners = np.unique(kept, return_inverse=True)

@@ -11,7 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int64, UInt8
 from scipy import ndimage
-from scipy.sparse.csgraph import connected_components
+
+from portrait3d.geometry.topology import Topology
 
 SIDES = 2
 """Sides of the hair's chart along the texture."""
@@ -99,9 +100,8 @@ def pack(
     `vertices` (mm) are those of the mean head: they say how large the islands are and where up is. The
     island of the most triangles fills the upper half, the others rows of the lower right quarter.
     """
-    edges = np.concatenate([uv_faces[:, :2], uv_faces[:, 1:]])
-    graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (len(uv), len(uv)))
-    count, island = connected_components(graph, directed=False)
+    island = Topology(uv_faces, len(uv)).pieces
+    count = int(island.max()) + 1
     at = np.zeros((len(uv), 3))
     at[uv_faces] = vertices[faces]
     sizes = np.bincount(island[uv_faces[:, 0]], minlength=count)

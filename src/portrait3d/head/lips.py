@@ -14,6 +14,7 @@ from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import openings
+from portrait3d.geometry.topology import Topology
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 
@@ -95,7 +96,7 @@ def _ways(
 ) -> tuple[Float[np.ndarray, " V"], Int64[np.ndarray, " V"]]:
     """Way along the surface from the mouth's opening, mm, and the vertex of the opening that it starts at."""
     faces = model.faces.numpy()
-    a, b = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).T
+    a, b = Topology(faces, len(mean)).edges.T
     lengths = np.linalg.norm(mean[a] - mean[b], axis=1)
     graph = coo_array((lengths, (a, b)), (len(mean), len(mean))).tocsr()
     found = dijkstra(

@@ -12,6 +12,7 @@ from portrait3d.data.synthetic.hair_mesh import HairMesh, as_mesh, merge
 from portrait3d.data.synthetic.knots import buns, tail
 from portrait3d.data.synthetic.scalp import CENTRE, COLUMNS, ROWS, WIDEST, ScalpMap, sample
 from portrait3d.data.synthetic.torso import AXIS, Torso
+from portrait3d.geometry.pixels import smoothstep
 
 ON_SKULL, HANGING = 32, 24
 """Points of a strand on the skull and below it."""
@@ -87,8 +88,7 @@ def thickness_map(hair: Hair, scalp: ScalpMap, rng: np.random.Generator) -> Floa
     clumps = periodic_noise(rng, (7, 4)) + 0.5 * periodic_noise(rng, (25, 6))
     clumps = clumps * np.clip(polar / np.radians(25), 0, 1)  # all strands meet at the crown
     thickness = thickness * np.clip(1 + hair.get("clumps") * clumps, 0.4, 1.8)
-    edge = np.clip(hair.inside(scalp) / hair.get("taper", 1.0), 0, 1)
-    edge = edge * edge * (3 - 2 * edge)
+    edge = smoothstep(hair.inside(scalp) / hair.get("taper", 1.0))
     if "hang" in hair.values:
         edge = np.maximum(edge, (scalp.height > -70) * 1.0)
     return hair.get("edge") + np.maximum(thickness - hair.get("edge"), 0) * edge
@@ -163,8 +163,7 @@ def hang(
     length = np.maximum((hair.get("hang") - last[:, 1]) * ragged, 5) * falling
     share = np.linspace(0, 1, HANGING + 1)[1:]
     y = last[:, 1, None] + length[:, None] * share
-    low = np.clip((y - 60) / 90, 0, 1)
-    low = low * low * (3 - 2 * low)
+    low = smoothstep((y - 60) / 90)
     # Below the chin hair falls before or behind the shoulders.
     before = np.abs(angle) < np.radians(96)
     target = np.sign(angle) * np.where(

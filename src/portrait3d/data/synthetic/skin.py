@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from portrait3d.data.synthetic.torso import Torso
+from portrait3d.geometry.pixels import smoothstep
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 
@@ -109,8 +110,7 @@ def press_ears(head: HeadModel, vertices: Float[np.ndarray, "V 3"], reach: float
 
 def twist(points: Float[np.ndarray, "N 3"], angle: float) -> Float[np.ndarray, "N 3"]:
     """Turn everything below the neck about its axis by `angle` (radians, to x > 0), the neck in part."""
-    share = np.clip((points[:, 1] - SMOOTH_NECK[0]) / (SMOOTH_NECK[1] - SMOOTH_NECK[0]), 0, 1)
-    share = share * share * (3 - 2 * share)
+    share = smoothstep((points[:, 1] - SMOOTH_NECK[0]) / (SMOOTH_NECK[1] - SMOOTH_NECK[0]))
     cos, sin = np.cos(-angle * share), np.sin(-angle * share)
     x, z = points[:, 0], points[:, 2] - 66.0
     return np.column_stack([cos * x + sin * z, points[:, 1], -sin * x + cos * z + 66.0])

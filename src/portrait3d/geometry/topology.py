@@ -1,0 +1,67 @@
+"""What is next to what in a triangle mesh: edges, pieces, boundary loops."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Int64
+from scipy.sparse.csgraph import connected_components
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """The triangles of a mesh without their place in space; what follows from them is computed once."""
+
+    faces: Int64[np.ndarray, "F 3"]
+    count: int
+    """Number of vertices; some may belong to no triangle."""
+
+    @classmethod
+    def of(cls, faces: Int64[np.ndarray, "F 3"], count: int) -> "Topology":
+        """The topology of triangles that come again and again, such as the head model's: kept."""
+        return _kept(np.ascontiguousarray(faces).tobytes(), count)
+
+    @cached_property
+    def edges(self) -> Int64[np.ndarray, "E 2"]:
+        """Three of every triangle, in its winding: an edge between two triangles comes once either way."""
+        return np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+
+    @cached_property
+    def laplacian(self) -> sp.csr_matrix:
+        """Degree minus adjacency of the graph of the edges."""
+        ones = np.ones(len(self.edges))
+        graph = sp.coo_matrix((ones, self.edges.T), (self.count, self.count)).tocsr()
+        graph = ((graph + graph.T) > 0).astype(float)
+        return (sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph).tocsr()
+
+    @cached_property
+    def pieces(self) -> np.ndarray:
+        """For every vertex, [V], the number of the piece that it hangs together with, from 0 on."""
+        graph = sp.coo_matrix((np.ones(len(self.edges), np.int8), self.edges.T), (self.count, self.count))
+        return connected_components(graph, directed=False)[1]
+
+    @cached_property
+    def boundary_loops(self) -> tuple[np.ndarray, ...]:
+        """Vertices around each hole, in order.
+
+        An edge that no triangle runs through the other way is on a boundary; where triangles are wound
+        consistently, such edges make loops.
+        """
+        forward = set((self.edges[:, 0] * self.count + self.edges[:, 1]).tolist())
+        following = {a: b for a, b in self.edges.tolist() if b * self.count + a not in forward}
+        loops = []
+        while following:
+            start = min(following)
+            loop, here = [start], following.pop(start)
+            while here != start and here in following:
+                loop.append(here)
+                here = following.pop(here)
+            loops.append(np.array(loop))
+        return tuple(loops)
+
+
+# A head is put together from the triangles of the head model's skin and of two or three pieces of it.
+@lru_cache(maxsize=8)
+def _kept(faces: bytes, count: int) -> Topology:
+    return Topology(np.frombuffer(faces, np.int64).reshape(-1, 3), count)
