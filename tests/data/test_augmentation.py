@@ -7,7 +7,6 @@ from portrait3d.data.augmentation import (
     blur,
     degrade,
     move_points,
-    move_points_back,
     move_pose,
     vary_colour,
     warp_crops,
@@ -18,13 +17,6 @@ from portrait3d.preprocessing.alignment import FACE_FOCAL
 
 def similarity(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(count, 2) * 8, torch.linspace(0.85, 1.2, count), torch.linspace(-0.5, 0.5, count)
-
-
-def test_moving_points_back_undoes_moving_them() -> None:
-    points, moves = torch.rand(3, 5, 2) * 224, similarity(3)
-    torch.testing.assert_close(
-        move_points_back(move_points(points, *moves), *moves), points, atol=1e-3, rtol=0
-    )
 
 
 def test_the_moved_pose_projects_to_the_moved_points() -> None:

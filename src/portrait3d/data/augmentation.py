@@ -29,16 +29,6 @@ def move_points(
     return MIDDLE + (points - MIDDLE - shift[:, None]) @ _turn(angle).transpose(1, 2) * scale[:, None, None]
 
 
-def move_points_back(
-    points: Float[Tensor, "B P 2"],
-    shift: Float[Tensor, "B 2"],
-    scale: Float[Tensor, " B"],
-    angle: Float[Tensor, " B"],
-) -> Float[Tensor, "B P 2"]:
-    """Inverse of `move_points`."""
-    return MIDDLE + shift[:, None] + (points - MIDDLE) @ _turn(angle) / scale[:, None, None]
-
-
 def move_pose(
     pose: Pose, shift: Float[Tensor, "B 2"], scale: Float[Tensor, " B"], angle: Float[Tensor, " B"]
 ) -> Pose:

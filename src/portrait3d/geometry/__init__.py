@@ -7,7 +7,6 @@ from portrait3d.geometry.pose import (
     Pose,
     rotation_from_axis_angle,
     rotation_from_euler,
-    rotation_from_quaternion,
 )
 
 __all__ = [
@@ -21,6 +20,5 @@ __all__ = [
     "Pose",
     "rotation_from_axis_angle",
     "rotation_from_euler",
-    "rotation_from_quaternion",
     "vertex_normals",
 ]

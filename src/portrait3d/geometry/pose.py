@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,13 +16,6 @@ class Pose:
 
     rotation: Float[Tensor, "*batch 3 3"]
     translation: Float[Tensor, "*batch 3"]
-
-    @classmethod
-    def from_quaternion(
-        cls, quaternion: Float[Tensor, "*batch 4"], translation: Float[Tensor, "*batch 3"]
-    ) -> "Pose":
-        """A pose from a quaternion (w, x, y, z) of any positive length and a translation (mm)."""
-        return cls(rotation_from_quaternion(quaternion), translation)
 
     @classmethod
     def from_euler(
@@ -123,14 +115,3 @@ def rotation_from_axis_angle(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor,
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     # Rodrigues' closed form divides by the angle, so its gradient at zero would be 0 / 0.
     return torch.linalg.matrix_exp(skew)
-
-
-def rotation_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrix of a quaternion (w, x, y, z) of any positive length."""
-    w, x, y, z = F.normalize(quaternion, dim=-1).unbind(-1)
-    entries = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
