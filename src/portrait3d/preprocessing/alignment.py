@@ -86,12 +86,17 @@ class Crop:
         Every pixel is the mean over its footprint: the photo is reduced by an integer factor first and
         then sampled bilinearly, several times a pixel where that is still too coarse.
         """
+        # Only what the crop can touch is reduced: a face may be a small part of a large photo.
         left, top, right, bottom = self._bounds(*pixels.shape[:2])
         step = self.side / self.size
+        # At least two pixels of the reduced photo are left to each of the crop's: boxes of the photo's own
+        # grid are coarse steps for a crop that is turned.
         shrink = max(1, int(step / 2))
         region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
         source = np.atleast_3d(np.asarray(region.reduce(shrink) if shrink > 1 else region))
+        # A step of a whole number must not ask for one sample more because of rounding.
         samples = max(1, math.ceil(step / shrink - 1e-6))
+        # Three points tell the affine map from the crop to the reduced region.
         corners = self.photo_from_crop(torch.tensor([[0, 0], [1, 0], [0, 1]], dtype=torch.float64)).numpy()
         origin = (corners[0] - (left, top)) / shrink
         source_from_crop = np.stack([*(corners[1:] - corners[0]) / shrink, origin], 1)
@@ -123,6 +128,7 @@ class Crop:
         )
         positions = self.crop_from_photo(torch.stack([x, y], -1)).to(values.dtype)
         grid = _normalised(positions, values)
+        # Border values up to the very edge: zeros would be mixed into the outermost half pixel.
         sampled = functional.grid_sample(values[None], grid, mode, "border", align_corners=False)[0]
         restored = values.new_zeros(len(values), height, width)
         restored[:, top:bottom, left:right] = sampled * (grid.abs() <= 1).all(-1)
@@ -172,6 +178,7 @@ class Crop:
 
     def _bounds(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of the photo's pixels that the crop can touch; at least one pixel."""
+        # The upright box around a turned square, and room for reading bilinearly from a reduced photo.
         reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))
         margin = 2 + 2 * self.side / self.size
         low = [math.floor(value - reach - margin) for value in self.centre]
@@ -199,6 +206,7 @@ def crop_from_landmarks(landmarks: Float[Tensor, "68 2"]) -> Crop:
     the re-alignment on the head's centre of the paper (section 3.1), with the middle of the face for the
     centre of the head, so that training and inference agree.
     """
+    # Eyes 36-41 and 42-47, corners of the mouth 48 and 54.
     points = landmarks.detach().double().cpu()
     left, right, mouth = points[36:42].mean(0), points[42:48].mean(0), points[[48, 54]].mean(0)
     angle = roll_of_face(left, right, mouth)
@@ -223,6 +231,7 @@ def crop_from_detection(detection: Detection) -> Crop:
     extent = float((box[2:] - box[:2]).prod().sqrt())
     spread = math.hypot(float((right - left).norm()), float((mouth - eyes).norm()))
     middle = (box[:2] + box[2:]) / 2
+    # The calibration holds in the upright frame, from the middle of the box.
     points = (torch.stack([(eyes + mouth) / 2, nose]) - middle) @ rotation
     shift = torch.stack(
         [

@@ -73,6 +73,7 @@ class CenterFace(nn.Module):
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
+        # Feature pyramid (Lin et al., CVPR 2017): from the coarsest level up, finer ones are added.
         taken = [levels[k] for k in self.PYRAMID]
         coarse, *finer = (F.relu_(side(level)) for side, level in zip(self.lateral, taken, strict=True))
         for up, level in zip(self.up, finer, strict=True):

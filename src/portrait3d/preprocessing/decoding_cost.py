@@ -16,7 +16,8 @@ MAX_BYTES = 1_100_000_000
 BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 20, "HEIF": 20}
 """Peak of the decoders that hold copies of their own and the whole file (`tools/measure_decoding.py`)."""
 MAX_SCANS = 100
-"""Scans of a JPEG; progressive ones have about ten."""
+"""Scans of a JPEG; progressive ones have about ten. Every scan may pass over all pixels, so that a small file
+can take as long as many large ones."""
 MAX_SCANNED = 20 * MAX_PIXELS
 """Pixels that a JPEG may pass over in all of its scans."""
 MAX_RUN_LENGTH_PIXELS = 16_000_000
@@ -72,6 +73,7 @@ def check_cost(image: Image.Image, file: BinaryFile, name: str) -> None:
             f"{name} can't be read: a {image.format} of its kind with {megapixels:.0f} million pixels "
             f"takes {needed / 1e9:.1f} GB to decode, more than {MAX_BYTES / 1e9:.1f} GB."
         )
+    # Many scans and long runs are cheap to store and take long to decode.
     if image.format in ("JPEG", "MPO"):
         scans = jpeg_scans(file)
         if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED:
@@ -101,6 +103,8 @@ def jpeg_scans(file: BinaryFile) -> int:
     file.seek(0)
     content = file.read()
     file.seek(0)
+    # Segments are skipped by their lengths, so that a thumbnail inside one isn't counted; a scan's own data
+    # is searched for the next marker. Lengths below 2 are broken, and must not stop the search where it is.
     scans, at = 0, 2
     while (marker := MARKER.search(content, at)) and marker[1] != END_OF_IMAGE:
         scans += marker[1] == START_OF_SCAN

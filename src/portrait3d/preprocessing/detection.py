@@ -102,6 +102,8 @@ class FaceDetector:
         net = self._net
         with torch.inference_mode():
             heat, extent, offset, points = (output[0].numpy() for output in net(picture))
+        # Only cells with a face are decoded. Sizes are exponentials, so that they are positive; offsets count
+        # from a cell's middle.
         row, column = np.nonzero(heat[0] >= self.threshold)
         score, extent, offset, points = (
             values[:, row, column] for values in (heat, np.exp(extent) * STRIDE, offset, points)
@@ -131,6 +133,7 @@ def _resized(
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     w, h = (max(1, round(length * scale)) for length in (width, height))
+    # reducing_gap: large photos are first averaged by a whole factor, down to three times what is wanted.
     resized = Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR, reducing_gap=3)
     padded = np.zeros((1, *(math.ceil(length / MULTIPLE) * MULTIPLE for length in (h, w)), 3), np.float32)
     padded[0, :h, :w] = np.asarray(resized)

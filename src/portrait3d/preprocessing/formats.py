@@ -127,11 +127,13 @@ def _brands(head: bytes) -> set[bytes]:
     """What a file in the ISO container (AVIF, HEIC) says it is compatible with."""
     if head[4:8] != b"ftyp":
         return set()
+    # A box of type ftyp: its size, the type, a major brand, a version and the compatible brands.
     end = min(int.from_bytes(head[:4], "big"), len(head))
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
 def _is_heif(head: bytes) -> bool:
+    # AVIF files name HEIF brands too, as both are images in the same container.
     brands = _brands(head)
     return bool(brands & HEIF_BRANDS) and not brands & AVIF_BRANDS
 
@@ -146,6 +148,7 @@ def _open_heif(file: BinaryFile) -> Image.Image:
 
 def _tiff_tags(file: BinaryFile, head: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
     """The tags of a TIFF's first picture; of a damaged file, those that can be read."""
+    # BigTIFF (version 43) has 64-bit offsets and a longer header.
     header = head[: 16 if head[2] == 43 or head[3] == 43 else 8]
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     try:

@@ -69,12 +69,14 @@ class Frame:
         """Frame pixels per photo pixel along a line, mean of both axes, at points given in its own pixels."""
         density = torch.full(points.shape[:-1], self.size / self.crop.side)
         if self.bent:
+            # tanh rounds to 1 far away, where the stretch would be infinite.
             x, y = stretch(points / (self.size / 2) - 1).clamp(max=1e6).unbind(-1)
             density = density / (x * y).sqrt()
         return density
 
     def footprint(self) -> Float[Tensor, "size size"]:
         """Photo pixels along a side of each of the frame's pixels."""
+        # The mean stretch of both axes is geometric, as in `density`: it keeps the area.
         line = self._line()
         along = (stretch(line) if self.bent else torch.ones_like(line)).sqrt()
         return along[:, None] * along * (self.crop.side / self.size)
@@ -158,6 +160,7 @@ def read_pyramid(
     """
     height, width = pixels.shape[:2]
     level = footprint.clamp(min=1).log2()
+    # Pixels that see nothing of the photo would ask for far coarser levels than any that counts.
     level = level.clamp(max=float(torch.where(inside(positions, height, width), level, 0).max()))
     positions, image = positions.clamp(-1e6, 1e6), Image.fromarray(pixels)
     total = torch.zeros(3, *positions.shape[:2])

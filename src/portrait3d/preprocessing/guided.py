@@ -9,11 +9,12 @@ from portrait3d.compilation import compiled
 from portrait3d.geometry.pictures import resample
 
 RADIUS, SMOOTHNESS = 3, 1e-4
-"""Window (pixels of the reduced picture) and regularisation of the guided filter."""
+"""Window (pixels of the reduced picture) and regularisation of the guided filter: colours that vary by less
+than the regularisation's root, 1 % of their range, count as flat."""
 REDUCED = 256
 """Longest side at which the filter's coefficients are computed."""
 CONTRAST = 1.6
-"""Steepening of the filtered matte about one half."""
+"""Steepening of the filtered matte about one half: the mean over windows blurs edges."""
 
 
 def refine_matte(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
@@ -27,6 +28,7 @@ def refine_matte(picture: Float[Tensor, "3 h w"], probability: Float[Tensor, "h 
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     guide, target = resample(picture, size), resample(probability[None], size)
     radius = max(1, round(RADIUS * max(size) / REDUCED))
+    # Where a wide window lies on one side of the edge alone, the matte is 0 or 1: texture must leave no haze.
     share = box_means((target > 0.5).float(), 2 * radius)
     maps = resample(torch.cat([_coefficients(guide, target, radius), share]), (height, width))
     gain, bias, share = maps[:3], maps[3], maps[4]
@@ -52,8 +54,9 @@ def _coefficients(
     # The covariances of the colours with the target, and among themselves: a symmetric 3 x 3 matrix.
     x, y, z = means[4:7] - means[:3] * mean_target
     rr, rg, rb, gg, gb, bb = means[7:] - torch.stack([r * r, r * g, r * b, g * g, g * b, b * b])
+    # Regularised: in flat windows the gain goes to 0, and the mean of the target decides.
     rr, gg, bb = rr + SMOOTHNESS, gg + SMOOTHNESS, bb + SMOOTHNESS
-    # Solved by the adjugate.
+    # A symmetric 3 x 3 system in every pixel, solved by its adjugate and determinant.
     first, second, third = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     fourth, fifth, sixth = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
     gain = torch.stack(
@@ -77,6 +80,8 @@ def _box_means(values, radius, out):
     middle = line[radius : radius + width]
     for c in range(channels):
         for row in range(height):
+            # First down the columns, then along the row. Every sum is taken anew: a running sum would carry
+            # its rounding errors along.
             middle[:] = 0
             for k in range(-radius, radius + 1):
                 source = values[c, min(max(row + k, 0), height - 1)]

@@ -124,6 +124,7 @@ def _seekable(file: Any, name: str) -> BinaryFile:
             if isinstance(file.read(0), bytes):
                 return file
         else:
+            # One byte more than is allowed tells that there are too many, however long the stream.
             content = file.read(MAX_BYTES + 1)
             if isinstance(content, bytes):
                 return io.BytesIO(content)
@@ -150,6 +151,7 @@ def _copied(array: np.ndarray, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
 
 def _decode(image: Image.Image, name: str) -> UInt8[np.ndarray, "H W 3"]:
     """Pixels of an opened image: load, to 8 bit, to sRGB, over white, turn upright."""
+    # A phone's MPO holds further views or maps of one photo: that is no animation.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         logger.warning("%s holds several pictures; only one is used.", name)
     try:
@@ -199,6 +201,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"grayscale values of {values.min()} to {values.max()} don't fit 16 bits")
+        # 65535 / 257 is 255 exactly: white stays white.
         return Image.fromarray(np.round(values / 257).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
@@ -222,7 +225,8 @@ class _Profile:
         if not content:
             return None
         mode = _to_eight_bits(image.crop((0, 0, 1, 1))).mode
-        # A grayscale file may have become RGB through a transparent colour or a palette.
+        # Bytes 16 to 19 of a profile name its colours. A grayscale file may have become RGB through a
+        # transparent colour or a palette.
         mode = "L" if content[16:20] == b"GRAY" else mode.removesuffix("A")
         try:
             source = ImageCms.getOpenProfile(io.BytesIO(content))
@@ -239,6 +243,7 @@ def _to_srgb(image: Image.Image, profile: _Profile | None) -> Image.Image:
         return image if image.mode == "RGBA" else image.convert("RGB")
     converted = ImageCms.applyTransform(image.convert(profile.mode), profile.to_srgb)
     assert converted is not None
+    # Profiles know no transparency.
     if image.mode == "RGBA":
         converted.putalpha(image.getchannel("A"))
     return converted

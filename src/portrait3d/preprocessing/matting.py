@@ -50,11 +50,13 @@ def soft_outline(
         for count, full, start in zip(size, region.size, (left, top), strict=True)
     )
     points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+    # From the photo to the crop that the probabilities were read in.
     grid = crop.crop_from_photo(points) * (2 / crop.size) - 1
     target, near = functional.grid_sample(
         torch.stack([probability, alike])[None], grid[None], align_corners=False
     )[0]
     mixed = unmix(picture, target, max(1, round(BELT * crop.side * scale)))
+    # As steep as the guided matte, so that both agree where one gives way to the other.
     sharp = ((target - 0.5) * CONTRAST + 0.5).clamp(0, 1)
     mixed = mixed + (sharp - mixed) * near
     matte[top:bottom, left:right] = resample(mixed[None], (region.height, region.width))[0].numpy()
@@ -68,6 +70,7 @@ def _bounds(
     row, column = torch.nonzero(mask, as_tuple=True)
     if not len(row):
         return 0, 0, 0, 0
+    # The matte may reach beyond the probabilities by its belt.
     room = 4 * BELT * crop.size
     x, y = ((float(line.min()) - room, float(line.max()) + 1 + room) for line in (column, row))
     corners = crop.photo_from_crop(torch.tensor([[a, b] for a in x for b in y]))
@@ -87,19 +90,24 @@ def unmix(
     filter's matte counts instead.
     """
     size = 2 * radius + 1
+    # A trimap: surely inside, surely outside, and a belt about the edge.
     inner = ndimage.minimum_filter(probability.numpy(), size) > 1 - SURE
     outer = ndimage.maximum_filter(probability.numpy(), size) < SURE
     # Faint guesses that nothing firm is near to are no strands.
     outer |= ndimage.maximum_filter(probability.numpy(), 2 * size - 1) < FIRM
     sure_in, sure_out = torch.from_numpy(inner), torch.from_numpy(outer)
     guided = refine_matte(picture, probability)
+    # One colour for either side of the edge, continued into the belt.
     front = push_pull(picture, sure_in.float())
     back = push_pull(picture, sure_out.float())
     apart = front - back
     square = apart.square().sum(0)
+    # The compositing equation I = a F + (1 - a) B, solved for a in the least squares over the channels.
     share = ((picture - back) * apart).sum(0) / (square + 1e-6)
     share = share.clamp(0, 1)
     missed = (picture - back - share * apart).square().sum(0)
+    # Colours are believed where both sides differ by more than noise and the pixel lies on the line between
+    # them.
     trust = square / (square + NOISE**2 * 3) * NOISE**2 * 3 / (missed + NOISE**2 * 3)
     # Believe colours only near the rough edge: far from it they speak of texture.
     near = (4 * probability * (1 - probability)).clamp(min=0).sqrt()

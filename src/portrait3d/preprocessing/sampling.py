@@ -58,10 +58,12 @@ def _read_means(source, picture_from_own, samples, out):
                     x, y = xx * u + xy * v + x0 - 0.5, yx * u + yy * v + y0 - 0.5
                     if not (-1 < x < width and -1 < y < height):
                         continue
+                    # int() cuts toward zero; this rounds down from -1 on.
                     left, top = int(x + 1) - 1, int(y + 1) - 1
                     fx, fy = x - left, y - top
                     a, b, c, d = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
                     right, bottom = left + 1, top + 1
+                    # Neighbours beyond the border are black: they keep their place and lose their weight.
                     if left < 0:
                         left, a, c = 0, 0.0, 0.0
                     if top < 0:

@@ -47,6 +47,7 @@ def _limit_this_thread(threads: int) -> None:
     """Let torch use so many threads for what this thread asks of it; what threads get that start stays."""
     if torch.get_num_threads() == threads:
         return
+    # set_num_threads also changes what threads get that start later, so a new thread puts that back.
     with _setting, ThreadPoolExecutor(1) as started:
         usual = started.submit(torch.get_num_threads).result()
         torch.set_num_threads(threads)
