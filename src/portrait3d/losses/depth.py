@@ -12,6 +12,7 @@ from torch import Tensor
 
 def region_mean(values: Float[Tensor, "B C H W"], region: Bool[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
     """Sum over channels, mean over the pixels of the region; 0 where it is empty."""
+    # Chosen, not multiplied: 0 times an infinite or undefined value outside the region would be NaN.
     total = torch.where(region, values, torch.zeros_like(values)).flatten(1).sum(dim=1)
     return total / region.flatten(1).sum(dim=1).clamp_min(1)
 
@@ -34,6 +35,7 @@ def gradient_loss(
     Forward differences along x and y, wherever both pixels lie in the region; less touched by changing light
     than `color_loss`.
     """
+    # Gradients are linear: those of the difference are the difference of those.
     difference = warped - target
     along_x = region_mean((difference[..., :, 1:] - difference[..., :, :-1]).abs(), _both(region, 3))
     along_y = region_mean((difference[..., 1:, :] - difference[..., :-1, :]).abs(), _both(region, 2))
@@ -69,6 +71,7 @@ def face_depth_loss(
 
     Over the face minus the hair that covers it. `face_depth` may be infinite elsewhere.
     """
+    # Infinite where nothing is drawn: replaced before the difference, or its gradient would be NaN.
     known = torch.where(uncovered_face, face_depth, torch.zeros_like(face_depth))
     return region_mean((depth - known).abs(), uncovered_face)
 
@@ -112,8 +115,10 @@ def depth_edge_loss(
     gradient matching of Li and Snavely, "MegaDepth", CVPR 2018. A deviation from the paper, as
     `supervised_depth_loss` is. `truth` may be anything where `trust` is 0.
     """
+    # Without trust the error is 0, whatever the truth holds there; its weight is 0 as well.
     error = depth - torch.where(trust > 0, truth, depth.detach())
     result = torch.zeros_like(error[:, 0, 0, 0])
+    # Transposed, steps along y are steps along x.
     for turned in (False, True):
         values, weights = (part.mT if turned else part for part in (error, trust))
         for step in scales:
@@ -130,6 +135,7 @@ def laplace_loss(
 
     The errors are taken as they are: being unsure is no way out of learning.
     """
+    # |e| / b + log b is least at b = |e|: the scale learns the expected error.
     return region_mean(error.detach().abs() / scale + scale.log(), region)
 
 
@@ -155,6 +161,7 @@ def _both(region: Bool[Tensor, "B 1 H W"], axis: int) -> Tensor:
 
 
 def _mean_laplacian(depth: Tensor, region: Tensor) -> Float[Tensor, " B"]:
+    # The five-point stencil; at the border of the region it would mix head and background.
     middle = depth[..., 1:-1, 1:-1]
     around = depth[..., :-2, 1:-1] + depth[..., 2:, 1:-1] + depth[..., 1:-1, :-2] + depth[..., 1:-1, 2:]
     inner = region[..., 1:-1, 1:-1] & region[..., :-2, 1:-1] & region[..., 2:, 1:-1]

@@ -21,6 +21,7 @@ def photometric_loss(
     `attention` is 0 outside the rendered face and the probability of skin inside (Deng et al., 2019), so that
     hair, glasses and hands do not pull; the paper's plain Eq. 2 has 1 inside. 0 where there is no face.
     """
+    # The square root's gradient is infinite at 0: a small number under it, here and in the other distances.
     distance = ((rendered - photo).square().sum(1, keepdim=True) + 1e-8).sqrt()
     return (attention * distance).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp_min(1e-6)
 
@@ -47,6 +48,8 @@ def landmark_loss(
     NaN are left out; a sample without any gives 0.
     """
     known = target.isfinite().all(-1)
+    # NaN is replaced before the difference: its weight of 0 would not keep it out of the gradient. Within a
+    # tenth of a pixel the distance is smooth.
     distance = ((predicted - target.nan_to_num()).square().sum(-1) + 1e-2).sqrt()
     share = known.to(distance) if weight is None else known * weight
     mean = (distance * share).sum(1) / share.sum(1).clamp_min(1e-6)
@@ -74,6 +77,8 @@ def standardised_loss(
 
 def rotation_loss(predicted: Float[Tensor, "B 3 3"], target: Float[Tensor, "B 3 3"]) -> Float[Tensor, " B"]:
     """Chordal distance of rotations in degrees: the angle between them, where that is small."""
+    # |R - R'| = 2 sqrt(2) sin(angle / 2), about sqrt(2) times the angle; smooth where they agree, unlike acos
+    # of the trace.
     chord = ((predicted - target).square().sum((1, 2)) + 1e-6).sqrt()
     return torch.rad2deg(chord / 2**0.5)
 

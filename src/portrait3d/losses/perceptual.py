@@ -51,6 +51,7 @@ class EfficientNetFeatures(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Features of a picture, RGB in [0, 1], finest first."""
+        # As its ImageNet weights were trained, see `EfficientNetLite0.forward`.
         x = F.relu6(self.stem((image * 255 - 127) / 128))
         found = []
         for i, stage in enumerate(self.stages):
@@ -86,6 +87,7 @@ class Vgg19Features(nn.Module):
             for j in range(convolutions):
                 layers += [nn.Conv2d(given, channels, 3, padding=1), nn.ReLU()]
                 given = channels
+                # conv1_1, conv2_1, ... conv5_1: what follows the last of them is not needed.
                 if j == 0:
                     self.taken.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
