@@ -34,6 +34,7 @@ class SameConv(nn.Conv2d):
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
+    # TensorFlow's values, which the ImageNet weights were trained with; torch's own are 1e-5 and 0.1.
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
@@ -125,6 +126,7 @@ class EfficientNetLite0(nn.Module):
 
     def _imagenet_names(self) -> dict[str, str]:
         """Our parameter names -> those of `efficientnet-lite-pytorch`, which numbers blocks throughout."""
+        # Which module of ours is which of theirs, then every parameter by its own name.
         names = {}
         modules = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
         block = 0
@@ -202,6 +204,8 @@ class ResNet50(nn.Module):
         for i, (middle, depth) in enumerate(zip(middles, self.DEPTHS, strict=True)):
             blocks = []
             for k in range(depth):
+                # Each stage but the first halves the resolution, in its first block: max pooling has done it
+                # for that one.
                 blocks.append(Bottleneck(given, middle, 2 if i and not k else 1))
                 given = 4 * middle
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))

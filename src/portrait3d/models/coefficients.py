@@ -45,5 +45,6 @@ class FaceCoefficients:
     def neutral(cls, batch: int = 1) -> "FaceCoefficients":
         """The mean face without expression, in white light that shows the albedo as it is."""
         vector = torch.zeros(batch, TOTAL)
+        # The constant harmonic is 1 / sqrt(4 pi): irradiance 1 all round.
         vector[:, -LENGTHS["lighting"]] = (4 * torch.pi) ** 0.5
         return cls.from_vector(vector)

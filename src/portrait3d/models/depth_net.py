@@ -31,7 +31,8 @@ PARTS = (
 UNIT = 100.0
 """Millimetres per unit of the network's depth input and output."""
 ROUND = 0.15625
-"""From the outline to the middle of a round head, as a share of the wide crop's side, about."""
+"""From the outline to the middle of a round head, about, as a share of the wide crop's side: a quarter of the
+head crop's."""
 CHANNELS = 3 + len(PARTS) + 4
 """Colours, a mask of every part, the fitted head's two depths and its mask, the distance to the outline."""
 OUTPUTS = 5
@@ -140,20 +141,27 @@ class DepthNet(nn.Module):
         region = head_region(labels[:, 0])
         masks = [torch.stack([labels == label for label in part]).any(dim=0) for part in PARTS]
         outline = outline_distance(region, ROUND * self.size)
+        # What an ablation leaves out is replaced by what tells nothing, so that the weights keep their
+        # shapes.
         if not self.fitted:
             near, far, head = middle.expand_as(near), middle.expand_as(far), torch.zeros_like(head)
         if not self.parts:
             masks = [region] * len(PARTS)
         if not self.outline:
             outline = torch.zeros_like(outline)
+        # Relative to the head's centre: a head farther away is the same head.
         depths = [(near - middle) / UNIT, (far - middle) / UNIT]
         given = [image - 0.5, *(mask.to(image) for mask in masks), *depths, head.to(image), outline.to(image)]
         told = torch.cat(given, dim=1).contiguous(memory_format=torch.channels_last)
         offset, depth, hair_logit, *scales = self._answer(told).chunk(OUTPUTS, dim=1)
         front = near + UNIT * offset
+        # softplus: behind the skull there may be hair, before its back there is none. Beyond the fitted head
+        # the carried-on depth is a guess, and may be corrected both ways.
         back = far + UNIT * torch.where(head, F.softplus(depth), depth)
-        # What lies before the front is moved onto it, but learns where it should be as if it were not.
+        # What lies before the front is moved onto it, but learns as if it were not (straight-through): a
+        # clamp would give it no gradient.
         back = torch.where(back < front, front.detach() + (back - back.detach()), back)
+        # Scales are positive, and about 14 mm before anything is learned: softplus(-2) is 0.13.
         front_scale, back_scale = (LEAST_SCALE + UNIT * F.softplus(scale - 2) for scale in scales)
         return Surfaces(front, back, hair_logit, front_scale, back_scale)
 
@@ -221,6 +229,7 @@ def predict_depth(
     )
     back_hair = found.hair_logit[0, 0].sigmoid()
     seen = head_region(labels)[0, 0]
+    # Hair behind neck and clothes is not seen; the network alone tells where it hangs.
     covered = torch.isin(labels[0], labels.new_tensor(COVERING)) & (back_hair > 0.5)
     return HeadDepth(
         front=found.front[0, 0],

@@ -26,6 +26,7 @@ class Discriminator(nn.Module):
         x, scores = 2 * image - 1, []
         for i, discriminator in enumerate(self.scales):
             if i:
+                # Padding does not count, or the border of the coarser picture would be greyer.
                 x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
             scores.append(discriminator(x))
         return scores

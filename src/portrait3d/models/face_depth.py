@@ -43,6 +43,7 @@ def render_face_depth(
     fragments = rasterize(head_camera.screen(points), faces, head_camera.height, head_camera.width)
     a, b, c = (points[:, faces[:, k]] for k in range(3))
     normals = torch.linalg.cross(b - a, c - a)
+    # Between a triangle's normal and the ray to its middle, a third of this sum.
     cosine = -torch.cosine_similarity(normals, a + b + c, dim=-1)
     seen = fragments.face_index.clamp_min(0)
     steep = cosine.gather(1, seen.flatten(1)).view_as(seen) > LEAST_COSINE
@@ -87,6 +88,7 @@ def render_head_depths(
         for farthest in (False, True)
     )
     centre = vertices.new_tensor(HEAD_CENTRE).expand(len(vertices), 1, 3)
+    # Through the neck's open end a ray meets one surface, which is no back.
     closed = torch.where(far > near, far, torch.inf)
     return HeadDepths(near, closed, camera_from_model.apply(centre)[:, 0, 2])
 

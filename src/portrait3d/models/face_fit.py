@@ -52,6 +52,7 @@ def fit_face(net: FaceNet, head: HeadModel, pixels: UInt8[np.ndarray, "H W 3"], 
     The first result places the crop anew, and the second, made in that crop, is kept: the paper's alignment
     after the face is known. A third pass gains nothing. Raises `WeightsError` if either is no face at all.
     """
+    # The first pass only places the crop anew: that is not worth reading its mirror image.
     first = read_faces(net, head, crop.extract(pixels)[None], mirrored=False)
     _check_reading(net, head, first)
     before = crop.photo_from_crop(first.landmarks[0])
@@ -95,6 +96,7 @@ def read_faces(
     vectors, mirror = both.coefficients.to_vector().chunk(2)
     reflected = head.mirrored(FaceCoefficients.from_vector(mirror)).to_vector()
     coefficients = FaceCoefficients.from_vector((vectors + reflected) / 2)
+    # The mirror image of a motion is M R M, M t with M = diag(-1, 1, 1).
     flip = crops.new_tensor([-1.0, 1.0, 1.0])
     rotation, mirror_rotation = both.camera_from_model.rotation.chunk(2)
     translation, mirror_translation = both.camera_from_model.translation.chunk(2)
@@ -112,6 +114,7 @@ def read_faces(
 
 def mean_rotation(first: Float[Tensor, "B 3 3"], second: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 3 3"]:
     """The rotation halfway between two that differ by less than half a turn."""
+    # The mean of two rotation matrices is none; this is the rotation nearest to it.
     u, _, v = torch.linalg.svd(first + second)
     return u @ v
 

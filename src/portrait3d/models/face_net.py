@@ -75,10 +75,13 @@ class FaceNet(nn.Module):
         self.head = nn.Sequential(
             SameConv(coarse, hidden, 1), nn.BatchNorm2d(hidden, eps=1e-3, momentum=0.01), nn.ReLU6()
         )
+        # Pooling over the whole picture forgets where things are, which shape and pose need: two coarse grids
+        # keep it.
         self.coarse = nn.Sequential(nn.Conv2d(coarse, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU6())
         self.middle = nn.Sequential(nn.Conv2d(middle, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6())
         self.dropout = nn.Dropout(dropout)
         self.regressor = nn.Linear(hidden + 64 * 4 * 4 + 24 * 7 * 7, sum(PARTS.values()))
+        # Nearly 0: training starts from the mean face.
         nn.init.normal_(self.regressor.weight, std=0.002)
         nn.init.zeros_(self.regressor.bias)
         for part in ("shape", "albedo", "lighting"):
@@ -106,6 +109,7 @@ class FaceNet(nn.Module):
         size = self.working_size
         if crop.shape[-2:] != (size, size):
             crop = F.interpolate(crop, (size, size), mode="bilinear", align_corners=False, antialias=True)
+        # float32 from here on, whatever precision the encoder ran in: poses need it.
         raw = dict(zip(PARTS, self.regress(crop).float().split(list(PARTS.values()), dim=1), strict=True))
         shape = self.shape_mean + self.shape_scale * raw["shape"]
         coefficients = FaceCoefficients(
@@ -114,6 +118,7 @@ class FaceNet(nn.Module):
             albedo=self.albedo_mean + self.albedo_scale * raw["albedo"],
             lighting=self.lighting_mean + self.lighting_scale * raw["lighting"],
         )
+        # A unit is a plausible deviation, as for the other outputs: 0.25 is about 14 degrees.
         pose = Pose(rotation_from_columns(0.25 * raw["rotation"]), self._place(raw["translation"]))
         return FaceOutput(coefficients, pose)
 
@@ -143,6 +148,8 @@ class FaceNet(nn.Module):
 
     def _place(self, raw: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
         """Translation (mm) from deviations of about 12 px across and 10 % in depth."""
+        # The exponential keeps the face before the camera. Places are learned as pixels, which the crop
+        # shows, and become millimetres by the depth.
         depth = self.place_mean[2] * torch.exp(0.1 * raw[:, 2:])
         return torch.cat([(self.place_mean[:2] + 12 * raw[:, :2]) / FACE_FOCAL * depth, depth], dim=1)
 
@@ -152,5 +159,6 @@ def rotation_from_columns(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
     identity = torch.eye(3, dtype=raw.dtype, device=raw.device)
     first = F.normalize(identity[0] + raw[:, :3], dim=1)
     second = identity[1] + raw[:, 3:]
+    # Gram-Schmidt.
     second = F.normalize(second - (first * second).sum(1, keepdim=True) * first, dim=1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], dim=2)

@@ -119,6 +119,7 @@ def uncovered_share(landmarks: Float[Tensor, "68 2"], probabilities: Float[Tenso
     1 where the hull lies outside the picture or is less than a pixel.
     """
     size = probabilities.shape[-1]
+    # Half planes n x + d <= 0 whose intersection is the hull.
     sides = ConvexHull(landmarks.double().numpy()).equations
     x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
     beyond = sides[:, :2] @ np.stack([x.ravel(), y.ravel()]) + sides[:, 2:]
@@ -149,6 +150,8 @@ def ragged_share(head: Bool[np.ndarray, "S S"], landmarks: Float[np.ndarray, "68
     margin = math.ceil(radius) + 1
     # A head that leaves the picture goes on as it is there.
     whole = np.pad(head, margin, mode="edge")
+    # Morphological opening with a disc, eroded and dilated by distance transforms: what it removes is
+    # narrower than the disc.
     core = distance_transform_edt(whole) > radius
     rest = np.s_[margin:-margin, margin:-margin]
     opened = (distance_transform_edt(~core) <= radius)[rest] if core.any() else np.zeros_like(head)
@@ -162,6 +165,8 @@ def far_half_of_mouth(landmarks: Float[np.ndarray, "68 2"]) -> float:
     1 seen from the front, 0 where the far corner hides behind the middle of the lips; below 0 the corner
     would be seen through them.
     """
+    # From the root of the nose (27) to the chin (8); the mouth runs from corner 48 over 51, the middle of the
+    # upper lip, to corner 54.
     down = landmarks[8] - landmarks[27]
     across = np.array([down[1], -down[0]])
     halves = (landmarks[51] - landmarks[48]) @ across, (landmarks[54] - landmarks[51]) @ across

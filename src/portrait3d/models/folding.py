@@ -14,6 +14,7 @@ def fold_norms(net: nn.Module) -> None:
     that are already good, takes two thirds of the time. The normalisations' places hold `nn.Identity`.
     """
     training = net.training
+    # torch fuses layers in evaluation mode only.
     net.eval()
     for module in list(net.modules()):
         if isinstance(module, nn.Sequential):

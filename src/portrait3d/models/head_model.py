@@ -134,15 +134,19 @@ class HeadModel(nn.Module):
 
         quads, parts = arrays["quads"].astype(np.int64), arrays["quad_parts"].astype(np.int64)
         self._keep("uv", arrays["uvs"].astype(np.float32))
+        # Positions in the flattened quads, so that vertices and texture coordinates are split along the same
+        # diagonal.
         corners = triangle_corners(quads)
         self._keep("faces", quads.ravel()[corners])
         self._keep("uv_faces", arrays["quad_uvs"].astype(np.int64).ravel()[corners])
         self._keep("face_part", parts[corners[:, 0] // 4])
         self._keep("skin_faces", quads.ravel()[corners[parts[corners[:, 0] // 4] == 0]])
+        # Parts share vertices along their borders: the first part, the skin, wins.
         part_of_vertex = np.full(len(arrays["mean"]), len(self.part_names))
         np.minimum.at(part_of_vertex, quads, parts[:, None])
         self._keep("part_of_vertex", part_of_vertex)
 
+        # Subdivision is linear in the vertices, so one sparse matrix serves shapes, colours and gradients.
         matrix, subdivided = catmull_clark(quads[parts == 0], len(arrays["mean"]))
         self._keep("subdivided_faces", subdivided.ravel()[triangle_corners(subdivided)])
         matrix = matrix.tocoo()
@@ -206,6 +210,7 @@ class HeadModel(nn.Module):
         )
 
     def _keep(self, name: str, value: np.ndarray) -> None:
+        # Not persistent: the model is an asset, and no part of a network's or a run's weights.
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)), persistent=False)
 
 

@@ -85,7 +85,7 @@ class HeadParsing:
 def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> HeadParsing:
     """Label the pixels of the head crop and of the photo.
 
-    Face, hair, ears and headwear that don't hang together with the face in the crop's middle are another
+    Face, hair, ears and headwear that are not connected to the face in the crop's middle are another
     person's, or wrong, and become background, neck or body. So does everything where the crop leaves the
     photo. Hair that leaves the head crop is followed as far as `GROWTH`. A face that is small in it, since
     the detected box was too large or little of the face shows, is looked at again from nearer.
@@ -95,13 +95,16 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     grid = Frame(crop)
     merged, within = parse_grid(views, grid, height, width)
     kept, cleared = keep_one_head(merged)
+    # Side of a square with the area of face and inner mouth, over the crop's.
     share = float(np.isin(likeliest(kept), (1, 5)).mean() ** 0.5)
     if SMALLEST_FACE[0] < share < SMALLEST_FACE[1]:
         views += look(experts, pixels, replace(crop, side=crop.side * share / USUAL_FACE))
         merged, within = parse_grid(views, grid, height, width)
         kept, cleared = keep_one_head(merged)
+    # Hair that leaves the head crop is followed in a larger square.
     if leaves_crop(merged, within):
         grown = replace(crop, side=crop.side * GROWTH)
+        # A bent view reaches beyond the crop anyway.
         if not any(view.frame.bent for view in views):
             views += look(experts, pixels, grown)
         # Of the head crop's resolution, so that the head crop is its middle.
@@ -109,6 +112,7 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
         merged, within = parse_grid(views, grid, height, width)
         kept, cleared = keep_one_head(merged)
     labels, matte = photo_labels(views, grid.crop, kept, cleared, pixels)
+    # The head crop's own pixels.
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
     probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
     return HeadParsing(labels, likeliest(probabilities), probabilities, matte)
@@ -143,19 +147,23 @@ def leaves_crop(probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, 
     """Whether hair touches the border of a crop where the photo goes on."""
     hair = probabilities[ParsingClass.HAIR].numpy() > 0.3
     touching = [(hair & within)[edge] for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:])]
+    # A few pixels are noise.
     return sum(int(edge.sum()) for edge in touching) > 8
 
 
 def keep_one_head(
     probabilities: Float[Tensor, "9 H W"],
 ) -> tuple[Float[Tensor, "9 H W"], Bool[np.ndarray, "H W"]]:
-    """Clear the head classes where they don't hang together with the face in the middle; also says where."""
+    """Clear the head classes in components that aren't connected to the face in the middle; also says
+    where."""
     labels = likeliest(probabilities)
-    # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head.
+    # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head: each side
+    # grows by one.
     joined = ndimage.binary_dilation(IS_HEAD[labels])
     components = np.empty(labels.shape, np.int32)
     count = int(ndimage.label(joined, np.ones((3, 3)), output=components))  # pyright: ignore[reportArgumentType]
     height, width = labels.shape
+    # The crop was placed on the face, so the component with most face in the middle is the person asked for.
     middle = np.s_[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
     faces = np.bincount(components[middle][labels[middle] == 1], minlength=count + 1)
     faces[0] = 0
@@ -179,11 +187,14 @@ def photo_labels(
     height, width = pixels.shape[:2]
     labels = likeliest(probabilities)
     uneven = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
+    # Labels need four bits: two more carry what else has to be known of a pixel through one nearest-neighbour
+    # transformation.
     coded = place(labels + np.uint8(16) * uneven + np.uint8(32) * cleared, crop, height, width)
     border = np.flatnonzero((coded & 16) > 0)
 
     def draw_matte() -> np.ndarray:
         head = probabilities[list(HEAD)].sum(0)
+        # Neck looks like the face above it: about it, soft_outline shall not ask colours.
         below = ndimage.maximum_filter(probabilities[ParsingClass.NECK].numpy(), 9)
         return soft_outline(pixels, crop, head, torch.from_numpy(ndimage.uniform_filter(below, 5)))
 

@@ -71,11 +71,13 @@ def slide_features(
     rotation: Float[Tensor, "B 3 3"],
 ) -> tuple[Float[Tensor, "B 7"], Float[Tensor, "B 2 2"]]:
     """A polynomial of the viewing direction with roll taken out, and the roll as an in-plane rotation."""
+    # The head's x axis in the picture tells its roll; what is left is where the face looks, right and down.
     roll = torch.nn.functional.normalize(rotation[:, :2, 0], dim=1, eps=1e-6)
     cos, sin = roll.unbind(1)
     forward = -rotation[:, :2, 2]
     x = (cos * forward[:, 0] + sin * forward[:, 1]).clamp(-MAX_LEAN, MAX_LEAN)
     y = (cos * forward[:, 1] - sin * forward[:, 0]).clamp(-MAX_LEAN, MAX_LEAN)
+    # x |x| grows with the square and still changes its sign with the side.
     polynomial = torch.stack([torch.ones_like(x), x, y, x * x, x * x.abs(), x * y, x**3], dim=1)
     return polynomial, torch.stack([cos, -sin, sin, cos], dim=1).unflatten(1, (2, 2))
 
@@ -88,6 +90,7 @@ def slide_offsets(table: Float[Tensor, "7 P 2"], pose: Pose, focal: float | Tens
     """
     polynomial, roll = slide_features(pose.rotation)
     upright = torch.einsum("bk,kpd->bpd", polynomial, table)
+    # Turned with the head, then from millimetres to pixels by the focal length over the depth.
     return upright @ roll.transpose(1, 2) * (focal / pose.translation[:, 2])[:, None, None]
 
 
@@ -105,9 +108,11 @@ def learn_slide(
     """
     polynomial, roll = slide_features(pose.rotation)
     upright = offsets @ roll / (focal / pose.translation[:, 2])[:, None, None]
+    # The mirror image: signs of the polynomial's terms for -x, and of the offsets' x.
     polynomial = torch.cat([polynomial, polynomial * offsets.new_tensor([1, -1, 1, 1, -1, -1, -1])])
     upright = torch.cat([upright, (upright * offsets.new_tensor([-1, 1]))[:, pairs]])
     weighted = polynomial * (0.2 + polynomial[:, 1:2].abs())
+    # A little ridge: few faces look far to a side, and high powers would be free there.
     gram = weighted.T @ polynomial + 0.01 * torch.eye(7)
     table = torch.linalg.solve(gram, weighted.T @ upright.flatten(1)).unflatten(1, (-1, 2))
     return table * sliding[:, None]

@@ -15,9 +15,11 @@ from portrait3d.preprocessing.framing import Frame
 from portrait3d.preprocessing.threads import side_by_side
 
 FADE = 16.0
-"""A plain frame's word counts less within this many of its pixels from its border."""
+"""A plain frame's word counts less within this many of its pixels from its border: what a network
+sees there lacks its surroundings, and a frame that ended at full weight would leave a seam."""
 FAINT = -7.0
-"""Classes whose logits lie further than this below the best one's have no probability."""
+"""Classes whose logits lie further than this below the best one's, at less than a thousandth of its
+probability, count as impossible, which saves most of the exponentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def likeliest(probabilities: Float[Tensor, "classes H W"]) -> UInt8[np.ndarray, 
 
 def _merge(views: Sequence[View], points: Float[Tensor, "places 2"]) -> Float[Tensor, "places classes"]:
     total = torch.zeros(len(points), len(views[0].logits))
+    # Where no view sees, this is all there is: background.
     total[:, 0] = 1e-9
     for view in views:
         own = view.frame.frame_from_photo(points)
@@ -67,6 +70,8 @@ def _add_probabilities(total, logits, points, scale, weight):
     for p in range(len(weight)):
         if not weight[p] > 0:
             continue
+        # Logits are interpolated, not probabilities: edges between classes stay sharp. Probabilities would
+        # cost the mouth 0.005 of IoU (docs/models/parsing.md).
         x = min(max(points[p, 0] * scale * width - 0.5, 0.0), width - 1.0)
         y = min(max(points[p, 1] * scale * height - 0.5, 0.0), height - 1.0)
         left, top = int(x), int(y)

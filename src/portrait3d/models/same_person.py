@@ -69,9 +69,11 @@ def kept_in_place(fit: FaceFit, coefficients: FaceCoefficients, head: HeadModel)
     before = fit.crop_from_model.apply(head.vertices(fit.coefficients.batched)[0]).double()
     after = head.vertices(coefficients.batched)[0].double() @ rotation.double().T
     normals = vertex_normals(before.float(), head.skin_faces).double()
+    # The face's vertices that turn to the camera: those that the photo shows.
     chosen = (head.face_mask > 0.5) & ((normals * before).sum(-1) < 0)
     wanted = before[chosen, :2] / before[chosen, 2:]
     place = fit.crop_from_model.translation.double()
+    # The rotation stays, the three numbers of the shift are fitted to where the projections were.
     for _ in range(ROUNDS):
         place = _nearer(place, after[chosen], wanted)
     return Pose(rotation, place.float())

@@ -20,11 +20,13 @@ def catmull_clark(
     is_corner = np.ones_like(quads, bool)
     is_corner[:, 3] = quads[:, 3] != quads[:, 2]
     sides = is_corner.sum(axis=1)
+    # Each corner and the one after it; a triangle closes from its third corner.
     following = np.roll(quads, -1, axis=1)
     following[~is_corner[:, 3], 2] = quads[~is_corner[:, 3], 0]
     face, slot = np.nonzero(is_corner)
     corner, after = quads[face, slot], following[face, slot]
 
+    # Every edge once, whichever way its faces run along it.
     edges, edge = np.unique(np.sort(np.stack([corner, after], 1), 1), axis=0, return_inverse=True)
     edge = edge.reshape(-1)
     edge_of = np.zeros_like(quads)
@@ -38,6 +40,7 @@ def catmull_clark(
     ends = np.repeat(np.arange(len(edges)), 2)
     middles = _matrix(ends, edges.ravel(), 0.5, (len(edges), count))
     beside = _matrix(edge, face, 1 / neighbours[edge], (len(edges), faces)) @ face_points
+    # Edge points: the middle of the edge's ends and of its faces' points; on a boundary of its ends alone.
     edge_points = (
         sp.diags(np.where(boundary, 1, 0.5)) @ middles + sp.diags(np.where(boundary, 0, 0.5)) @ beside
     )
@@ -57,6 +60,7 @@ def catmull_clark(
         + sp.diags(np.where(simple_boundary, 0.5, 0)) @ boundary_edges @ middles
         + sp.diags(stay)
     )
+    # Each corner of a face becomes a quad: itself, the edge after it, the face, the edge before it.
     before = edge_of[face, (slot - 1) % sides[face]]
     new_quads = np.stack([corner, count + edge, count + len(edges) + face, count + before], axis=1)
     widen = _matrix(np.arange(count), used, 1.0, (count, vertex_count))
