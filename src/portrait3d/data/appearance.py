@@ -77,6 +77,7 @@ def explain_colours(
     albedo = torch.zeros(batch, len(basis))
     lighting = torch.zeros(batch, 9)
     weight, robust = weight / NOISE[-1] ** 2 / count, torch.ones_like(weight)
+    # In turns: with the light given the albedo is a linear least squares problem, and the other way round.
     for noise in NOISE:
         skin = mean + (albedo @ flat_basis.T).unflatten(1, (count, 3))
         share = weight * robust
@@ -92,6 +93,7 @@ def explain_colours(
         gram = gram + ALIKE / count * torch.eye(len(basis))
         albedo = torch.linalg.solve(gram, residual.flatten(1) @ flat_basis)
         explained = irradiance[..., None] * (mean + (albedo @ flat_basis.T).unflatten(1, (count, 3)))
+        # Cauchy weights, narrower from round to round: the first fit must not throw skin out.
         robust = 1 / (1 + (colours - explained).square().sum(-1) / noise**2)
     kept = (weight * robust).sum(1) / weight.sum(1).clamp_min(1e-6)
     hopeless = (kept < 0.3) | (weight.gt(0).float().mean(1) < 0.3)

@@ -36,6 +36,7 @@ def move_pose(
 
     Exact for rotations about the axis, right to about 0.2 px of 224 for the shifts and scales of crops.
     """
+    # The camera turns about its centre until it looks at the new middle.
     ray = F.normalize(torch.cat([shift / FACE_FOCAL, torch.ones_like(shift[:, :1])], dim=1), dim=1)
     axis = torch.stack([ray[:, 1], -ray[:, 0], torch.zeros_like(ray[:, 0])], dim=1)
     sine = axis.norm(dim=1, keepdim=True)
@@ -43,6 +44,7 @@ def move_pose(
     roll = torch.zeros_like(look)
     roll[:, :2, :2], roll[:, 2, 2] = _turn(angle), 1.0
     moved = Pose(roll @ look, torch.zeros_like(pose.translation)) @ pose
+    # The crop's focal length is fixed: what is shown larger is nearer.
     zoom = torch.stack([torch.ones_like(scale), torch.ones_like(scale), 1 / scale], dim=1)
     return Pose(moved.rotation, moved.translation * zoom)
 
@@ -77,6 +79,7 @@ def vary_colour(images: Float[Tensor, "B 3 S S"], random: np.random.Generator) -
         return torch.from_numpy(random.uniform(low, high, (len(images), 1, 1, 1)).astype(np.float32))
 
     images = images.clamp(0, 1) ** torch.exp(uniform(-0.4, 0.4))
+    # Contrast is changed about the mean, and the mean, brightness, by itself.
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * uniform(0.65, 1.35) + mean * uniform(0.75, 1.25)
     gray = images.mean(1, keepdim=True)

@@ -191,6 +191,7 @@ def fit_avatar(avatar: Avatar, head: HeadModel) -> AvatarFit:
                 )
             )
         jacobian, residual = (np.concatenate(part) for part in zip(*rows, strict=True))
+        # Place and size first: identities would bend to make up for a wrong pose.
         free = 7 if number < RIGID_ROUNDS else 7 + IDENTITIES
         step = _solve(jacobian[:, :free], residual, identity)
         motion = _moved(motion, step[:7])
@@ -217,6 +218,7 @@ def _equations(
     weight: Float[np.ndarray, " K"],
 ) -> tuple[Float[np.ndarray, "K 87"], Float[np.ndarray, " K"]]:
     # Weighted rows for turn, shift, growth and identity: how far points move along normals.
+    # A small turn moves a point by turn x arm; its part along the normal is turn . (arm x normal).
     arm = points - motion.translation
     by_identity = motion.scale * np.einsum("mkc,kc->km", change @ motion.rotation.T, normals)
     growth = (arm * normals).sum(axis=1)[:, None]

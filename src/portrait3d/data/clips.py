@@ -92,6 +92,7 @@ def choose_frames(
     turned = Rotation.from_matrix(rotation[awake])
     chosen = [int(np.argmin((turned * turned.mean().inv()).magnitude()))]
     distance = (turned * turned[chosen[0]].inv()).magnitude()
+    # Farthest point sampling: always the frame whose pose is least like any that is chosen.
     while len(chosen) < most:
         chosen.append(int(np.argmax(distance)))
         distance = np.minimum(distance, (turned * turned[chosen[-1]].inv()).magnitude())
@@ -171,6 +172,7 @@ def gather(folder: Path, validation: int) -> tuple[int, int]:
 
 def split_of(person: str, validation: int) -> str:
     """The split of a person: "val" for about every `validation`-th name, "train" for the others."""
+    # A hash of the name: people who are added later change nobody's split.
     number = int(hashlib.sha256(person.encode()).hexdigest(), 16)
     return "val" if validation and number % validation == 0 else "train"
 

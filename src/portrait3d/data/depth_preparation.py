@@ -104,6 +104,7 @@ def prepare_depth_views(
         sources.append(prepare_hairstyles(desk, worn, counts.hairstyles, seed))
     if (data / "clips" / "pairs.csv").is_file():
         sources.append(prepare_clips(desk, data))
+    # In turns, so that an interrupted preparation has something of every source.
     for paths in zip_longest(*sources):
         for path in filter(None, paths):
             logger.info("%s is ready.", path.name)
@@ -111,6 +112,7 @@ def prepare_depth_views(
 
 def prepare_synthetic(desk: Desk, count: int, seed: int = 0) -> Iterator[Path]:
     """Files of the package's own synthetic heads; styles and people of the two splits differ."""
+    # Lists of different seeds share no scene.
     checked = SyntheticScenes(10 * seed + 2, STYLES_VALIDATION)
     yield from desk.write("val/synthetic", checked.scene, CHECKED_SYNTHETIC, checking=True)
     learned = SyntheticScenes(10 * seed + 1, STYLES_TRAIN)

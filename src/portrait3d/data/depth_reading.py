@@ -66,6 +66,7 @@ def read_scene(readers: Readers, scene: Scene, size: int, *, parsed: bool) -> De
     crop, head_crop = fit.crop.wide_crop(size), fit.crop.head_crop()
     vertices = readers.head_model.vertices(fit.coefficients.batched)
     head = render_head_depths(readers.head_model, vertices, fit.crop_from_model.batched, crop.camera())
+    # The crop is the fit's, not the truth's: inference has no other.
     exact = crop.extract_labels(scene.labels)
     front, back = (extract_values(crop, depth, np.inf) for depth in (scene.front, scene.back))
     into_fit = fit_frame(head, front, face_proper(scene, crop, exact), crop, scene.camera)

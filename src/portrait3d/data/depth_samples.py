@@ -139,7 +139,9 @@ def augment(
         sample["translation"] = sample["translation"] @ flip
     cut = np.s_[..., top : top + config.window[0], left : left + config.window[1]]
     sample = sample | {name: value[cut] for name, value in maps.items()}
+    # A window is the same camera with its principal point elsewhere.
     sample["principal"] = sample["principal"] - torch.tensor([float(left), float(top)])
+    # Pairs are compared through their poses, which would contradict heads that were moved.
     if not sample["paired"]:
         shift = torch.from_numpy(rng.normal(0, config.depth_noise, (len(sample["near"]), 1, 1, 1))).float()
         sample["near"], sample["far"] = sample["near"] + shift, sample["far"] + shift

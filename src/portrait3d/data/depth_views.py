@@ -78,6 +78,7 @@ class DepthViews:
         arrays = {}
         for field in fields(DepthView):
             values = np.stack([np.asarray(getattr(view, field.name)) for view in views])
+            # Relative depths are a few hundred mm at most, where half precision has steps of a quarter mm.
             arrays[field.name] = values.astype(np.float16) if field.name in DEPTHS else values
         return cls(**arrays, pairs=np.array(list(pairs), np.int64).reshape(-1, 2))
 

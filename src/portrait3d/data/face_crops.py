@@ -196,6 +196,7 @@ class FaceCrops:
             cos, sin = math.cos(angle), math.sin(angle)
             upright = np.array([cos * offset[0] + sin * offset[1], cos * offset[1] - sin * offset[0]])
             shift[k], scale[k] = upright * FACE_SIZE / self.fits.side[k], self.fits.side[k] / crop.side
+        # Boxes so far off must be another face's.
         hopeless = (np.hypot(*shift.T) > 60) | (np.abs(np.log(scale)) > 0.6)
         shift[hopeless], scale[hopeless] = 0, 1
         return torch.from_numpy(shift), torch.from_numpy(scale)
@@ -207,6 +208,8 @@ class FaceCrops:
         def normal(deviation: float, *shape: int) -> Tensor:
             return torch.from_numpy(random.normal(0, deviation, shape).astype(np.float32))
 
+        # Half of the crops lie where a detector's box puts them, as in the first pass of inference, half near
+        # where landmarks put them, as in the second.
         detected = torch.from_numpy(random.random(count) < 0.5)
         shift = torch.where(
             detected[:, None], self.box_shift[rows] + normal(4.0, count, 2), normal(6.0, count, 2)
@@ -231,6 +234,7 @@ class FaceCrops:
             coefficients=coefficients,
             has_appearance=self.has_appearance[rows] & ~recoloured,
             pose=move_pose(pose, shift, scale, angle),
+            # By construction: the crop's side is `FACE_MARGIN` times the landmarks' size.
             extent=FACE_SIZE / FACE_MARGIN * scale,
             has_pose=self.has_pose[rows],
         )

@@ -123,6 +123,7 @@ def fit_points(
     prior = torch.full((SHAPES,), config.identity_sigma**-2.0)
     prior[IDENTITIES:] = config.expression_sigma**-2.0
     basis = model.basis.permute(1, 2, 0).contiguous()
+    # Gauss-Newton on pose, then on pose, identity and expression together (maximum a posteriori).
     for iteration in range(config.iterations):
         turned = model(found) @ pose.rotation.transpose(1, 2)
         moved = turned + pose.translation[:, None]
@@ -144,6 +145,7 @@ def fit_points(
         gradient = (jacobian.transpose(1, 2) @ (residual * root).flatten(1)[..., None])[..., 0]
         if iteration >= config.pose_iterations:
             _add_prior(hessian, gradient, found, prior)
+        # A trace of Levenberg and Marquardt's damping, so that the system can be solved in float32.
         hessian.diagonal(dim1=1, dim2=2).mul_(1 + 1e-7)
         step = torch.linalg.solve(hessian, gradient)
         if iteration >= config.pose_iterations:
@@ -179,6 +181,7 @@ def _add_prior(hessian: Tensor, gradient: Tensor, shape: Tensor, prior: Tensor) 
     """Add the prior, and hold every expression that is at a bound and wants to leave it."""
     hessian.diagonal(dim1=1, dim2=2)[:, :SHAPES] += prior
     gradient[:, :SHAPES] -= prior * shape
+    # The active set: a stiff spring holds coefficients at their bounds, so that the others answer to it.
     bounded, slope = shape[:, BOUNDED], gradient[:, BOUNDED]
     held = ((bounded <= LEAST + 1e-3) & (slope < 0)) | ((bounded >= MOST - 1e-3) & (slope > 0))
     hessian.diagonal(dim1=1, dim2=2)[:, BOUNDED] += held * 1e7
@@ -275,6 +278,7 @@ def _fit_slide(model: MeshPoints, target: Float[Tensor, "N 468 2"], index: np.nd
     """Two rounds of fitting with a light outline and asking where its points then lie."""
     slide = torch.zeros(7, POINT_COUNT, 2)
     sliding = torch.from_numpy(np.isin(np.arange(POINT_COUNT), OUTLINE))
+    # At first the outline hardly counts, or it would pull the face to where it has slid.
     for weight in (0.05, 0.3) if len(target) else ():
         config = FitConfig(outline_weight=weight)
         shape, pose = fit_in_chunks(model, target[:, index], index, config, slide)

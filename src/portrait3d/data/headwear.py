@@ -57,6 +57,7 @@ def draw_headwear(
     b = max(head.top - height, 0.25) * random.uniform(1.05, 1.25)
     power = random.uniform(2.0, 3.2)
     up = (head.y - brim) / b
+    # A superellipse: from a dome to a box.
     radius = (np.abs(x / a) ** power + np.abs(np.clip(up, -1, None)) ** power) ** (1 / power)
     dome = np.minimum((1 - radius) * min(a, b), head.y - brim)
     color = _cloth(x / a, up, random, knitted=kind == "beanie")

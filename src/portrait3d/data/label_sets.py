@@ -65,6 +65,7 @@ def read_sets(path: Path) -> UInt16[np.ndarray, "H W"]:
     return sets.astype(np.uint16)
 
 
+# Tables of all 512 sets: what is asked of pictures is then a look-up.
 _ALL = np.arange(1 << CLASSES)
 _MEMBERS = (_ALL[:, None] >> np.arange(CLASSES)) & 1
 _CERTAIN = np.where(_MEMBERS.sum(1) == 1, _MEMBERS.argmax(1), UNSURE).astype(np.uint8)

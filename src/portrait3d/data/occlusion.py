@@ -44,6 +44,7 @@ def draw_glasses(
     half = random.uniform(0.32, 0.44) * distance * along, random.uniform(0.22, 0.38) * distance * down
     power, angle = 2 / random.uniform(2, 4.5), np.linspace(0, 2 * np.pi, 33)
     cos, sin = np.cos(angle), np.sin(angle)
+    # A superellipse: from round to square lenses.
     rim = (np.sign(cos) * np.abs(cos) ** power)[:, None] * half[0]
     rim = rim + (np.sign(sin) * np.abs(sin) ** power)[:, None] * half[1] + 0.05 * distance * down
     dark = random.random() < 0.3

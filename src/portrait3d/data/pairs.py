@@ -61,6 +61,7 @@ def clip_poses(
     x, y = fits.centre[index].mean(axis=0).tolist()
     crop = Crop((x, y), float(fits.side[index].mean()), float(fits.angle[index].mean()), FACE_SIZE)
     pixels = [crop.crop_from_photo(torch.from_numpy(photo.points[:, :2].copy())) for photo in photos]
+    # One identity for the clip: frontal frames tell it best.
     frontal = 1 / (0.05 + np.abs(fits.rotation[index][:, 0, 2]))
     shape = fits.shape[index].copy()
     shape[:, :IDENTITIES] = np.average(shape[:, :IDENTITIES], axis=0, weights=frontal)

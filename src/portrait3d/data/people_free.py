@@ -55,6 +55,7 @@ def largest_empty_square(
 ) -> tuple[int, int, int] | None:
     """Top, left and side of a square that is empty all over, at a random place for the largest side."""
     height, width = empty.shape
+    # A summed-area table (Crow, SIGGRAPH 1984): four of its values count the pixels of any square.
     full = np.pad(np.cumsum(np.cumsum(~empty, 0), 1), ((1, 0), (1, 0)))
     for share in (0.8, 0.6, 0.5, 0.4, 0.32, 0.26, 0.2):
         side = int(share * min(height, width))

@@ -109,6 +109,8 @@ def register(a: HeadView, b: HeadView, skin: SkinModel) -> Motion | None:
     fitted = rotation, translation = relative(a.head, b.head)
     middle = points.mean(axis=0)
     own, other = detail(a), detail(b)
+    # Slopes of the other picture; by the chain rule they become derivatives by a turn about the face's middle
+    # and by a shift.
     slope_y, slope_x = np.gradient(other)
     told, focal = own[face], b.head.focal
     damping = np.array([1e4, 1e4, 1e4, 0.1, 0.1, 0.1, 1e-3, 1e-3])
@@ -127,6 +129,7 @@ def register(a: HeadView, b: HeadView, skin: SkinModel) -> Motion | None:
         noise = (stiffness * np.minimum(residual**2, LARGEST**2)).sum() / stiffness.sum()
         pull = np.append(noise * PULL, [0.0, 0.0])
         weight, step = stiffness, np.zeros(8)
+        # Iteratively reweighted: once as it is, once without what that leaves unexplained.
         for _ in range(2):
             weighted = jacobian * weight[:, None]
             normal = weighted.T @ jacobian + np.diag(damping + pull)
@@ -193,6 +196,7 @@ def agree(
         pairs = np.concatenate([by_turn, by_place], axis=1) / PAIR_ERROR
         return np.concatenate([pairs.ravel(), (change.reshape(-1, 6) / FIT_ERROR).ravel()])
 
+    # Which residuals depend on which frames: finite differences then take a few evaluations, not six a frame.
     touches = lil_matrix((6 * (len(motions) + len(heads)), 6 * len(heads)), dtype=int)
     for row, frames in enumerate([*motions, *((k,) for k in range(len(heads)))]):
         for frame in frames:

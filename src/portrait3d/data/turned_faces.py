@@ -73,6 +73,7 @@ def centred_pose(
 ) -> Pose:
     """The pose with this rotation whose landmarks have the face crop's centre and size."""
     pose = Pose(rotation, torch.tensor([0.0, 0.0, 950.0]).repeat(len(shape), 1))
+    # Fixed point: size and place in the crop are nearly inverse to depth and proportional to the shift.
     for _ in range(4):
         seen = project_points(points, shape, pose, slide)[:, LANDMARKS_OF_MESH]
         low, high = seen.amin(1), seen.amax(1)
@@ -91,6 +92,7 @@ def see_from(
     vertices = head.vertices(coefficients_of_shape(shape))
     source, target = _screen(seen.apply(vertices)), _screen(moved.apply(vertices))
     shown = _shown(seen.apply(vertices), head.faces)
+    # Where the photo does not show a vertex but its mirror image, that one's colour is taken.
     own_share = (shown + 1e-3) / (shown + 1e-3 + (1 - shown) * shown[:, head.mirror])
     attributes = torch.cat([source[..., :2], source[:, head.mirror, :2], own_share], dim=-1)
     fragments = rasterize(target, head.faces, STORED_SIZE, STORED_SIZE, cull_backfaces=False)

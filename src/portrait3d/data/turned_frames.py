@@ -97,6 +97,7 @@ def wanted_picture(frame: TurnedFrame) -> tuple[Float[Tensor, "3 S S"], Float[Te
     near = F.max_pool2d(holes, 5, 1, 2)
     known = (1 - near) * frame.shown
     share = mean_around(known)
+    # The mean difference around a hole, over what is known of both: the change of light.
     offset = mean_around((image - frame.real) * known) / share.clamp_min(1e-4)
     rest = (image - frame.real - offset).abs().mean(0, keepdim=True)
     differing = mean_around(rest * known) / share.clamp_min(1e-4)

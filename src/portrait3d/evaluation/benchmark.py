@@ -95,6 +95,7 @@ def pipeline_stages(
     head_crop = fit.crop.head_crop()
     parsing = parse_head(model.parsing_net, pixels, head_crop)
     portrait = model.reconstruct(path)
+    # Another pose in every run: nothing may be remembered from the last one.
     turns = iter(YAWS * 1000)
     return {
         "decode": lambda: decode_photo(path),
@@ -129,6 +130,7 @@ def measure_networks(model: Portrait3D, path: Path, runs: int) -> tuple[StageTim
     try:
         for run in range(runs + 1):
             model.repose(model.reconstruct(path), yaw=YAWS[run % len(YAWS)])
+            # The first run warms up: it compiles loops and loads what is loaded on first use.
             if run == 0:
                 for times in seconds.values():
                     times.clear()

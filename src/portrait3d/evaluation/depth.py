@@ -92,6 +92,7 @@ def surface(
     camera = wide_camera(len(front))
     fine = camera.resized(FINER * camera.height, FINER * camera.width)
     boundary = valid & ~ndimage.binary_erosion(valid)
+    # Front and back are two sheets: walls along the outline close them to a body.
     walls = [front + (back - front) * share for share in np.linspace(0, 1, BOUNDARY_STEPS)]
     points = [
         lift(finer(depth, valid), finer(valid.astype(float), valid) > 0.5, fine) for depth in (front, back)
@@ -101,7 +102,10 @@ def surface(
 
 
 def finer(values: Float[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "_ _"]:
-    """Values between pixels, those beside `valid` not asked (but for `valid` itself)."""
+    """Values enlarged `FINER` times, bilinearly, from valid pixels alone.
+
+    Values in float64, as `valid` itself comes, are read from all pixels.
+    """
     if not valid.any():
         return np.zeros(np.multiply(values.shape, FINER))
     if values.dtype != np.float64:
@@ -125,6 +129,7 @@ def side_view(points: Float[np.ndarray, "N 3"], center: float) -> Bool[np.ndarra
     row, column = cells[:, ((cells >= 0) & (cells < CELLS)).all(axis=0)]
     shape = np.zeros((CELLS, CELLS), bool)
     shape[row, column] = True
+    # The points are farther apart than cells are wide here and there.
     return ndimage.binary_fill_holes(ndimage.binary_closing(shape, iterations=2))
 
 

@@ -68,6 +68,7 @@ def surface_of(points: Float[np.ndarray, "H W 3"]) -> cKDTree:
     """Dense samples of the surface over a grid of points (mm); NaN where there is none."""
     corners = [points[:-1, :-1], points[:-1, 1:], points[1:, :-1], points[1:, 1:]]
     depth = np.stack([corner[..., 2] for corner in corners])
+    # Squares of four pixels that one surface joins are filled with samples; others span an occluding contour.
     joined = np.isfinite(depth).all(axis=0)
     joined &= np.ptp(np.where(joined, depth, 0.0), axis=0) <= JUMP
     samples = [points[np.isfinite(points).all(axis=-1)]]

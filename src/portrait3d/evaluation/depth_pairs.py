@@ -175,6 +175,7 @@ def moved_pixels(
 ) -> tuple[Float[np.ndarray, "S S 2"], Bool[np.ndarray, "S S"]]:
     """Where the pixels of `a` go in `b`, and which are seen there."""
     size, focal = len(depth), b.head.focal
+    # Unknown depth is replaced by any that can be projected: those pixels are left out by `known`.
     known = a.region & np.isfinite(depth)
     moved = lifted(np.where(known, depth, 1000.0), a.head.focal) @ motion[0].T + motion[1]
     at = projected(moved, focal, size)

@@ -121,5 +121,6 @@ def face_distance(
 
 def angle_between(first: Float[Tensor, "N 3 3"], second: Float[Tensor, "N 3 3"]) -> Float[Tensor, " N"]:
     """Angle between rotations, degrees."""
+    # |A - B| = 2 sqrt(2) sin(angle / 2): exact at small angles, where acos of the trace loses digits.
     chord = (first - second).square().sum((1, 2)).sqrt()
     return torch.rad2deg(2 * torch.asin((chord / 8**0.5).clamp(max=1)))

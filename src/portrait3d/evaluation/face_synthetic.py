@@ -128,6 +128,7 @@ def rigid_alignment(source: Float[Tensor, "N 3"], target: Float[Tensor, "N 3"]) 
     a, b = source.double(), target.double()
     middle, wanted = a.mean(0), b.mean(0)
     u, _, v = torch.linalg.svd((b - wanted).T @ (a - middle))
+    # No reflections.
     sign = torch.ones(3, dtype=torch.float64)
     sign[2] = torch.linalg.det(u @ v).sign()
     rotation = u @ torch.diag(sign) @ v

@@ -70,6 +70,7 @@ class Surface:
             return float("nan")
         points = self.points[:QUERIES]
         distance, index = other.tree.query(points)
+        # Distance to the disc around the nearest sample: across it in full, along it less the disc's radius.
         across = ((points - other.points[index]) * other.normals[index]).sum(axis=1)
         along = np.sqrt(np.maximum(distance**2 - across**2, 0))
         return float(np.hypot(across, np.maximum(along - REACH, 0)).mean())
@@ -86,6 +87,8 @@ def sample_surface(
     a, b, c = vertices[faces].astype(float).transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     length = np.linalg.norm(normal, axis=1)
+    # Triangles are drawn by their areas, places in them evenly: the other half of the parallelogram is folded
+    # back.
     total = np.cumsum(length / 2)
     count = math.ceil(density * total[-1]) if len(total) else 0
     face = (

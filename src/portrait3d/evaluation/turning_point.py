@@ -88,6 +88,7 @@ def displacement(turn: Turns, point: Float[np.ndarray, "3"]) -> float:
 def least_moved(turns: Mapping[str, Turns]) -> Float[np.ndarray, "3"]:
     """The point of the plane of symmetry that moves least: the sum of lengths, every clip counting alike."""
     point = np.array([0.0, 30.0, 50.0])
+    # Iteratively reweighted least squares: weights 1 / residual make a sum of lengths of a sum of squares.
     for _ in range(ROUNDS):
         matrix, side = np.zeros((2, 2)), np.zeros(2)
         for by_point, shift in turns.values():

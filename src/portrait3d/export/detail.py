@@ -16,6 +16,7 @@ HAIR, FACE = 0.2, 2.0
 """How much it matters that hair and face stay where they are; 1 for all else."""
 SMALLEST_SHEET = 60
 """Triangles of a hair sheet with which it still shows something."""
+# Three poses that together move all parts of the face: quadrics are summed over them, so each costs time.
 EXPRESSIONS = (
     {"jawOpen": 1.0, **both(eyeBlink=1.0, mouthFrown=0.7)},
     {"mouthPucker": 1.0, **both(browDown=1.0, eyeWide=1.0)},

@@ -52,6 +52,7 @@ def view_direction(head: HeadMesh, yaw: float, pitch: float, size: int = SIZE) -
     faces = torch.from_numpy(head.faces)
     index = rasterize(camera.screen(vertices)[None], faces, size, size).face_index[0].numpy()
     a, b, c = (vertices[faces[:, k]].numpy() for k in range(3))
+    # The camera is in the origin: a normal along the ray points away from it.
     turned_away = (np.cross(b - a, c - a) * a).sum(axis=1) > 0
     covered = index >= 0
     inside = large_regions(covered & turned_away[np.where(covered, index, 0)])

@@ -144,6 +144,7 @@ def glb_bytes(
     if used:
         document["extensionsUsed"] = used
     text = json.dumps(document, separators=(",", ":")).encode()
+    # Chunks are multiples of four bytes: JSON is filled up with spaces.
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(buffer.content), b"BIN\0") + buffer.content
@@ -285,6 +286,7 @@ class _Buffer:
         self, values: Shaped[np.ndarray, "N ..."], kind: str, target: int | None, *, bounds: bool = False
     ) -> int:
         """Append an array; returns the accessor's index. Positions must tell their bounds."""
+        # Bounds are taken of what is stored: validators compare them exactly.
         values = _as_stored(values)
         accessor: dict[str, Any] = {
             "bufferView": self.view(values.tobytes(), target),
@@ -304,6 +306,7 @@ class _Buffer:
         index_type = np.dtype(_index_type(len(moves)))
         if self.dense or len(moved) * (12 + index_type.itemsize) >= moves.nbytes:
             return self.accessor(moves, "VEC3", VERTEX_BUFFER, bounds=True)
+        # A sparse accessor must have at least one entry.
         moved = (moved if len(moved) else np.zeros(1, np.int64)).astype(index_type)
         self.accessors.append(
             {

@@ -132,6 +132,7 @@ def _encode_obj(head: HeadMesh, path: Path, scale: float) -> dict[Path, bytes]:
             piece.faces,
             vertex_normals=piece.normals,
             visual=TextureVisuals(uv=upward, material=material),
+            # trimesh would merge vertices, and with them the seams of the texture.
             process=False,
         )
         scene.add_geometry(mesh, geom_name=piece.name, node_name=piece.name)

@@ -75,6 +75,7 @@ def depth_of_photo(portrait: Portrait) -> tuple[Float[np.ndarray, "H W"], Bool[n
     depth = torch.where(found.head, found.front, torch.zeros_like(known))
     wide = portrait.head_crop.wide_crop(found.camera.width)
     restored, weight = wide.restore(torch.stack([depth, known]), *portrait.photo.pixels.shape[:2])
+    # Depth and its mask are brought back alike; their quotient is depth without the zeros beside it.
     valid = (weight > LEAST_WEIGHT) & torch.from_numpy(np.isin(portrait.parsing, HEAD))
     return torch.where(valid, restored / weight.clamp_min(LEAST_WEIGHT), restored).numpy(), valid.numpy()
 

@@ -179,6 +179,7 @@ def _check_rotation(rotation: np.ndarray) -> None:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file, checked."""
     try:
+        # Before anything is unpacked: a small file may claim to hold any amount.
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if sum(part.file_size for part in archive.infolist()) > LARGEST:

@@ -80,6 +80,7 @@ def named_meshes(
             continue
         vertices, origin = placed.vertices[chosen], np.zeros(3, np.float32)
         if piece in (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE):
+            # Eyes turn about their node's origin.
             origin = sphere_centre(vertices).astype(np.float32)
         own = {target: moves[chosen] for target, moves in targets.items()}
         if piece != HeadPiece.SURFACE:
@@ -172,6 +173,7 @@ def sphere_centre(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "3"]:
     """Centre of the sphere nearest to points on a part of it (least squares, algebraic)."""
     middle = points.mean(axis=0).astype(np.float64)
     local = points - middle
+    # |p - c|^2 = r^2 is linear in c and r^2 - |c|^2: 2 p c + (r^2 - |c|^2) = |p|^2.
     rows = np.concatenate([2 * local, np.ones((len(local), 1))], axis=1)
     solution = np.linalg.lstsq(rows, (local**2).sum(axis=1), rcond=None)[0]
     return middle + solution[:3]

@@ -60,6 +60,7 @@ class Hinge:
         """The turn about an axis parallel to x that moves points most nearly as told (least squares)."""
         before, after = points[:, 1:].astype(np.float64), (points + moves)[:, 1:].astype(np.float64)
         middle, moved = before.mean(axis=0), after.mean(axis=0)
+        # The best rotation in the plane y, z (Kabsch in 2D), then its fixed point p = R p + t.
         a, b = (before - middle).T @ (after - moved)
         angle = float(np.arctan2(a[1] - b[0], a[0] + b[1]))
         cosine, sine = np.cos(angle), np.sin(angle)
@@ -113,6 +114,7 @@ def jaw_hinge(teeth: GltfMesh) -> Hinge:
 def joint_places(named: Mapping[str, GltfMesh], hinge: Hinge) -> dict[Joint, Float[np.ndarray, "3"]]:
     """Where the bones turn, metres."""
     skin, tongue = named["Head"], named["Tongue"]
+    # Quantiles: the lowest ring of the neck, and the hindmost part of the tongue.
     below = skin.vertices[:, 1] < np.quantile(skin.vertices[:, 1], 0.02)
     neck = skin.vertices[below].mean(axis=0)
     root = tongue.vertices[tongue.vertices[:, 2] < np.quantile(tongue.vertices[:, 2], 0.1)].mean(axis=0)
@@ -132,6 +134,7 @@ def bound(mesh: GltfMesh, hinge: Hinge) -> GltfMesh:
     if mesh.name in EYES:
         weights[:, EYES[mesh.name]] = 1
     else:
+        # Back to the model's frame, in which the neck's share is defined.
         points = vertices / METRES * GLTF_FROM_CAMERA + HEAD_PIVOT
         turns = np.ones(len(points)) if mesh.name in INSIDE else share_of_turn(points)
         moves = mesh.targets.get("jawOpen", np.zeros_like(vertices))

@@ -86,6 +86,7 @@ def _skeleton(stage: Any, bones: Sequence[Bone], names: Sequence[str]) -> Any:
     skeleton = UsdSkel.Skeleton.Define(stage, f"/{ROOT}/Skeleton")
     skeleton.CreateJointsAttr(paths)
     skeleton.CreateJointNamesAttr([bone.name for bone in bones])
+    # Bind transforms are those of the scene, rest transforms those of the parent bone.
     at = [Gf.Matrix4d().SetTranslate(Gf.Vec3d(*map(float, bone.place))) for bone in bones]
     skeleton.CreateBindTransformsAttr(Vt.Matrix4dArray(at))
     rest = [Gf.Vec3d(*map(float, bone.place - start)) for bone, start in zip(bones, starts, strict=True)]

@@ -67,10 +67,12 @@ def assemble_head(
     others = [shot_in_layers(shot) for shot in others]
     model, view = in_layers(model, view)
     shown, atlas = photographed(model, view), Atlas(size)
+    # Hair and skin need nothing of each other here, nor do the two below: each pair runs side by side.
     hair, skin = at_once(
         lambda: paint_hair(view, model, scene, size, others),
         lambda: bake_skin(model, texels, scene, shown, view.lying, others),
     )
+    # What any of the photos shows bare is not under hair; above, the main photo alone said what it shows.
     shown = np.logical_or.reduce([shown, *(photographed(shot.model, shot.view) for shot in others)])
     hairy = under_hair(model, view, None if hair is None else hair.body, shown)
     patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
@@ -127,8 +129,10 @@ def skin_patch(
     part[hairy > 0.5] = HeadPart.HAIR
     part[model.ears_mask > 0.5] = HeadPart.EAR
     seen = shown.copy()
+    # Triangles after those of the skin are eyes, teeth, tongue and cavity: seen where the opening shows them.
     visible = np.unique(model.face_index[model.face_index >= len(model.faces)])
     seen[layout.faces[visible]] = True
+    # The masks of the head model are 0 off the skin, but what lies behind lids and lips is face.
     inner = np.ones(len(part), bool)
     inner[model.faces] = False
     part[inner] = HeadPart.FACE
@@ -147,6 +151,7 @@ def neck_patch(model: FittedHead, atlas: Atlas) -> Patch:
     """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
     loop, faces = neck_cut(model)
     count = len(loop) + 1
+    # One texel for the whole cut, the hindmost of its margin: no photo shows anything of the cut.
     nape = loop[model.model_vertices[loop, 2].argmax()]
     place = model.layout.points[np.flatnonzero(model.layout.point_vertex == nape)[:1]]
     return Patch(
@@ -185,6 +190,7 @@ def joined(
     """One mesh of all patches and the sheet, turned back into the photo's camera frame."""
     offsets = np.cumsum([0] + [len(patch.vertices) for patch in patches[:-1]])
     cosine, sine = np.cos(angle), np.sin(angle)
+    # Rz(angle) for rows: from the upright crop's camera to the photo's.
     turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
     if sheet is not None:
         sheet = replace(sheet, vertices=(sheet.vertices @ turn).astype(np.float32))

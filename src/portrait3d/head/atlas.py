@@ -32,10 +32,12 @@ class Atlas:
 
 
 def ground(texels: Texels, colours: Float[np.ndarray, "N 3"], side: int) -> UInt8[np.ndarray, "T T 3"]:
-    """The texels' colours as a picture that is enlarged to a side: islands go on over their margin, and
-    between them lies the mean."""
+    """The texels' colours as a picture of `side` pixels: islands are dilated over their margin, and the mean
+    fills what lies between them."""
     own = colour_bytes(colours)
     picture = np.empty((texels.side**2, 3), np.uint8)
+    # Mipmaps and the enlargement below read across the borders of islands: what they find must be of like
+    # colour.
     picture[:] = np.round(own.mean(axis=0))
     picture[texels.place] = own
     picture[texels.margin] = own[texels.beside]
@@ -50,7 +52,7 @@ def blend(
     share: Float[np.ndarray, " N"],
     light: Float[np.ndarray, " N"],
 ) -> None:
-    """Bring the texture's texels some share of the way to colours in [0, 1] and divide by light, in place."""
+    """Blend colours in [0, 1] into the texture, each texel by its share, and divide by light, in place."""
     _blend(texture.reshape(-1, 3), texels.place, colours, share, light)
 
 

@@ -45,12 +45,14 @@ def harmony(faces: Int64[np.ndarray, "F 3"], main: Known, other: Known) -> Float
         return np.ones_like(other.colours)
     ratio = log_ratio(main.colours, other.colours)
     usual = weighted_median(ratio, both)
+    # A faint pull toward the usual ratio: far from the overlap it is all that is left.
     values = (ratio * both[:, None] + usual * USUAL) / (both + USUAL)[:, None]
     return np.exp(diffuse(faces, values, both + USUAL).clip(-MOST, MOST))
 
 
 def log_ratio(colours: Float[np.ndarray, "*V"], others: Float[np.ndarray, "*V"]) -> Float[np.ndarray, "*V"]:
     """Logarithm of colours over others, channel by channel, `MOST` at most."""
+    # Light multiplies colours, so differences of logarithms are what can be smoothed and averaged.
     ratio = np.log(np.maximum(colours, DARKEST)) - np.log(np.maximum(others, DARKEST))
     return ratio.clip(-MOST, MOST)
 

@@ -40,6 +40,7 @@ class FittedHead:
     def moved(self, vertices: Float[np.ndarray, "V 3"]) -> "FittedHead":
         """The same head with other vertices, as its camera sees it then."""
         height, width = self.depth.shape
+        # Geometry is float64, the rasteriser float32 as in training.
         screen = np.concatenate([self.pixels(vertices), vertices[:, 2:]], axis=1)
         seen = rasterize(
             torch.from_numpy(screen).float()[None], torch.from_numpy(self.layout.faces), height, width
@@ -59,6 +60,7 @@ class FittedHead:
     def to_model(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the crop's camera in the model's frame, mm."""
         rotation, translation = self.camera_from_model.rotation, self.camera_from_model.translation
+        # Rows times R are R^T times columns: the inverse of `to_camera`.
         return (points - translation.double().numpy()) @ rotation.double().numpy()
 
     def pixels(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:

@@ -42,6 +42,7 @@ def whole_head(head_crop: Crop, labels: UInt8[np.ndarray, "size size"]) -> Crop:
     hair[BORDER:-BORDER, BORDER:-BORDER] = False
     if not hair.any():
         return head_crop
+    # Even, so that the head crop is exactly its middle.
     size = 2 * round(head_crop.size * GROWTH / 2)
     factor = size / head_crop.size
     return replace(head_crop, side=head_crop.side * factor, size=size, zoom=head_crop.zoom * factor)
@@ -73,6 +74,7 @@ def see_hair(model: FittedHead, labels: UInt8[np.ndarray, "S S"], depth: HeadDep
     """
     camera = frame.camera()
     maps = [depth.front, depth.back, depth.back_hair, depth.back_scale]
+    # From the depth network's crop to the frame, whose pixels are finer.
     hidden, back, is_hair, error = seen_by(torch.stack(maps), depth.camera, camera).double().numpy()
     hair = shown_hair(labels)
     front = settled_front(hidden, hair, model.depth)
@@ -101,6 +103,7 @@ def seen_by(maps: Float[Tensor, "C h w"], camera: Camera, other: Camera) -> Floa
     rows, columns = torch.meshgrid(
         torch.arange(other.height) + 0.5, torch.arange(other.width) + 0.5, indexing="ij"
     )
+    # Same centre and angle: the two crops differ by a scale alone.
     scale = camera.focal / other.focal
     x = (columns - other.principal[0]) * scale / camera.width * 2
     y = (rows - other.principal[1]) * scale / camera.height * 2

@@ -91,6 +91,7 @@ def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
 
     `model` places the wide crop's camera in the head model's frame.
     """
+    # The depth network expects some hair behind bald heads as well (docs/models/depth.md): the photo decides.
     if not view.hair.any():
         return None
     limits = body_limits(view, model)
@@ -98,12 +99,15 @@ def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
     if len(cloud) < 50:
         return None
     cloud = model.to_model(cloud)
+    # A grid in the model's frame, upright with the head, around all points at which rays enter or leave hair.
     low, high = cloud.min(axis=0), cloud.max(axis=0)
     volume = float(np.prod(high - low + 2 * GRID.margin * GRID.voxel))
     voxel = max(GRID.voxel, (volume / GRID.most_voxels) ** (1 / 3))
     origin = low - GRID.margin * voxel
     shape = np.ceil((high - low) / voxel).astype(int) + 2 * GRID.margin + 1
     field = body_field(view, limits, samples(model, origin, voxel, shape)).reshape(shape)
+    # Clipped distances on both sides of the surface are alike, so that the blur rounds edges and moves no
+    # plane.
     field = ndimage.gaussian_filter(field, GRID.smooth, mode="nearest")
     if (field > 0).sum() < 8:
         return None
@@ -128,11 +132,14 @@ def samples(
 
 def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
     """Where hair begins and ends along every pixel's ray, mm, and how far inside the outline that is, mm."""
+    # Where hair begins: behind its photographed front, or, where skin, neck or clothes are seen instead,
+    # behind those.
     skin = np.where(np.isfinite(view.skin), view.skin + LIMITS.buried, 0.0)
     covered = np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY))
     hidden = np.where(covered, np.minimum(view.hidden, view.back - LIMITS.thickness), 0.0)
     behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
     begin = np.where(view.hair, view.front + LIMITS.under, behind)
+    # Soft about one half: a hard threshold would leave the far side jagged.
     certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)
     # Without hair on its far side there is a lock's thickness behind the front, and nothing behind skin.
     # Where the front falls off steeply, the lock reaches back to its neighbours, or it would be thinner than
@@ -140,6 +147,7 @@ def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]
     deepest = ndimage.grey_dilation(np.where(view.hair, begin, -np.inf), (LIMITS.step, LIMITS.step))
     alone = np.where(view.hair, deepest + LIMITS.thickness, begin - 2 * LIMITS.clear)
     end = alone + certain * (np.maximum(view.back, alone) - alone)
+    # Signed distance to the outline.
     inward = ndimage.distance_transform_edt(view.inside) - ndimage.distance_transform_edt(~view.inside)
     return np.stack([begin, end, (inward - LIMITS.inset) * view.millimetres]).astype(np.float32)
 
@@ -147,6 +155,7 @@ def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]
 def ear_plane(view: HairView, model: FittedHead) -> Float[np.ndarray, "S S"]:
     """Depth (mm) at which each pixel's ray reaches the plane through the ears; 0 where it runs along it."""
     rows, columns = np.indices(view.labels.shape) + 0.5
+    # The plane n x = n p with n the model's z axis; a ray of depth 1 reaches it at n p / n r.
     axis = model.camera_from_model.rotation.double().numpy()[:, 2]
     through = model.to_camera(np.array([[0.0, 0.0, LIMITS.before_ears]]))[0] @ axis
     along = view.rays(rows, columns) @ axis
@@ -158,6 +167,7 @@ def hair_points(view: HairView, limits: Float[np.ndarray, "3 S S"]) -> Float[np.
     begin, end, inside = limits
     rows, columns = np.nonzero((inside > 0) & (end > begin))
     rays = view.rays(rows + 0.5, columns + 0.5)
+    # Where skin is seen, limits begin deep in the head; only the far lock's thickness is hair there.
     at = np.where(view.hair, begin, np.maximum(begin, end - LIMITS.thickness))[rows, columns]
     return np.concatenate([rays * at[:, None], rays * end[rows, columns][:, None]])
 
@@ -172,6 +182,7 @@ def body_field(
     )[0, :, 0].numpy()
     depth = points[:, 2].astype(np.float32)
     off = (places.abs() > 1).any(dim=1).numpy()
+    # The intersection of three half spaces: behind the front, before the back, inside the outline.
     field = np.minimum(np.minimum(depth - at[0], at[1] - depth), at[2])
     return np.clip(np.where(off, -LIMITS.clear, field), -LIMITS.clear, LIMITS.clear)
 
@@ -186,6 +197,7 @@ def largest_pieces(
     used, corners = np.unique(kept, return_inverse=True)
     vertices, faces = vertices[used], corners.reshape(-1, 3)
     a, b, c = (vertices[faces[:, k]] for k in range(3))
+    # Six times the signed volume (divergence theorem): negative if triangles are wound inward.
     volume = (a * np.cross(b, c)).sum()
     return vertices, faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])
 

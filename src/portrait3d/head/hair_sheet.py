@@ -59,6 +59,7 @@ def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | N
     rows, columns = (SHEET.cell * np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
     top, bottom, left, right = rows[0], rows[-1] + SHEET.cell, columns[0], columns[-1] + SHEET.cell
     box = (slice(top, bottom), slice(left, right))
+    # The texture is the box of the crop around the sheet.
     uv = (pixels - np.array([left, top])) / np.array([right - left, bottom - top])
     return HairSheet(
         vertices=vertices.astype(np.float32),
@@ -74,6 +75,8 @@ def wanted_cells(view: HairView) -> Bool[np.ndarray, "h w"]:
     grown = ndimage.binary_dilation(view.hair, iterations=SHEET.grown)
     count = view.size // SHEET.cell
     cells = grown.reshape(count, SHEET.cell, count, SHEET.cell).any(axis=(1, 3))
+    # A cell whose corners lie far apart in depth spans an occluding contour: it would be a curtain when
+    # turned.
     corners = corner_depth(view)
     around = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]])
     return cells & (np.ptp(around, axis=0) < SHEET.jump)
@@ -86,6 +89,7 @@ def sheet_grid(
     rows, columns = np.mgrid[: len(cells) + 1, : cells.shape[1] + 1]
     index = np.arange(rows.size).reshape(rows.shape)
     corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)[cells]
+    # Corners run top left, top right, bottom left, bottom right; both triangles turn toward the camera.
     used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
     pixels = SHEET.cell * np.stack([columns, rows], axis=-1).reshape(-1, 2)[used].astype(np.float64)
     vertices = view.rays(pixels[:, 1], pixels[:, 0]) * corner_depth(view).ravel()[used][:, None]
@@ -116,7 +120,7 @@ def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Flo
 def clean_colours(
     picture: Float[Tensor, "3 h w"], cover: Float[Tensor, "h w"], own: Float[Tensor, "h w"], width: float
 ) -> Float[Tensor, "3 h w"]:
-    """The picture's hair without what shines through at its outline.
+    """The picture's hair without the background that shows through at its outline.
 
     Smooth colours there are those of the hair further inside; the strands upon them are the picture's.
 
@@ -128,10 +132,12 @@ def clean_colours(
     """
     if own.sum() < SHEET.fewest:
         return picture
+    # Low frequencies from inside the hair, high ones (strands) from the picture, as far as it is all hair.
     clean = push_pull(picture, own)
     firm = cover > SHEET.sure
     smooth = torch.from_numpy(blurred_inside(picture.numpy(), firm.numpy(), width))
     strands = (picture - smooth) * firm
+    # Where a pixel shows hair's own colour this is the picture itself.
     return clean + strands + (picture - clean - strands) * own
 
 

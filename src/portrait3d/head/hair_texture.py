@@ -67,6 +67,8 @@ def unwrap(body: HairBody) -> BodyChart:
     """Cut the body open before the face, along half a great circle about the crown."""
     azimuth, height, _ = strand_coordinates(body.vertices)
     x = (azimuth + 0.5) % 1.0
+    # A triangle with corners at both ends of the azimuth crosses the seam: its corners before it go on beyond
+    # 1, as vertices of their own.
     corner = x[body.faces]
     behind = (np.ptp(corner, axis=1) > 0.5)[:, None] & (corner < 0.5)
     count = len(x)
@@ -152,6 +154,8 @@ def paint_body(
     worn = (view.labels == ParsingClass.HEADWEAR).sum()
     look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
 
+    # Smooth colours: what the photos show, spread over the chart (push-pull), and far from it the usual
+    # colour.
     known = smooth_hair(view, model, scene, body, chart)
     gains = []
     if others:
@@ -170,6 +174,7 @@ def paint_body(
     )
     colours = HairColours(base, look)
 
+    # Full resolution: the photo where it shows the body, strands over the smooth colours elsewhere.
     fine = drawn_in_chart(view, model, body, chart, side)
     painted, share = shown_hair_colours(view, scene, fine)
     if others:
@@ -177,6 +182,7 @@ def paint_body(
     unseen = np.flatnonzero(share < 1)
     likely = colours.at(fine.points[unseen])
     painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    # Texels that show nothing of the body are read at its borders: there smooth colours go on.
     smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
     texture = np.array(smooth).reshape(-1, 3)
     texture[fine.texel] = colour_bytes(painted)
@@ -195,6 +201,8 @@ def smooth_hair(
     no hair."""
     firm = scene.firm_hair
     there = drawn_in_chart(view, model, body, chart, BASE, near)
+    # Normalised convolution: colours times their weight and the weight are blurred, and divided after
+    # reading.
     weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
     blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
@@ -229,6 +237,7 @@ def with_others(
     for shot, gain in zip(others, gains, strict=True):
         there = drawn_in_chart(shot.view, shot.model, body, chart, side, PAINT.near_others)
         painted, share = shown_hair_colours(shot.view, shot.scene, there)
+        # Centres of the texels, 0 to 1.
         at = np.stack([there.texel % side, there.texel // side], axis=1) / side + 0.5 / side
         colours.append(painted * sample(gain, at))
         shares.append(share)
@@ -252,11 +261,14 @@ def drawn_in_chart(
     The photo shows what lies no further than `near` behind its hair, mm.
     """
     inner = body.vertices[chart.source]
+    # UV rasterisation: the chart is the screen, and depth falls with the distance from the model's origin, so
+    # that the outermost of what overlaps is kept.
     screen = np.concatenate(
         [chart.places * side, 5000 - np.linalg.norm(inner, axis=1, keepdims=True)], axis=1
     )
     faces = torch.from_numpy(chart.faces)
     seen = rasterize(torch.from_numpy(screen).float()[None], faces, side, side)
+    # Directions are turned, not shifted.
     toward = model.to_camera(body.normals) - model.to_camera(np.zeros((1, 3)))
     attributes = np.concatenate([inner, toward[chart.source]], axis=1)
     values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()

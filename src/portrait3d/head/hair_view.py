@@ -105,6 +105,8 @@ class HairView:
         """Cosine between the front surface's normal and the view; 0 is edge-on."""
         rows, columns = np.indices(self.labels.shape) + 0.5
         points = self.rays(rows, columns) * self.front[..., None]
+        # Normals of the depth map by differences between pixels; which way they point depends on the order of
+        # the axes, hence the absolute value.
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
         normal = np.cross(across, down)
         cosine = (normal * points).sum(-1) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(points, axis=-1)
@@ -114,6 +116,7 @@ class HairView:
 def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
     """Pixels of hair and headwear, without the outline of bald heads that parsing calls hair."""
     hair = np.isin(labels, HAIRY)
+    # Opening by reconstruction: a piece that an erosion empties is a thin rim, any other is kept whole.
     core = ndimage.binary_erosion(hair, iterations=THIN)
     pieces, _ = ndimage.label(hair, np.ones((3, 3)))
     thick = np.unique(pieces[core])
@@ -136,11 +139,15 @@ def settled_front(
     if not hair.any():
         return np.where(np.isfinite(skin), skin, np.median(depth))
     core = ndimage.binary_erosion(hair, iterations=DEPTH.mixed)
+    # Along the border take the depth of the nearest hair further inside; only locks too thin to have an
+    # inside, and far from any, keep their own.
     away, source = nearest(core) if core.any() else nearest(hair)
     filled = np.where(hair & (away > 2 * DEPTH.mixed), depth, depth[source])
+    # Spikes, then ripples: a blur alone would spread spikes, a median alone would leave ripples.
     median = ndimage.median_filter(filled, 5)
     filled = np.where(np.abs(filled - median) > DEPTH.spike, median, filled)
     filled = np.where(hair, blurred_inside(filled, hair, DEPTH.even), filled)
+    # The hairline: toward bare skin, hair comes down onto the skin below it.
     beside_skin, _ = nearest(np.isfinite(skin) & ~hair)
     share = 1 - smoothstep(beside_skin / DEPTH.hairline)
     down = np.where(np.isfinite(skin), np.clip(skin - DEPTH.lift - filled, 0, DEPTH.settles), 0)
@@ -153,6 +160,7 @@ def settled_back(
 ) -> Float[np.ndarray, "S S"]:
     """The far surface, smoothed where the network is unsure of it: by what it is sure of, and from inside the
     outline, along which the surface is seen edge-on. `expected_error` is in mm."""
+    # Inverse-variance weights, from the errors that the network expects.
     weight = (
         np.minimum(ndimage.distance_transform_edt(inside) / DEPTH.boundary, 1.0) ** 2
         / np.maximum(expected_error, 1) ** 2
@@ -176,6 +184,7 @@ def rounded(
     if not core.any():
         return front, back
     half, middle = np.maximum(back - front, 0) / 2, (front + back) / 2
+    # No thicker than something round would be there; what is predicted thinner stays thin.
     most = half[nearest(core)[1]] * np.sqrt((distance / DEPTH.round).clip(0, 1))
     half = np.minimum(half, most)
     edge = nearest(inside)[1]

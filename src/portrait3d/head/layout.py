@@ -21,7 +21,7 @@ DENSITY = 1 / 380
 GAP = 0.012
 """Empty space around an island, sides."""
 MARGIN = 2.5
-"""Pixels by which islands are continued, so that no empty texel shines in."""
+"""Pixels by which islands are dilated, so that no empty texel bleeds in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -70,6 +70,7 @@ class Texels:
     ) -> "Texels":
         """Texels by the triangles that they lie in and their barycentric coordinates there."""
         corners = layout.faces[face].astype(np.int32)
+        # Three entries a row, in order: the matrix is built without sorting.
         rows = np.arange(3 * len(face) + 1, step=3, dtype=np.int32)
         shape = (len(face), len(layout.mirror))
         matrix = sp.csr_array((weight.astype(np.float32).ravel(), corners.ravel(), rows), shape)
@@ -111,12 +112,15 @@ def pack(
         triangles = uv_faces[chosen[uv_faces[:, 0]]]
         points = upright(uv[chosen], at[chosen])
         low, high = points.min(axis=0), points.max(axis=0)
+        # The skin fills its half, which sets its density; smaller islands get theirs by the area of the
+        # surface.
         if k == sizes.argmax():
             scale = ((np.array([SIDES, 1.0]) - 2 * GAP) / (high - low)).min()
         else:
             scale = DENSITY * np.sqrt(area(at, triangles) / area(uv, triangles))
         placed[chosen] = (points - low) * scale
         boxes[k] = (high - low) * scale
+    # Shelf packing, tallest first: rows from left to right.
     x = y = row_height = 0.0
     for k in sorted(range(count), key=lambda k: (-boxes[k][1], k)):
         width, height = boxes[k]
@@ -142,5 +146,6 @@ def upright(points: Float[np.ndarray, "N 2"], at: Float[np.ndarray, "N 3"]) -> F
 def area(points: Float[np.ndarray, "N D"], faces: Int64[np.ndarray, "F 3"]) -> float:
     """Total area of triangles in the plane or in space."""
     a, b = (points[faces[:, k]] - points[faces[:, 0]] for k in (1, 2))
+    # |a x b|^2 = |a|^2 |b|^2 - (a b)^2, which needs no cross product and so holds in the plane as well.
     gram = (a * a).sum(1) * (b * b).sum(1) - (a * b).sum(1) ** 2
     return float(np.sqrt(np.maximum(gram, 0)).sum() / 2)

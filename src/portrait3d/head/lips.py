@@ -19,7 +19,8 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 
 FIRM, LOOSE = 10.0, 26.0
-"""Way along the skin from a lip's inner margin (mm) that moves with its edge, and from which none does."""
+"""Geodesic distance from a lip's inner margin (mm) up to which the skin moves with its edge, and from
+which it stays."""
 FEWEST = 12.0
 """Pixels of the head crop below which the photo shows a closed mouth."""
 AROUND = 12
@@ -48,6 +49,7 @@ class Lip:
     def edge(self, places: Float[np.ndarray, "V 2"]) -> Float[np.ndarray, "K 2"]:
         """Where each strip ends toward the other lip, seen from the front: x rises, y points down."""
         own = places[self.vertices]
+        # Of each strip the vertex furthest toward the other lip.
         order = np.lexsort((self.down * own[:, 1], self.strip))
         last = np.append(np.flatnonzero(np.diff(self.strip[order])), len(order) - 1)
         edge = own[order[last]]
@@ -81,6 +83,8 @@ def lips_of(model: HeadModel) -> tuple[Lip, Lip]:
     if model not in _lips:
         mean = model.mean.double().numpy()
         loop = openings(model.skin_faces.numpy(), mean)[HeadPiece.MOUTH_CAVITY]
+        # The opening, from the left corner of the mouth to the right one and back: two arcs, the upper one
+        # first.
         loop = np.roll(loop, -int(mean[loop, 0].argmin()))
         right = int(mean[loop, 0].argmax())
         arcs = sorted(
@@ -94,11 +98,12 @@ def lips_of(model: HeadModel) -> tuple[Lip, Lip]:
 def _ways(
     model: HeadModel, mean: Float[np.ndarray, "V 3"], loop: Int64[np.ndarray, " M"]
 ) -> tuple[Float[np.ndarray, " V"], Int64[np.ndarray, " V"]]:
-    """Way along the surface from the mouth's opening, mm, and the vertex of the opening that it starts at."""
+    """Geodesic distance from the mouth's opening, mm, and the vertex of the opening that is nearest in it."""
     faces = model.faces.numpy()
     a, b = Topology(faces, len(mean)).edges.T
     lengths = np.linalg.norm(mean[a] - mean[b], axis=1)
     graph = coo_array((lengths, (a, b)), (len(mean), len(mean))).tocsr()
+    # Along the surface, not through the air: the other lip is near, but not on the way.
     found = dijkstra(
         graph, directed=False, indices=loop, min_only=True, limit=LOOSE, return_predecessors=True
     )
@@ -164,6 +169,7 @@ def photographed_opening(probability: Float[np.ndarray, "S S"], mouth: Float[np.
     right, bottom = np.clip(mouth.max(axis=0).astype(int) + AROUND, 1, len(probability))
     part = probability[top:bottom, left:right]
     x = np.arange(left, right) + 0.5
+    # Sums of probabilities instead of counts of pixels: an opening thinner than a pixel has a height, too.
     height = part.sum(axis=0)
     rows = np.arange(top, bottom) + 0.5
     middle = (part * rows[:, None]).sum(axis=0) / np.maximum(height, 1e-9)
@@ -177,6 +183,8 @@ def lip_ways(
     edges = [lip.edge(places) for lip in lips]
     ways = np.zeros(len(places))
     for lip, own, other in zip(lips, edges, edges[::-1], strict=True):
+        # The photo says how far the mouth is open, and where it is; where it is hardly open its middle tells
+        # nothing and that between the fitted edges stays.
         x, edge = own.T
         height = np.interp(x, opening.x, opening.height, 0.0, 0.0)
         sure = np.clip(height / (NARROW * millimetre), 0, 1)

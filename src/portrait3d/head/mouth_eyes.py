@@ -60,6 +60,7 @@ def paint_pieces(
     """
     piece = model.layout.piece[texels.face]
     margins = openings(model.faces, model.model_vertices)
+    # How bright the fitted light is on the face; natural colours are scaled by it, within reason.
     light = float(np.clip(np.median(model.irradiance[model.face_mask > 0.5]), 0.45, 1.1))
     colours = colours.copy()
     for eye in EYES:
@@ -82,18 +83,23 @@ def eye_colours(
     """Colours of the texels of one eyeball."""
     layout, crop = model.layout, len(scene.labels)
     pixels, inner = model.pixels(model.vertices), model.model_vertices
+    # Of every texel: its pixel in the crop (0, 1) and its place in the model's frame (2 to 4).
     there = texels.spread(np.concatenate([pixels, inner], axis=1), chosen)
     own = np.unique(layout.faces[texels.face[chosen]])
+    # Eyeballs are spheres: the middle of the box is the centre, and a direction from there is a place on the
+    # eye.
     centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
     toward = there[:, 2:] - centre
     toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
     depth = inside_by(there[:, :2], pixels[margin])
+    # Within the lids' opening and on the front half.
     shown = (depth > 0) & (toward[:, 2] < 0)
     sure = (depth > EYE.lashes) & (toward[:, 2] < 0)
     seen = sample(scene.picture, there[:, :2] / crop)
     gaze = iris_middle(toward[sure], seen[sure])
     angle = np.arccos(np.clip(toward @ gaze, -1, 1))
     rings = ring_colours(angle[sure], seen[sure], light)
+    # An eye looks alike all round its iris: what lids hide has the colour that is seen at the same angle.
     ring = np.clip(angle / (np.pi / 2) * EYE.bins - 0.5, 0, EYE.bins - 1)
     whole = np.stack([np.interp(ring, np.arange(EYE.bins), rings[:, k]) for k in range(3)], axis=1)
     share = np.clip(depth / (0.5 * EYE.lashes), 0, 1) * shown
@@ -106,6 +112,8 @@ def iris_middle(toward: Float[np.ndarray, "K 3"], seen: Float[np.ndarray, "K 3"]
     if len(toward) < FEW:
         return ahead
     brightness = seen.mean(axis=1)
+    # Quantiles, since highlights and lashes are the extremes. Weights grow with darkness: the pupil counts
+    # most.
     low, high = np.quantile(brightness, [0.05, 0.9])
     dark = np.clip((low + 0.4 * (high - low) - brightness) / max(high - low, 1e-3), 0, None)
     if dark.sum() <= 0:
@@ -150,9 +158,11 @@ def mouth_colours(
     """Colours of the texels of teeth, tongue and mouth cavity."""
     crop, piece = len(scene.labels), model.layout.piece[texels.face[chosen]]
     pixels, inner = model.pixels(model.vertices), model.model_vertices
+    # Of every texel: its pixel in the crop (0, 1), its depth in the model (2) and before the camera (3).
     there = texels.spread(np.concatenate([pixels, inner[:, 2:], model.vertices[:, 2:]], axis=1), chosen)
     shown = in_open_mouth(model, scene, there[:, :2], there[:, 3], pixels[margin])
     seen = sample(scene.picture, there[:, :2] / crop)
+    # Light falls in through the opening: the first 8 mm behind the lips' margin have all of it.
     inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
     natural = np.empty((len(chosen), 3))
@@ -161,6 +171,7 @@ def mouth_colours(
     teeth = piece == HeadPiece.TEETH
     if (sure := teeth & (shown > 0.9)).sum() >= FEW:
         bright = seen[sure].mean(axis=1)
+        # The brighter ones, without the gaps between teeth.
         natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
     # Further in, the mouth shines on teeth.
     gums = np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light
@@ -178,6 +189,7 @@ def in_open_mouth(
     """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
     at = pixels[:, ::-1].T - 0.5
     open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    # The deepest of the neighbours: at the lips' edge a pixel may show either side.
     visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
     shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")

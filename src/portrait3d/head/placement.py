@@ -42,6 +42,7 @@ def head_layout(model: HeadModel) -> HeadLayout:
         piece = np.array([PIECES.get(name, HeadPiece.SURFACE) for name in model.part_names], np.uint8)
         faces, corners = model.faces.numpy(), model.uv_faces.numpy()
         uv = model.uv.double().numpy()
+        # Places in the texture outnumber vertices: the layout has seams.
         vertex = np.zeros(len(uv), np.int64)
         vertex[corners] = faces
         _layouts[model] = HeadLayout(
@@ -69,6 +70,7 @@ def texels(layout: HeadLayout, size: int) -> tuple[Texels, Texels]:
 
 
 def _texels_of(layout: HeadLayout, side: int) -> Texels:
+    # UV rasterisation: the layout drawn flat, at depth 1, tells every texel's triangle and place in it.
     points = torch.from_numpy(layout.points * (side / SIDES)).float()
     screen = torch.cat([points, torch.ones(len(points), 1)], dim=1)[None]
     seen = rasterize(screen, torch.from_numpy(layout.point_faces), side, side)

@@ -89,6 +89,7 @@ class Scene:
     def firm_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show hair or headwear of whatever colour, 0 to 1: near its border, where light comes
         through from behind, of its own alone."""
+        # Well inside nothing shines through: highlights and second colours are the hair's own.
         deep = np.maximum(self.hair, self.worn) == 1
         return np.where(deep, 1.0, self.own_hair)
 
@@ -106,6 +107,7 @@ class Scene:
 
     def alike(self, colour: Float[np.ndarray, "3"]) -> Float[np.ndarray, "H W"]:
         """1 where the picture has a colour, falling towards 0 where it is brighter, darker or another."""
+        # Logarithms: a shadow changes all channels by one factor. Below 0.03 there is noise alone.
         away = np.log(np.maximum(self.coarse.numpy(), 0.03)) - np.log(np.maximum(colour, 0.03))[:, None, None]
         return (1 + (away**2).mean(axis=0) / SPREAD**2) ** -2.0
 

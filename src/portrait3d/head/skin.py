@@ -67,7 +67,7 @@ class Sight:
     hidden: float = 2.0
     """Skin this far (mm) behind what its pixel shows is hidden."""
     under: float = 2.5
-    """Skin this deep outside the hair's body still counts as its ground, mm."""
+    """Skin this far outside the hair's body still counts as covered by it, mm."""
 
 
 SIGHT = Sight()
@@ -91,6 +91,8 @@ def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndar
     """
     inner = ndimage.distance_transform_edt(np.isfinite(skin)) > OUTLINE.outermost
     lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - DEPTH.lift), 0), 0)
+    # A cone under every pixel that moves: each ring around it follows by one slope less, as far as there is
+    # hair.
     for _ in range(ORDER.drape):
         lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - ORDER.slope) * view.hair)
     return view.front - lacking
@@ -107,9 +109,11 @@ def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
     cosine = view_cosine(vertices, normal)
     wanted, moves = contour_gap(model, view)
     moves &= np.abs(cosine) < OUTLINE.contour
+    # Outward in the picture; pixels become millimetres at the vertex's own depth.
     across = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1, keepdims=True), 1e-9)
     shift = np.zeros_like(vertices)
     shift[moves, :2] = (across * wanted[:, None] * vertices[:, 2:] / view.focal)[moves]
+    # What faces the camera is known from the fit, the contour from the photo; between them it is spread.
     fixed = moves | (cosine > 0.75) & (model.face_mask > 0.5)
     return vertices + followed(model.faces, shift, fixed)
 
@@ -126,6 +130,8 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     at = view.pixels(model.vertices).T[::-1] - 0.5
     row, column = np.round(at).astype(int).clip(0, view.size - 1)
     label = labels[row, column]
+    # How far each vertex lies inside the parsed head, the parsed skin and its own silhouette, and what the
+    # nearest pixels within and beyond those show.
     in_head, head, off_head = about_border(head_outline(labels))
     in_skin, _, off_skin = about_border(np.isin(labels, SKIN))
     own = ndimage.distance_transform_edt(np.isfinite(view.skin))
@@ -134,6 +140,8 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
         labels[tuple(k[row, column] for k in index)] for index in (head, off_head, off_skin)
     )
     outermost = depth < OUTLINE.outermost
+    # Three kinds of contour: bare skin before hair or ground, a cheek with hair parsed over its edge, and
+    # skull that would stick out of the head.
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
     cheek = outermost & np.isin(label, HAIRY) & (to_skin > -OUTLINE.widest) & (model.face_mask > 0.05)
     inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_hair, 0.0), 0)
@@ -155,10 +163,12 @@ def behind_hair(
     front = view.read(view.front, vertices)
     movable = 1 - smoothstep(model.face_mask / 0.6)
     wanted = np.clip(front + ORDER.behind - vertices[:, 2], 0, ORDER.farthest) * hair * movable
+    # Neighbours follow by a share that falls off, round by round; never less than what is wanted itself.
     amount = wanted
     for _ in range(ORDER.rounds):
         around = neighbours_mean(model.faces, amount[:, None])[:, 0]
         amount = np.maximum(wanted, ORDER.fall * around * movable)
+    # Along the ray, so that every vertex stays in its pixel and the photo's colours stay on it.
     return vertices + vertices / vertices[:, 2:] * amount[:, None]
 
 
@@ -177,6 +187,7 @@ def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     vertices = model.vertices
     on_skin = view.read(np.isin(view.labels, SKIN), vertices, beyond=0.0) > 0.5
     cosine = view_cosine(vertices, normals(vertices, model.faces))
+    # The deepest of the neighbours: between pixels, a slope must not hide itself.
     front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = vertices[:, 2] - model.read(front, vertices)
     return on_skin & (cosine > SIGHT.grazing) & (hidden < SIGHT.hidden)
@@ -191,6 +202,7 @@ def under_hair(
     """
     if body is None:
         return np.zeros(len(shown))
+    # Under the body, under hair too short for a body, or where the other side shows hair.
     covered = smoothstep((body.inside(model.model_vertices) + SIGHT.under) / SIGHT.under)
     covered = np.maximum(covered, hair_behind(model, view))
     other = photographed_hair(model, view)[model.layout.mirror]

@@ -66,6 +66,7 @@ def bake_skin(
     on_skin = model.layout.piece[fine.face] == HeadPiece.SURFACE
     if others:
         seen, share, known = with_others(model, fine, others, (seen, share, known), on_skin)
+    # After the mixture: eyes and mouth are those of the main photo alone.
     seen = paint_pieces(model, fine, scene, seen)
     share[~on_skin] = 1
     return SkinColours(seen, share, bake_unseen(model, coarse, scene, shown, known))
@@ -111,6 +112,7 @@ def bake_seen(
     shown = shown.copy()
     shown[model.faces[reaching]] = True
     weight = view_weight(model, shown)
+    # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
     trust = resample(torch.from_numpy(scene.skin_with(lying)).float()[None], (size, size))
     seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
@@ -144,6 +146,8 @@ def bake_unseen(
     weight = view_weight(model, shown)
     at_vertex, known = smooth.colours, smooth.weight
     mirror = model.layout.mirror
+    # Faint weights that matter only where nothing better is known: the other side, then the face's usual
+    # colour.
     other = MIRRORED * known[mirror] * (1 - known)
     values = at_vertex * known[:, None] + at_vertex[mirror, :3] * other[:, None]
     if (face := known * model.face_mask).any():
@@ -151,9 +155,13 @@ def bake_unseen(
     total = known + other + HOME
     base = diffuse(model.layout.faces, values / total[:, None], total)
 
+    # Detail is what the blur took away, at half resolution; the other side's, read where that side is seen,
+    # goes onto the smooth colours.
     half = (scene.picture.shape[-1] // 2, scene.picture.shape[-1] // 2)
     detail = resample(scene.picture, half) - resample(scene.smooth_skin, half)
     detail = torch.cat([detail, resample(torch.from_numpy(scene.skin).float()[None], half)])
+    # Of every texel: smooth colours (0 to 2), the crop's pixel of the place on the other side (3, 4), and how
+    # well that is shown (5).
     attributes = [base, pixels[mirror] / crop, weight[mirror, None]]
     there = texels.spread(np.concatenate(attributes, axis=1))
     mirrored = sample(detail, there[:, 3:5])
@@ -191,6 +199,7 @@ def bare_light(model: FittedHead, texels: Texels, hairy: Float[np.ndarray, " V"]
     """
     on_skin = np.zeros(len(hairy), bool)
     on_skin[model.faces] = True
+    # Strands are painted without light: it must not be taken out of them.
     bare = np.clip(1 - hairy, 0, 1) * on_skin
     return texels.spread((1 + (shading(model) - 1) * bare)[:, None])[:, 0]
 

@@ -94,6 +94,8 @@ class HairLook:
         self, coarse: Float[np.ndarray, " N"], fine: Float[np.ndarray, " N"]
     ) -> Float[np.ndarray, " N"]:
         """Logarithms of strands' brightness relative to the hair about them, from standard normal noise."""
+        # Variances add up to 1: still normal. Its quantiles are then mapped to those of the photo (histogram
+        # matching).
         noise = self.locks**0.5 * coarse + (1 - self.locks) ** 0.5 * fine
         return np.interp(noise, ndtri(QUANTILES), self.contrast)
 
@@ -103,6 +105,8 @@ def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None
     hair = weight > 0.1
     if hair.sum() < READING.smallest:
         return None
+    # Shading is the mean over a window within the hair; strands are what differs from it, as a logarithm:
+    # light multiplies both.
     inside = hair.astype(np.float32)
     around = np.maximum(ndimage.uniform_filter(inside, READING.width), 1e-3)
     smooth = ndimage.uniform_filter(scene.coarse.numpy() * inside, (1, READING.width, READING.width)) / around
@@ -113,6 +117,7 @@ def hair_look(scene: Scene, weight: Float[np.ndarray, "H W"]) -> HairLook | None
     brightness = detail @ GREY
     lock = (np.log(np.maximum(scene.coarse.numpy()[:, row[place], column[place]].T, 0.02)) - shading) @ GREY
     brightness = brightness - np.median(brightness)
+    # Regression of each channel on the brightness: how the colour changes from dark strands to bright ones.
     tint = (detail * brightness[:, None]).sum(axis=0) / max(float((brightness**2).sum()), 1e-9)
     quantiles = READING.evenness * np.quantile(brightness, QUANTILES)
     share = lock.var() / max(float(brightness.var()), 1e-9)
@@ -126,6 +131,7 @@ def spots(
     """Some of the crop's pixels, and for each the row and column of one of the finer pixels in it."""
     step = max(1, len(row) * int(scale**2) // READING.samples)
     place = np.arange(0, len(row), max(1, step // max(1, int(scale**2))))
+    # Different places in different pixels, and the same in every run: no random numbers.
     offset = (place * 7919 % 97) / 97.0
     y = ((row[place] + offset) * scale).astype(np.int64)
     x = ((column[place] + (offset * 31) % 1.0) * scale).astype(np.int64)
@@ -136,6 +142,7 @@ def coherence(scene: Scene, inside: Float[np.ndarray, "H W"]) -> float:
     """How much the hair's gradients share a direction: 0 if they have none, 1 if all lines are parallel."""
     brightness = np.log(np.maximum(np.tensordot(GREY, scene.coarse.numpy(), 1), 0.02))
     gy, gx = np.gradient(brightness)
+    # The structure tensor; its eigenvalues differ by `apart` and add up to `total`.
     xx, xy, yy = (ndimage.uniform_filter(m * inside, READING.width) for m in (gx * gx, gx * gy, gy * gy))
     apart, total = np.hypot(xx - yy, 2 * xy), xx + yy
     return float((apart * inside).sum() / max(float((total * inside).sum()), 1e-9))
@@ -156,6 +163,7 @@ def strand_noise(
     noise = strands.numpy()
     if len(loose):
         share = aligned[loose]
+        # Both are independent: divided by the root of the squares, the mixture has variance 1 again.
         mixed = noise[:, loose] * share + _curls(points[loose]) * (1 - share)
         noise[:, loose] = mixed / np.hypot(share, 1 - share)
     return noise[0], noise[1]
@@ -178,8 +186,11 @@ def strand_coordinates(points: Float[np.ndarray, "N 3"]) -> StrandCoordinates:
     x, y, z = (points - HEAD_CENTRE.astype(points.dtype)).T
     low, y = np.maximum(y, 0.0), np.minimum(y, 0.0)  # below the skull's middle hair hangs straight
     cosine, sine = float(np.cos(PATTERN.crown_tilt)), float(np.sin(PATTERN.crown_tilt))
+    # Tilted, so that the axis runs through the crown.
     y, z = y * cosine - z * sine, z * cosine + y * sine
     across = np.hypot(x, z)
+    # Down a strand: the angle from the crown over the skull, and from the middle of the skull on the way
+    # down.
     height = (np.arctan2(across, -y) / np.pi + low / PATTERN.length) / 2
     return StrandCoordinates(np.arctan2(x, z) / (2 * np.pi) % 1.0, height, across)
 
@@ -195,6 +206,7 @@ def _strands() -> Float[Tensor, "1 2 R C"]:
     height, azimuth = height / PATTERN.rows, azimuth / PATTERN.columns
 
     def layer(count: int, changes: int, azimuth: np.ndarray) -> np.ndarray:
+        # Columns wrap around, so that the noise has no seam.
         values = np.pad(rng.standard_normal((changes + 1, count)), ((0, 0), (1, 2)), mode="wrap")
         place = [height * changes, azimuth % 1.0 * count + 0.5]
         return ndimage.map_coordinates(values, place, order=1, mode="nearest")

@@ -35,6 +35,7 @@ def gradient_loss(
     Forward differences along x and y, wherever both pixels lie in the region; less touched by changing light
     than `color_loss`.
     """
+    # Gradients are linear: those of the difference are the difference of those.
     difference = warped - target
     along_x = region_mean((difference[..., :, 1:] - difference[..., :, :-1]).abs(), _both(region, 3))
     along_y = region_mean((difference[..., 1:, :] - difference[..., :-1, :]).abs(), _both(region, 2))
@@ -117,6 +118,7 @@ def depth_edge_loss(
     # Without trust the error is 0, whatever the truth holds there; its weight is 0 as well.
     error = depth - torch.where(trust > 0, truth, depth.detach())
     result = torch.zeros_like(error[:, 0, 0, 0])
+    # Transposed, steps along y are steps along x.
     for turned in (False, True):
         values, weights = (part.mT if turned else part for part in (error, trust))
         for step in scales:
@@ -133,6 +135,7 @@ def laplace_loss(
 
     The errors are taken as they are: being unsure is no way out of learning.
     """
+    # |e| / b + log b is least at b = |e|: the scale learns the expected error.
     return region_mean(error.detach().abs() / scale + scale.log(), region)
 
 

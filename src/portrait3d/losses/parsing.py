@@ -42,7 +42,7 @@ def dice_loss(logits: Float[Tensor, "B C H W"], shares: Float[Tensor, "B C H W"]
     found = logits.softmax(1) * shares.sum(1, keepdim=True)
     both = (found * shares).sum((0, 2, 3))
     total = (found.square() + shares.square()).sum((0, 2, 3))
-    # One pixel more in both keeps classes of a few pixels from jumping between 0 and 1.
+    # Smoothed by a pixel: classes of a few pixels must not jump between 0 and 1.
     dice = 1 - (2 * both + 1) / (total + 1)
     # Without any label the loss is 0 and still has a gradient for the training step to take.
     return dice[shares.sum((0, 2, 3)) > 0].mean() if bool(shares.any()) else logits.sum() * 0

@@ -24,6 +24,7 @@ def color_loss(
     The l1 of G(J) - J over `known` (the background and the moved head), plus the l1 of G(R) - R^ over the
     whole picture; each a mean over its pixels, summed over RGB. Either batch may be empty.
     """
+    # `known` has one channel: its sum counts pixels, and errors are summed over RGB as in the equation.
     kept = ((turned - coarse).abs().sum(dim=1, keepdim=True) * known).sum() / known.sum().clamp_min(1)
     pixels = max(restored.numel() // 3, 1)
     return kept + (restored - original).abs().sum() / pixels

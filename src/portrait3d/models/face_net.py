@@ -118,7 +118,7 @@ class FaceNet(nn.Module):
             albedo=self.albedo_mean + self.albedo_scale * raw["albedo"],
             lighting=self.lighting_mean + self.lighting_scale * raw["lighting"],
         )
-        # A quarter: so far poses spread, as the other outputs are in standard deviations.
+        # A unit is a plausible deviation, as for the other outputs: 0.25 is about 14 degrees.
         pose = Pose(rotation_from_columns(0.25 * raw["rotation"]), self._place(raw["translation"]))
         return FaceOutput(coefficients, pose)
 

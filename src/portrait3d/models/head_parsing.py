@@ -85,7 +85,7 @@ class HeadParsing:
 def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> HeadParsing:
     """Label the pixels of the head crop and of the photo.
 
-    Face, hair, ears and headwear that don't hang together with the face in the crop's middle are another
+    Face, hair, ears and headwear that are not connected to the face in the crop's middle are another
     person's, or wrong, and become background, neck or body. So does everything where the crop leaves the
     photo. Hair that leaves the head crop is followed as far as `GROWTH`. A face that is small in it, since
     the detected box was too large or little of the face shows, is looked at again from nearer.
@@ -95,7 +95,7 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     grid = Frame(crop)
     merged, within = parse_grid(views, grid, height, width)
     kept, cleared = keep_one_head(merged)
-    # Side of a square as large as face and inner mouth.
+    # Side of a square with the area of face and inner mouth, over the crop's.
     share = float(np.isin(likeliest(kept), (1, 5)).mean() ** 0.5)
     if SMALLEST_FACE[0] < share < SMALLEST_FACE[1]:
         views += look(experts, pixels, replace(crop, side=crop.side * share / USUAL_FACE))
@@ -154,7 +154,8 @@ def leaves_crop(probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, 
 def keep_one_head(
     probabilities: Float[Tensor, "9 H W"],
 ) -> tuple[Float[Tensor, "9 H W"], Bool[np.ndarray, "H W"]]:
-    """Clear the head classes where they don't hang together with the face in the middle; also says where."""
+    """Clear the head classes in components that aren't connected to the face in the middle; also says
+    where."""
     labels = likeliest(probabilities)
     # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head: each side
     # grows by one.

@@ -39,6 +39,7 @@ class ParsingNet(nn.Module):
         if framing not in FRAMINGS:
             raise ValueError(f"A framing is one of {', '.join(FRAMINGS)}, got {framing!r}.")
         self.framing = framing
+        # "folded" is what `fold` makes true: the weights' names follow from it.
         self.settings = {"width": width, "channels": list(channels), "folded": False, "framing": framing}
         self.encoder = EfficientNetLite0(width)
         self.lateral = nn.ModuleList(
@@ -71,6 +72,8 @@ class ParsingNet(nn.Module):
         x = F.relu6(levels[-1], inplace=True)
         x = self.context(x) + x
         for up, fuse, level in zip(self.up[::-1], self.fuse[::-1], levels[-2::-1], strict=True):
+            # Narrowed before it is enlarged: a 1 x 1 convolution and bilinear interpolation commute, and this
+            # way round the convolution costs a quarter.
             x = F.interpolate(up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = fuse(F.relu6(x.add_(level), inplace=True))
         return self.head(x)

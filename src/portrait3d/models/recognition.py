@@ -169,6 +169,7 @@ def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
 
 def _conv(attributes: Mapping[str, Any], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
+    # conv2d pads both sides alike.
     if (top, left) != (bottom, right):
         x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
     stride, dilation = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
@@ -188,6 +189,7 @@ def _gemm(attributes: Mapping[str, Any], a: Tensor, b: Tensor, c: Tensor | None 
 
 
 def _clip(attributes: Mapping[str, Any], x: Tensor, *bounds: Tensor | None) -> Tensor:
+    # Bounds are attributes up to opset 10, and inputs since.
     low, high = (*bounds, None, None)[:2]
     return x.clamp(attributes.get("min", low), attributes.get("max", high))
 

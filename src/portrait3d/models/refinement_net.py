@@ -75,6 +75,7 @@ class LightUNet(nn.Module):
         self.middle = nn.Sequential(_convolution(last, last, dilation=2), _convolution(last, last))
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(channels))
         self.up = nn.ModuleList(_convolution(fine, fine) for fine in channels[:-1])
+        # Three colours of 2 x 2 pixels: the last level is computed at half resolution.
         final = nn.Conv2d(channels[0], 12, 3, padding=1)
         nn.init.normal_(final.weight, std=1e-3)  # start out as the identity
         nn.init.constant_(final.bias, 0)  # pyright: ignore[reportArgumentType]

@@ -16,8 +16,8 @@ MAX_BYTES = 1_100_000_000
 BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 20, "HEIF": 20}
 """Peak of the decoders that hold copies of their own and the whole file (`tools/measure_decoding.py`)."""
 MAX_SCANS = 100
-"""Scans of a JPEG; progressive ones have about ten. Every scan may pass over all pixels, so
-that a small file can take as long as many large ones."""
+"""Scans of a JPEG; progressive ones have about ten. Every scan may pass over all pixels, so that a small file
+can take as long as many large ones."""
 MAX_SCANNED = 20 * MAX_PIXELS
 """Pixels that a JPEG may pass over in all of its scans."""
 MAX_RUN_LENGTH_PIXELS = 16_000_000
@@ -73,7 +73,7 @@ def check_cost(image: Image.Image, file: BinaryFile, name: str) -> None:
             f"{name} can't be read: a {image.format} of its kind with {megapixels:.0f} million pixels "
             f"takes {needed / 1e9:.1f} GB to decode, more than {MAX_BYTES / 1e9:.1f} GB."
         )
-    # Time: cheap to store and costly to decode are many scans and long runs.
+    # Many scans and long runs are cheap to store and take long to decode.
     if image.format in ("JPEG", "MPO"):
         scans = jpeg_scans(file)
         if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED:

@@ -80,8 +80,8 @@ def _box_means(values, radius, out):
     middle = line[radius : radius + width]
     for c in range(channels):
         for row in range(height):
-            # Columns first, then rows. Every sum is taken anew: a running sum would carry its rounding errors
-            # along.
+            # First down the columns, then along the row. Every sum is taken anew: a running sum would carry
+            # its rounding errors along.
             middle[:] = 0
             for k in range(-radius, radius + 1):
                 source = values[c, min(max(row + k, 0), height - 1)]

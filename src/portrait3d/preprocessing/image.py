@@ -124,6 +124,7 @@ def _seekable(file: Any, name: str) -> BinaryFile:
             if isinstance(file.read(0), bytes):
                 return file
         else:
+            # One byte more than is allowed tells that there are too many, however long the stream.
             content = file.read(MAX_BYTES + 1)
             if isinstance(content, bytes):
                 return io.BytesIO(content)

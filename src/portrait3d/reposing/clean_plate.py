@@ -24,10 +24,13 @@ def fill_clean_plate(
     scale = min(1.0, REDUCED / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = resample(picture, size)
+    # Only what lies wholly outside the hole: a mixed pixel would bring the head's colours back.
     known = (1 - resample((hole > 0).float()[None], size)[0] > 0.999).float()
     is_body = resample(body[None], size)[0]
     inner_body, inner_background = (is_body > 0.9).float() * known, (is_body < 0.1).float() * known
     share = push_pull(is_body[None], known)
+    # A spread label would blur the shoulder into the background: sharpened about one half, its border goes
+    # on.
     share = ((share - 0.5) * 4 + 0.5).clamp(0, 1)
     behind = push_pull(small, inner_background) if inner_background.any() else push_pull(small, known)
     before = push_pull(small, inner_body) if inner_body.any() else behind

@@ -124,6 +124,8 @@ def _soften(maps, depth, edge, soft, covered):
             for y in (top, row, bottom):
                 for x in (left, column, right):
                     least, most = min(least, depth[y, x]), max(most, depth[y, x])
+            # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts as a
+            # step.
             if least == far or most - least <= edge:
                 continue
             shown = 0

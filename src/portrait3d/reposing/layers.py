@@ -67,6 +67,8 @@ class TurningHead:
         self.clothes = regions.body * (1 - self.hole)
         """Before a neck that turns, and before hair behind it."""
         self.clean_plate = fill_clean_plate(self.picture, self.hole[0], regions.body[0])
+        # Colours: at its outline the head's pixels mix with what was behind it there, so they take those of
+        # further inside.
         matte = torch.from_numpy(portrait.matte[window.rows, window.columns])[None]
         sure = torch.minimum(((torch.maximum(matte, regions.neck) - 0.9) / 0.1).clamp(0, 1), regions.inside)
         colours = push_pull(self.picture, sure[0])
@@ -74,6 +76,7 @@ class TurningHead:
         self.photo = channels_last(colours, bare, regions.hair)
         self.head = OpaqueHead.of(head, _binding(portrait, head_model), portrait.camera, rest)
         self.texture = head.texture
+        # Vertices of the lips' inner margin: how far they part tells whether an expression opens the mouth.
         lips = openings(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
         self._lips = lips[HeadPiece.MOUTH_CAVITY]
 
@@ -100,9 +103,11 @@ class TurningHead:
         """What one z-buffer sorts, over the clean plate."""
         head, surface = self.head, self.head.surface
         points = surface.moved(turn, displacement)
+        # How far each vertex may take the photo's colours: shown there, and not stretched by the turn.
         trust = head.shown * np.where(
             np.isin(head.piece, MOUTH), self._closed(displacement), surface.kept(turn)
         )
+        # Columns: the photo's x and y, the texture's u and v, trust, hidden by clothes, moving.
         attributes = np.stack([*surface.photo.T, *head.uv.T, trust, head.under, surface.moving], axis=1)
         drawn = self.canvas.draw(points, surface.faces, attributes)
         piece = torch.from_numpy(head.piece)[torch.from_numpy(surface.faces[:, 0])[drawn.face]]
@@ -110,6 +115,7 @@ class TurningHead:
         inner = torch.isin(piece, torch.tensor([*EYES, *MOUTH]))
         guessed = torch.stack([(1 - known) * ~inner, (1 - known) * inner, *drawn.values[5:]])
         maps, covered = drawn.spread(torch.cat([colour, guessed]))
+        # Seen as far as it covers the pixel, moves at all, and no clothes lie before it.
         alpha = covered * maps[6:] * (1 - maps[5:6] * self.clothes[:, *drawn.box])
         blank = torch.full(self.picture.shape[1:], torch.inf)
         ground = Painted(self.clean_plate, self.hole, torch.zeros_like(self.hole), blank)
@@ -122,6 +128,8 @@ class TurningHead:
         height, width = self.texture.shape[:2]
         baked = read(self.texture, values[2] * width, values[3] * height)
         seen = self._read_photo(self.photo, values)
+        # Skin takes the photo where it shows skin, hair where it shows hair: an error of the fit must not
+        # paint one onto the other.
         own = torch.where(piece == HeadPiece.HAIR, seen[4], seen[3])
         known = values[4] * own
         return baked + (seen[:3] - baked) * known, known
@@ -158,6 +166,8 @@ class TurningHead:
         alpha = maps[3:] * covered
         if visible is not None:
             alpha = alpha * visible[:, *drawn.box]
+        # A sheet shows nothing but the photo: where it covers, nothing is unknown. A z-buffer does not blend,
+        # so only what is mostly opaque hides later layers.
         known = torch.cat([maps[:3], torch.zeros_like(maps[:2])])
         return over(painted, drawn, known, alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
 

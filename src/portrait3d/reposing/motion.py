@@ -42,6 +42,7 @@ class Turn:
         self, vectors: Float[np.ndarray, "N 3"], share: Float[np.ndarray, " N"]
     ) -> Float[np.ndarray, "N 3"]:
         """Turn directions, each by a share of the angle."""
+        # Rodrigues' formula, with an angle of its own for each vector.
         angle = np.linalg.norm(self.axis_angle)
         axis = self.axis_angle / max(angle, 1e-12)
         cosine, sine = np.cos(angle * share)[:, None], np.sin(angle * share)[:, None]
@@ -76,6 +77,8 @@ def axis_angle(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
             rotation[1, 0] - rotation[0, 1],
         ]
     )
+    # R - R^T holds the axis times twice the sine, the trace 1 + 2 cosine: atan2 of both is exact at small
+    # angles, where acos is not.
     sine = np.linalg.norm(twist) / 2
     angle = np.arctan2(sine, (np.trace(rotation) - 1) / 2)
     return twist / 2 * (angle / sine if sine > 1e-9 else 1.0)

@@ -109,6 +109,7 @@ class Reposer:
     ) -> UInt8[np.ndarray, "H W 3"]:
         """Put a picture that was drawn smaller into a copy of the photo, only where it differs from it."""
         window = turning_window(self.portrait)
+        # More than half a level of a byte, and two pixels around.
         changed = ((picture - self.layers.picture).abs().amax(0) > 0.5 / 255).float().numpy()
         changed = torch.from_numpy(ndimage.grey_dilation(changed, (5, 5)))
         # The reduced window begins on a whole pixel of its own: go by the photo's coordinates.
@@ -130,6 +131,7 @@ class Reposer:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
         places, inside = self._places
         crop = self.drawn.head_crop
+        # Averaged before it is read bilinearly, or fine texture would alias in the network's picture.
         shrink = max(1, int(crop.side / crop.size / 1.5))
         values = torch.cat([picture.clamp(0, 1), unknown])
         if shrink > 1:

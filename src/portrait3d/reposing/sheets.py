@@ -79,6 +79,7 @@ def lifted(
     depth = part_depth(frame, head, head.faces[vertices[head.faces].all(axis=1)])
     if region.sum() < fewest or depth is None:
         return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
+    # Grown by a cell: the photo's opacity cuts the sheet out, its triangles need not.
     cells = ndimage.maximum_filter(region, 2 * CELL + 1)[::CELL, ::CELL]
     faces = region_triangles(torch.from_numpy(cells)).numpy()
     used, faces = np.unique(faces, return_inverse=True)
@@ -99,6 +100,7 @@ def part_depth(frame: Crop, head: HeadMesh, faces: Int64[np.ndarray, "F 3"]) -> 
     seen = rasterize(screen[None], torch.from_numpy(faces), side, side).depth[0].double().numpy()
     if not np.isfinite(seen).any():
         return None
+    # The nearer of the neighbours, so that smoothing leaves the sheet before the surface.
     _, source = nearest(np.isfinite(seen))
     return ndimage.gaussian_filter(ndimage.minimum_filter(seen[source], 3), 1.0)
 

@@ -68,6 +68,8 @@ class Surface:
 
     def kept(self, turn: Turn) -> Float[np.ndarray, " N"]:
         """How far the photo's colours are kept after a turn: 1, less where it stretches them, down to 0."""
+        # A patch of the surface is seen as wide as its cosine: the ratio after to before is how far the photo
+        # is stretched.
         before = np.abs(view_cosine(self.vertices, self.normals))
         turned = turn.rotate(self.normals, self.follow)
         after = np.abs(view_cosine(turn.apply(self.vertices, self.follow), turned))
@@ -95,6 +97,7 @@ class OpaqueHead:
         surface = Surface.of(head.vertices, head.faces, binding, camera, source_pose)
         inner = np.isin(head.piece, (*EYES, *MOUTH))
         surface = replace(surface, follow=np.where(inner, 1.0, surface.follow))
+        # Clothes lie before hair that hangs down the back, and behind hair that falls on the chest.
         behind = source_pose.to_model(surface.vertices)[:, 2] > HEAD_PIVOT[2]
         hanging = behind | (head.piece != HeadPiece.HAIR)
         below = smoothstep((1 - surface.follow) / BELOW)

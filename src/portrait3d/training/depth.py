@@ -134,6 +134,7 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
         {"net": torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.weight_decay)},
         averaged="net",
         evaluate=lambda average: score_depth(average, validation),
+        # Without the loop's settings, which may change from start to start: more minutes, another device.
         settings={**asdict(config), "loop": None, "clips": "clips" in sources},
     )
     if config.hold_out:
@@ -173,12 +174,14 @@ def depth_losses(
     net: nn.Module, batch: Mapping[str, Tensor], config: DepthTrainingConfig
 ) -> dict[str, Float[Tensor, ""]]:
     """The weighted total and its parts, for B samples of two views ([B, 2, ...])."""
+    # To the network the two views of a sample are pictures like any other.
     views = {name: value.flatten(0, 1) for name, value in batch.items() if name != "paired"}
     found: Surfaces = net(*(views[name] for name in INPUTS))
     terms = known_losses(found, views)
     paired = batch["paired"]
     if paired.any():
         pairs = {name: value[paired] for name, value in batch.items()}
+        # float32: a metre away, steps of bfloat16 are millimetres.
         front = found.front.unflatten(0, (-1, 2))[paired].float()
         alone = {name: value.flatten(0, 1) for name, value in pairs.items() if name != "paired"}
         terms |= unknown_losses(front.flatten(0, 1), alone) | photometric_losses(front, pairs, config)
@@ -188,7 +191,8 @@ def depth_losses(
 
 
 def known_losses(found: Surfaces, views: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " B"]]:
-    """What is wrong about surfaces that are known, 0 for heads whose are not."""
+    """Errors of surfaces whose truth is known; 0 for heads without."""
+    # The network cannot answer a back before the fitted skull's; the truth must not ask for one.
     back = losses.last_surface(views["back"], views["far"], views["head"])
     front_known, back_known = views["front_known"], views["back_known"]
     front_trust, back_trust = front_known.to(back), back_known.to(back)
@@ -209,6 +213,7 @@ def unknown_losses(
     """Eq. 6 to 9 for heads whose first surface nobody knows."""
     labels, fitted = views["labels"], views["near"]
     region = head_region(labels[:, 0]) & views["covered"]
+    # Eq. 7 acts where skin is seen, Eq. 9 where hair or headwear lies before the fitted head.
     bare = uncovered_face(labels[:, 0]) & views["head"] & region
     covering = torch.isin(labels, labels.new_tensor(HAIRY)) & views["head"] & region
     terms = {
@@ -236,6 +241,8 @@ def photometric_losses(
         motion = relative_motion(poses[source], poses[target])
         own = {name: pairs[name][:, source] for name in ("image", "labels")}
         other = {name: pairs[name][:, target] for name in ("image", "covered")}
+        # The other view's depth only tells what is hidden there: the comparison must not move it out of the
+        # way.
         surface = replace(views[target], depth=views[target].depth.detach())
         pictures = compare(HeadMove(views[source], own, surface, other, motion, config.hidden_behind))
         for name, loss in (("color", losses.color_loss), ("gradient", losses.gradient_loss)):
@@ -274,6 +281,7 @@ def read_views(move: HeadMove) -> Pictures:
     """What the other picture shows where hair, ears and headwear move, and what they look like."""
     shown = torch.cat([move.other["image"], move.other["covered"].float()], dim=1)
     found = look_up(shown, move.source, move.motion, move.target)
+    # Read bilinearly, "covered" falls below 1 where a neighbour lies beyond the photo.
     seen = found.inside & (found.depth < found.surface + move.hidden_behind) & (found.values[:, 3:] > 0.99)
     part = compared_part(move.own["labels"], move.source.valid[:, None])
     return found.values[:, :3], move.own["image"], seen & part
@@ -284,4 +292,5 @@ def compared_part(
 ) -> Bool[Tensor, "B 1 H W"]:
     """Hair, ears and headwear (H in the paper) but for the pixels along its boundary, where parsing errs."""
     rest = torch.isin(labels, labels.new_tensor(REST)) & region
+    # Erosion: the greatest of the negative is the least.
     return -F.max_pool2d(-rest.float(), 2 * BOUNDARY + 1, 1, BOUNDARY) > 0.5

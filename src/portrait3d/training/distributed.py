@@ -79,6 +79,8 @@ class Workers:
         parameters = list(parameters)
         if self.count == 1 or not parameters:
             return
+        # One message for all gradients, and whether each exists: a parameter that no process used must keep
+        # none, or weight decay would act on it.
         given = [p.new_tensor(p.grad is not None, dtype=torch.float32) for p in parameters]
         flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
         total = torch.cat([*flat, torch.stack(given)])

@@ -128,6 +128,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
     if config.start is not None:
         # Weights mean something with the statistics alone that they were trained with.
         statistics = {name: value for name, value in statistics.items() if name.endswith("slide")}
+    # Means and deviations are buffers, a part of the weights: inference needs them too.
     net.load_state_dict(statistics, strict=False)
     loop = TrainingLoop(
         config.loop,
@@ -150,6 +151,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
         recognition = RecognitionNet(config.recognition, config.recognition_scaling)
     loss = FaceLoss(config.loss, head, net, recognition)
     for _ in loop:
+        # A function of the turn alone, so that a resumed run sees what an uninterrupted one would.
         random = np.random.default_rng([config.loop.seed, loop.turn])
         parts = [source.batch(loop.turn, config.working_size, config.loop.seed, random) for source in sources]
         batch = FaceBatch.joined(parts).to(loop.device)
@@ -182,6 +184,7 @@ def prepare_sources(
     crops = FaceCrops(fits, images, head, load_or_explain(fits, images, head, cache))
     rows = repeated_rows(np.flatnonzero(~fits.validation), load_or_group(photos, cache), config)
     others = [source for source in exact_sources(config, head, fits, images, cache) if source.count]
+    # Photos fill what the exact sources leave of a batch.
     count = config.batch - sum(source.count for source in others)
     held_out = {"synthetic": load_or_draw(cache, config.synthetic_validation, split="val")}
     if config.avatar_folder is not None:
@@ -218,7 +221,7 @@ def exact_sources(
 def repeated_rows(
     rows: np.ndarray, groups: Sequence[Mapping[str, str]], config: FaceTrainingConfig
 ) -> np.ndarray:
-    """These rows, those of people whom photos show seldom several times."""
+    """The rows, with those of people of whom there are few photos repeated."""
     times = [
         max(
             config.elderly if is_old(groups[row]) else 1,
@@ -233,6 +236,7 @@ def epoch_rows(rows: np.ndarray, turn: int, size: int, seed: int) -> np.ndarray:
     """The rows of one batch: every epoch is a fresh permutation, and the batch's number alone decides."""
     turns = max(len(rows) // size, 1)
     epoch, place = divmod(turn, turns)
+    # The million keeps permutations apart from the random numbers of the turns.
     order = np.random.default_rng([seed, 1_000_000 + epoch]).permutation(rows)
     return order[place * size : (place + 1) * size]
 
@@ -253,6 +257,8 @@ def target_statistics(crops: FaceCrops, rows: np.ndarray) -> dict[str, Tensor]:
     vector = crops.coefficients[rows]
     shape, translation = vector[:, :144], crops.pose.translation[rows]
     place = (translation[:, :2] / translation[:, 2:] * FACE_FOCAL).mean(0)
+    # A floor under the deviations: what hardly varies in the fits must not be scaled up to matter. The mean
+    # depth is geometric, as the network answers the logarithm of its ratio to it.
     statistics = {
         "shape_mean": shape.mean(0),
         "shape_scale": shape.std(0).clamp_min(0.03),

@@ -150,6 +150,7 @@ class FaceLoss:
         told = posed[:, None, None]
         pose = Pose(torch.where(told, rotation, rotation.detach()), output.camera_from_model.translation)
         moved = pose.apply(torch.where(told, shape, shape.detach()))
+        # Early on a face may come out near or behind the camera: 50 mm are the nearest that is projected.
         pixels = FACE_SIZE / 2 + FACE_FOCAL * moved[..., :2] / moved[..., 2:].clamp_min(50.0)
         pixels = pixels + slide_offsets(net.mesh_slide, pose, FACE_FOCAL)
         # Fits to 68 points say less about the shape than fits to 468.
@@ -179,6 +180,7 @@ class FaceLoss:
                 photo, landmarks = faces.photo[few], faces.landmarks[few]
                 with torch.no_grad():
                     wanted = self.recognition(photo, landmarks)
+                # Hair and background are the photo's in both, so that the face alone makes the difference.
                 drawn = photo + faces.seen[few] * (faces.colour[few] - photo)
                 terms["identity"] = identity_loss(self.recognition(drawn, landmarks), wanted).mean()
         return terms
@@ -192,6 +194,7 @@ class FaceLoss:
         points = Pose(pose.rotation[rows], pose.translation[rows]).apply(self.head.vertices(coefficients))
         normals = vertex_normals(points, self.head.skin_faces)
         colours = shade(self.head.albedo(coefficients), normals, coefficients.lighting)
+        # What the offline fit's colours would look like: it decides what is skin, and carries no gradient.
         expected = shade(self.head.albedo(fitted), normals.detach(), fitted.lighting)
         principal = torch.full((2,), FACE_SIZE / 2, device=device)
         camera = Camera(torch.tensor(FACE_FOCAL, device=device), principal, FACE_SIZE, FACE_SIZE)
@@ -199,6 +202,7 @@ class FaceLoss:
         fragments = rasterize(screen, self.face_triangles, size, size, cull_backfaces=True)
         drawn = interpolate(torch.cat([colours, expected], dim=-1), self.face_triangles, fragments)
         photo = F.interpolate(batch.images[rows], (size, size), mode="bilinear", antialias=True)
+        # Cauchy weights: hair, glasses and hands are unlike the fitted skin and hardly count.
         misfit = (photo - drawn[:, 3:].detach()).square().sum(1, keepdim=True)
         seen = (fragments.face_index >= 0)[:, None].float()
         return RenderedFaces(

@@ -57,6 +57,7 @@ class FaceValidation:
         weights that know no profiles, because their labels don't either.
         """
         assert isinstance(module, FaceNet)
+        # A copy on the CPU, where crops are cut: the average stays on its device.
         net = deepcopy(module).cpu()
         found = predict_faces(net, self.head, self.photos, passes=1)
         errors = normalised_error(found.landmarks, np.stack([photo.landmarks for photo in self.photos]))

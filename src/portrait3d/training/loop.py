@@ -75,8 +75,10 @@ class TrainingLoop:
         self._seed(config.seed + self.workers.rank)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
+                # The schedule multiplies this one; it is saved with the optimiser.
                 group.setdefault("initial_lr", group["lr"])
         self.record: RunRecord | None = None
+        # The first process refuses other settings before any other process reads the checkpoint.
         with self.workers.first_alone():
             if self.workers.first:
                 self.record = RunRecord(config.out, settings, config, tensorboard=config.tensorboard)
@@ -109,10 +111,13 @@ class TrainingLoop:
             self._set_rates()
             for module in self.modules.values():
                 module.train()
+            # The caller's step happens here; evaluating and saving, below, are no training time.
             yield self.step
             self._average()
             self.step += 1
             self.seconds += time.perf_counter() - began
+            # One clock for all: processes that stopped at different steps would wait for each other's
+            # gradients.
             self.seconds = self.workers.agree(self.seconds, self.device)
             done = self.progress >= 1
             if self.step % self.config.log_steps == 0 or done:
@@ -156,6 +161,7 @@ class TrainingLoop:
 
     def update(self, optimizer: str, loss: Tensor) -> None:
         """One step of one optimiser down the gradient of a scalar."""
+        # Before the step: one NaN would spread to all weights and to their average.
         if not torch.isfinite(loss):
             raise FloatingPointError(f"The loss became {loss.item()} at step {self.step}.")
         self.optimizers[optimizer].zero_grad(set_to_none=True)
@@ -168,6 +174,7 @@ class TrainingLoop:
     def log(self, losses: Mapping[str, Tensor]) -> None:
         """Remember scalars for the log."""
         for name, value in losses.items():
+            # Left on the device: reading a number would wait for it in every step.
             self._losses.setdefault(name, []).append(value.detach().float().mean())
 
     def save(self) -> None:
@@ -191,6 +198,7 @@ class TrainingLoop:
         if self.device.type == "cuda":
             state["random"]["cuda"] = torch.cuda.get_rng_state_all()
         path = self.config.out / "checkpoint.pt"
+        # Written beside and moved, which either happens or does not.
         torch.save(state, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
 
@@ -209,6 +217,7 @@ class TrainingLoop:
             if self.device.type == "cuda":
                 checkpoint.give(torch.cuda.set_rng_state_all, "random", "cuda")
         else:
+            # Only the first process's random state is saved; the others go on from a seed of this step.
             self._seed(self.config.seed + self.workers.rank + self.workers.count * self.step)
         checkpoint.give(self._restore_losses, "losses")
         self._saved = self._evaluated = self.seconds
@@ -228,6 +237,7 @@ class TrainingLoop:
             torch.stack(values).mean()  # as they are logged
 
     def _set_rates(self) -> None:
+        # A linear rise, a plateau, and a linear fall to 0 at the nearer limit.
         warmup = min(1.0, (self.step + 1) / max(self.config.warmup_steps, 1))
         factor = warmup * min(1.0, (1 - self.progress) / max(self.config.decay, 1e-9))
         for optimizer in self.optimizers.values():
@@ -236,12 +246,15 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _average(self) -> None:
+        # A shorter memory in the beginning (as TensorFlow's moving averages have): the random start must not
+        # linger.
         keep = min(self.config.average, (self.step + 1) / (self.step + 10))
         current = self.modules[self.averaged_name].state_dict()
         for name, mean in self.averaged.state_dict().items():
             if mean.is_floating_point():
                 mean.lerp_(current[name], 1 - keep)
             else:
+                # Counters, such as the batches that a norm has seen.
                 mean.copy_(current[name])
 
     def _evaluate(self) -> None:
@@ -280,6 +293,7 @@ class TrainingLoop:
 
 def _restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Take over a state; `ValueError` if what it keeps of a parameter doesn't fit it or isn't finite."""
+    # load_state_dict takes whatever it is given, so what came of it is checked.
     fresh = [dict(group) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for parameter, kept in optimizer.state.items():

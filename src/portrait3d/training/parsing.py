@@ -78,7 +78,8 @@ class ParsingTraining:
 def train_parsing(config: ParsingTraining) -> ParsingNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
     torch.manual_seed(config.loop.seed)
-    # The middle of the warped frame is twice as fine.
+    # Photos are kept about as fine as samples zoom in, 1 / 0.75; the middle of the warped frame is twice as
+    # fine.
     resolution = round((2.6 if config.framing == "tanh" else 1.3) * config.size)
     learned, checked = read_pictures(config, resolution)
     counts = Counter(photo.folder for photo in learned)
@@ -86,6 +87,7 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
         learned,
         framing=config.framing,
         size=config.size,
+        # The shares are those of folders, the weights those of single photos.
         weights={folder: SHARES[folder] / count for folder, count in counts.items()},
         augmentation=config.augmentation,
         seed=config.loop.seed,
@@ -137,6 +139,7 @@ def read_pictures(config: ParsingTraining, resolution: int) -> tuple[list[Stored
 def sets_of_photo(config: ParsingTraining, photo: LabelledPhoto) -> UInt16[np.ndarray, "H W"] | None:
     """What is known of a photo: its label sets, its teacher's labels or what its maps leave possible."""
     path = None if config.labels is None else label_path(config.labels, photo)
+    # Label sets of a round of self-training know more than the maps alone.
     if path is not None and path.is_file():
         return read_sets(path)
     if config.teacher:
@@ -153,6 +156,7 @@ def starting_net(config: ParsingTraining) -> ParsingNet:
         if config.width == 1:
             net.encoder.load_imagenet()
         return net
+    # Convolutions have biases only where normalisations were folded into them.
     folded = "encoder.stem.0.bias" in tensor_names(config.start)
     net = ParsingNet(config.width, folded=folded, framing=config.framing)
     load_state(net, config.start)

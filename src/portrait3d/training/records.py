@@ -55,8 +55,10 @@ class RunRecord:
             path.write_text("".join(line + "\n" for line in lines))
 
     def _check_settings(self, settings: Any, loop: Any) -> None:
+        # As the file gives it back: tuples become lists.
         wanted = json.loads(json.dumps(plain(settings)))
         path = self.out / "config.json"
+        # Without a checkpoint nothing is continued, and other settings do no harm.
         if isinstance(wanted, dict) and (self.out / "checkpoint.pt").is_file() and path.is_file():
             known = read_record(path)["settings"]
             changed = [key for key in wanted if key != "loop" and known.get(key) != wanted[key]]

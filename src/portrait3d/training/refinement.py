@@ -89,6 +89,7 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     samples = training_samples([photo for photo in photos if photo.split == "train"], config)
     held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
+    # All levels, whichever the loss uses, so that runs can be compared.
     judge = features if config.vgg else EfficientNetFeatures()
     generator = RefinementNet(config.preset, config.channels, config.blended)
     if config.start is not None:
@@ -99,6 +100,7 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
 
     def evaluate(average: nn.Module) -> dict[str, float]:
         scores = score_repair(cast(Repair, average.cpu()), held_out, judge.cpu())
+        # The judge may be the loss's own features.
         features.to(loop.device)
         average.to(loop.device)
         return {"score": -scores.features, **asdict(scores)}
@@ -118,17 +120,20 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     )
     features.to(loop.device)
     for _, batch in zip(loop, batches(loop, samples), strict=False):
+        # Until then D is not trained either: it would only learn to tell unfinished repairs.
         adversarial = config.adversarial_weight > 0 and loop.progress >= config.adversarial_after
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         with loop.autocast():
             repaired = generator(image, batch["holes"]).float()
 
+        # The generator's step: gradients pass through D and leave none in it.
         discriminator.requires_grad_(False)
         losses = generator_losses(repaired, batch, features, discriminator if adversarial else None, config)
         loop.update("generator", losses["total"])
 
         if adversarial:
             discriminator.requires_grad_(True)
+            # Its own step sees the same repairs again, with G held fixed.
             losses["discriminator"] = discriminator_loss(repaired.detach(), batch, discriminator)
             loop.update("discriminator", losses["discriminator"])
         loop.log(losses)
@@ -206,5 +211,6 @@ def training_samples(
 
 def batches(loop: TrainingLoop, samples: list[tuple[Dataset, int]]) -> Iterator[dict[str, Tensor]]:
     """Batches joined from all samples; `original` and `inside` are shorter, for coarse turns have none."""
+    # Samples with an original come first, so that the shorter maps are those of the first rows.
     for parts in zip(*(loop.batches(dataset, size) for dataset, size in samples), strict=False):
         yield {name: torch.cat([part[name] for part in parts if name in part]) for name in parts[0]}

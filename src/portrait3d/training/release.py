@@ -20,6 +20,7 @@ from portrait3d.training.sources import markdown_table, sources
 from portrait3d.weights import load_state
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    # Records of earlier runs lack settings that came later: `get` with what was built then.
     "face": lambda settings: FaceNet(
         settings["working_size"], encoder=settings.get("encoder", "efficientnet-lite0")
     ),

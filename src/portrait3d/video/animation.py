@@ -36,6 +36,7 @@ def draw_frames(
     if expressions is not None:
         modes = len(model.head_model.expression_basis)
         arguments.numbers_of(expressions, "expressions", len(poses), modes)
+    # A generator of its own: in this one the arguments would be checked with the first frame only.
     return _drawn(model, portrait, poses, expressions, arguments.whole_number(size, "size", 2))
 
 
@@ -59,6 +60,7 @@ def _drawn(
         try:
             for index in range(len(poses)):
                 waiting.append(pool.submit(draw, index))
+                # A few frames ahead of whoever takes them, and no more: memory must not grow with the film.
                 if len(waiting) > 2 * WORKERS:
                     yield waiting.popleft().result()
             while waiting:

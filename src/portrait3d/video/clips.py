@@ -101,6 +101,7 @@ def portraits_of(
 ) -> Iterator[tuple[int, Portrait]]:
     """Number and portrait of the chosen frames in which the tracked face is fitted well."""
     expected = dict(zip(chosen.tolist(), landmarks, strict=True))
+    # The video is read a second time: frames of the first are too many to keep.
     _, frames = open_video(video)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PoorFitWarning)

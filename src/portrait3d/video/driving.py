@@ -72,12 +72,15 @@ def drive(track: FaceTrack, rate: float, portrait: Portrait, *, absolute: bool =
     reference = None if absolute else neutral_frame(track)
     start = photo if reference is None else track.rotation[reference]
     neutral = own if reference is None else track.expression[reference]
+    # The turn from the neutral frame in the head's own axes, as a vector: such can be interpolated and
+    # filtered.
     turns = np.stack(
         [
             axis_angle(start.T @ r) if k else np.zeros(3)
             for r, k in zip(track.rotation, track.known, strict=True)
         ]
     )
+    # Bridged before they are smoothed: the zeros of lost frames would leak into their neighbours.
     turns = smooth(bridge(turns, track.known), rate, POSE_CUTOFF, POSE_GAIN)
     changes = bridge(track.expression - neutral, track.known)
     changes = smooth(changes, rate, EXPRESSION_CUTOFF, EXPRESSION_GAIN)
@@ -155,5 +158,6 @@ def within_reach(turns: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
     """Rotation vectors (radians) whose angles beyond `FREE` grow more and more slowly toward `FARTHEST`."""
     angle = np.linalg.norm(turns, axis=1, keepdims=True)
     rest = FARTHEST - FREE
+    # tanh continues with slope 1: nothing jerks where the limit sets in.
     held = np.where(angle > FREE, FREE + rest * np.tanh((angle - FREE) / rest), angle)
     return turns * held / np.maximum(angle, 1e-12)

@@ -37,16 +37,19 @@ def _iris(frame: UInt8[np.ndarray, "H W 3"], lids: Float[np.ndarray, "6 2"]) -> 
     if 2 * half < LEAST_WIDTH:
         return None
     down = np.array([-along[1], along[0]])
+    # The eye's own axes, its corners at -1 and 1: one disc fits all sizes of faces.
     local = np.stack([(lids - middle) @ along, (lids - middle) @ down], axis=1) / half**2
     y, x = np.mgrid[-HEIGHT : HEIGHT : 1 / STEPS, -WIDTH : WIDTH : 1 / STEPS]
     grey = _greys(frame, middle + x[..., None] * along + y[..., None] * down)
     opening = _inside(np.stack([x, y], axis=-1), local)
     if not opening.any():
         return None
+    # A matched filter: the disc over which the opening is darkest is the iris.
     dark = np.where(opening, grey[opening].mean() - grey, 0)
     reach = np.arange(-RADIUS, RADIUS + 1e-6, 1 / STEPS)
     disc = (reach[:, None] ** 2 + reach**2 <= RADIUS**2).astype(np.float64)
     fit = signal.convolve(dark, disc, mode="same") / disc.sum()
+    # The centroid of all good places is finer than the grid and steadier than its maximum.
     share = np.clip(fit - NEAR_BEST * fit.max(), 0, None)
     return float((share * x).sum() / max(share.sum(), 1e-9)), float(fit.max())
 

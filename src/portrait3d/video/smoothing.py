@@ -42,6 +42,7 @@ def one_euro(
 
 def _share(cutoff: Float[np.ndarray, " C"] | float, rate: float) -> Float[np.ndarray, " C"] | float:
     """Weight of the newest value in an exponential filter with a cutoff in Hz."""
+    # A low pass of first order: alpha = 1 / (1 + tau / T) with tau = 1 / (2 pi cutoff) and T = 1 / rate.
     return 1 / (1 + rate / (2 * np.pi * cutoff))
 
 

@@ -66,6 +66,7 @@ class FaceTracker:
         places: list[int | None] = []  # a number for every frame: which of the fits is its own
         count, last, previous = 0, None, None
         for frame in frames:
+            # Videos repeat frames to keep an even rate: their fits are shared.
             if previous is not None and np.array_equal(frame, previous):
                 places.append(places[-1])
                 continue
@@ -154,6 +155,7 @@ def _around(face: Detection, height: int, width: int) -> tuple[int, int, int, in
     """Left, top, right and bottom of a square about a face, within the frame."""
     middle = (face.box[:2] + face.box[2:]) / 2
     reach = NEARBY / 2 * float((face.box[2:] - face.box[:2]).max())
+    # At least two pixels, however far beyond the frame the face has gone.
     left, top = np.floor(middle - reach).astype(int).clip(0, [width - 2, height - 2]).tolist()
     right, bottom = np.ceil(middle + reach).astype(int).clip([left + 2, top + 2], [width, height]).tolist()
     return left, top, right, bottom

@@ -119,6 +119,8 @@ def write_video(
             yield FrameWriter(temporary, Fraction(rate).limit_denominator(), sound, running)
         if not temporary.stat().st_size:
             raise ValueError(f"{path} was not written: there was no frame.")
+        # Temporary files are the user's alone; the result gets the permissions that any new file would have.
+        # The mask can only be read by setting it.
         mask = os.umask(0o077)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)

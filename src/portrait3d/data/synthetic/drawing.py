@@ -215,7 +215,9 @@ def shade_hair(
     strand, rest, inner = values[:2], values[2], values[3]
     fine, coarse = look.streaks(strand)
     bright = 1 + look.contrast * (0.7 * fine + 0.5 * coarse)
+    # Darker toward the skull and at the roots, where hair shades itself.
     bright = np.clip(bright, 0.25, 2.0) * (1 - 0.45 * inner) * (0.75 + 0.25 * np.clip(strand[1] / 60, 0, 1))
+    # Streaks tilt the normals, so that strands beside each other catch the light differently.
     tilted = normal + 0.18 * np.clip(fine + coarse, -2, 2) * np.array([[1.0], [0.3], [0.0]], np.float32)
     tilted /= np.linalg.norm(tilted, axis=0)
     lit = irradiance(tilted, light)
@@ -229,6 +231,7 @@ def shadow_of_hair(image: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "
     """Darken skin and clothes close to hair that stands before them."""
     hair = (labels == ParsingClass.HAIR).astype(np.float32)
     scale = len(labels) / 256
+    # Light mostly comes from above: the shadow lies a little below the hair.
     near = np.roll(hair, int(3 * scale), axis=0)
     for _ in range(2):
         near = ndimage.uniform_filter(near, 2 * int(5 * scale) + 1)

@@ -111,6 +111,8 @@ def strand_paths(hair: Hair, scalp: ScalpMap) -> tuple[np.ndarray, np.ndarray, n
         left = np.minimum(part, -fringe) * (1 - swing) - opening * swing
         on_right = (root > part)[:, None]
         first = np.where(on_right, max(part, fringe), min(part, -fringe))
+        # How far a strand lies from the parting (0) to the back (1): roots keep their order as the parting
+        # opens.
         far = (root[:, None] - first) / (np.where(on_right, np.pi, -np.pi) - first)
         moved = np.where(on_right, right + (np.pi - right) * far, left + (-np.pi - left) * far)
         azimuth = np.where(is_fringe[:, None], azimuth, moved)
@@ -173,6 +175,7 @@ def hang(
     r = radius[:, None] + hair.get("flare") * np.clip((y - LEAVE) / 120, 0, 1) ** 1.3
     r = r - 0.12 * np.clip(-np.cos(angle), 0, 1) * np.clip(y - 20, 0, 90)
     hanging = np.stack([CENTRE[0] + r * np.sin(angle), y, CENTRE[2] - r * np.cos(angle)], axis=-1)
+    # Hair lies on shoulders and chest, before or behind them.
     reach = torso.reach(hanging[..., 0], y + 8) + 6 * (y > 90)
     surface = AXIS[1] + np.where(before[:, None], -reach, reach)
     ahead, behind = np.minimum(hanging[..., 2], surface), np.maximum(hanging[..., 2], surface)
@@ -206,6 +209,7 @@ def waves(hair: Hair, points: np.ndarray, falling: np.ndarray, rng: np.random.Ge
 
 def grid_normals(points: Float[np.ndarray, "COLUMNS ROWS 3"]) -> Float[np.ndarray, "COLUMNS ROWS 3"]:
     """Smooth unit normals of the scalp map's surface, outward."""
+    # Columns are periodic, rows are not.
     around = np.roll(points, -2, axis=0) - np.roll(points, 2, axis=0)
     down = np.gradient(points, axis=1)
     normal = np.cross(down, around)

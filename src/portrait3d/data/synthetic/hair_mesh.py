@@ -27,6 +27,7 @@ def as_mesh(points: Float[np.ndarray, "N K 3"], root: np.ndarray, longest_gap: f
     following = np.roll(index, -1, axis=0)
     gap = np.linalg.norm(points - np.roll(points, -1, axis=0), axis=-1)
     step = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    # No triangles across partings, nor between strands that end: their last points coincide.
     close = (gap < longest_gap)[:, 1:] & (gap < longest_gap)[:, :-1] & (step + np.roll(step, -1, 0) > 1e-3)
     a, b = index[:, :-1][close], following[:, :-1][close]
     c, d = following[:, 1:][close], index[:, 1:][close]

@@ -60,6 +60,7 @@ def _farthest(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "A P"]:
     inside = row < BINS[1]
     table = np.zeros(BINS)
     np.maximum.at(table, (column[inside], row[inside]), radius[inside])
+    # Three turns side by side: the nearest cell may lie beyond azimuth 0.
     tiled = np.tile(table, (3, 1))
     nearest = ndimage.distance_transform_edt(tiled == 0, return_distances=False, return_indices=True)
     return tiled[tuple(nearest)][BINS[0] : 2 * BINS[0]]  # pyright: ignore[reportArgumentType]

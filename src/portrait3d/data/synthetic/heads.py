@@ -226,6 +226,7 @@ def place(
     wanted = float(camera.focal) * FACE_SIZE / (FACE_FOCAL * FACE_MARGIN) * float(np.exp(rng.normal(0, 0.05)))
     shift = torch.from_numpy(rng.normal(0, 0.012, 2)).float() * camera.height
     depth = torch.tensor(900.0)
+    # Fixed point: the size in the picture is nearly inverse to the depth.
     for _ in range(3):
         aside = shift * depth / camera.focal
         pose = Pose(rotation, torch.stack([aside[0], aside[1], depth]) - rotation @ center)

@@ -61,6 +61,7 @@ def map_scalp(head: HeadModel) -> ScalpMap:
     corner_azimuth += 2 * np.pi * (corner_azimuth < corner_azimuth.max(1, keepdims=True) - np.pi)
     # Triangles around the crown cover all azimuths and can't be drawn; the first rows are spread below.
     around = polar[faces].min(axis=1) > np.radians(5)
+    # Drawn thrice, a turn apart: what crosses azimuth 0 is complete once.
     copies = [corner_azimuth[around] + turn for turn in (0, 2 * np.pi, -2 * np.pi)]
     x = np.concatenate(copies).reshape(-1) * COLUMNS / (2 * np.pi) + 0.5
     y = np.tile(polar[faces][around].reshape(-1), 3) / WIDEST * (ROWS - 1) + 0.5
@@ -72,6 +73,7 @@ def map_scalp(head: HeadModel) -> ScalpMap:
     corners = np.tile(faces[around], (3, 1))[index]
     corners, weights = bridge_holes(corners, weights, index >= 0)
     crown = np.linalg.norm(mean - (CENTRE + radius.max() * crown_axis()), axis=1).argmin()
+    # Near the crown all columns lead to one vertex.
     first = int(np.ceil(np.radians(9) / WIDEST * (ROWS - 1)))
     share = np.arange(first)[None, :, None] / first
     corners[:, :first], weights[:, :first] = corners[:, first, None], weights[:, first, None] * share
