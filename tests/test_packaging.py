@@ -1,5 +1,6 @@
 """What the wheel holds: small, typed, and no file that runs code when it is read."""
 
+import re
 import tomllib
 from importlib import metadata, resources
 from pathlib import Path
@@ -37,6 +38,15 @@ def test_every_network_ships_weights_a_config_and_a_card() -> None:
         card = (folder / "README.md").read_text(encoding="utf-8").lower()
         for word in ("licen", "data", "portrait3d train"):
             assert word in card, f"the card of {name} says nothing about {word!r}"
+
+
+def test_the_page_on_networks_gives_their_true_sizes() -> None:
+    page = (ROOT / "docs" / "models" / "networks.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| \[(\w+)\].*?\| ([\d.]+) MB", page, re.MULTILINE))
+    assert set(rows) == set(NETWORKS) - {"detector"}
+    for name, size in rows.items():
+        weights = (PACKAGE / "assets" / name).rglob("*.safetensors")
+        assert f"{sum(path.stat().st_size for path in weights) / MEGABYTE:.1f}" == size, name
 
 
 def test_versions_agree() -> None:
