@@ -10,7 +10,6 @@ them.
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from portrait3d.data.photos import real_photo_folders, real_photos
 from portrait3d.evaluation.parsing_report import ParsingReport, evaluate_parsing
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.parsing_net import ParsingNet
-from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.pretrained import bundled, load_network, save_network
 from portrait3d.training.release import AVATARS_NOTICE, PARSING_LICENCE, release_network
 from portrait3d.training.sources import markdown_table, sources
@@ -92,7 +90,6 @@ def main() -> None:
     parser.add_argument("--hours", type=float, required=True, help="hours of training, all rounds together")
     parser.add_argument("--out", type=Path, default=bundled("parsing"))
     parser.add_argument("--earlier", type=Path, help="parsing networks to score beside these")
-    parser.add_argument("--mouth", type=float, default=1.0, help="odds by which the inner mouth is favoured")
     parser.add_argument("--limit", type=int, help="score only so many pictures of each kind")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -100,7 +97,7 @@ def main() -> None:
     records = [json.loads((run / "config.json").read_text()) for run in arguments.runs]
     for i, (run, record) in enumerate(zip(arguments.runs, records, strict=True)):
         place = arguments.out if i == 0 else arguments.out / record["settings"]["framing"]
-        favour_mouth(release_network("parsing", run, place), arguments.mouth)
+        fold(release_network("parsing", run, place))
     experts = {"these": ParsingExperts.load(arguments.out), **rivals}
     reports = {
         name: evaluate_parsing(one, arguments.data, drawn=arguments.drawn, limit=arguments.limit)
@@ -113,15 +110,14 @@ def main() -> None:
     print(card)
 
 
-def favour_mouth(directory: Path, odds: float) -> None:
-    """Store a network again with raised odds of the inner mouth: averages of networks make it too small."""
+def fold(directory: Path) -> None:
+    """Store a network again without batch normalisation, which inference would compute for nothing."""
     net = load_network(ParsingNet, directory)
-    bias = net.get_parameter("head.1.bias")
-    with torch.no_grad():
-        bias[PARSING_CLASSES.index("inner mouth")] += math.log(odds)
+    if net.settings["folded"]:
+        return
     config = json.loads((directory / "config.json").read_text())
     facts = {key: value for key, value in config.items() if key not in ("network", "settings")}
-    save_network(net, directory, (directory / "README.md").read_text(), **facts)
+    save_network(net.fold(), directory, (directory / "README.md").read_text(), **facts)
 
 
 def source_rows(data: Path, drawn: Path) -> list[dict[str, Any]]:
