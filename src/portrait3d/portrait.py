@@ -172,8 +172,11 @@ class Portrait:
         return load_portrait(Path(arguments.path(path, "path")), head_model)
 
     def export_depth(self, path: str | os.PathLike[str]) -> Path:
-        """Write the head's depth at the photo's pixels: `.png` (16 bits, steps of 0.1 mm, 0 where unknown) or
-        `.tiff` (32-bit floating point, mm, NaN where unknown). Raises `ValueError` for any other ending."""
+        """Write the head's depth at the photo's pixels: `.png` (16 bits, steps of 0.1 mm, 0 where unknown),
+        `.tiff` or `.exr` (32-bit floating point, mm; NaN or infinity where unknown).
+
+        Raises `ValueError` for any other ending, `MissingPackageError` for `.exr` without OpenEXR.
+        """
         from portrait3d.export.photo_files import save_depth
 
         return save_depth(self, Path(arguments.path(path, "path")))

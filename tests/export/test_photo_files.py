@@ -1,6 +1,7 @@
 """Depth, cut-out and camera of a portrait for other programs."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from portrait3d.errors import MissingPackageError
 from portrait3d.export.overview import depth_of_photo
 from portrait3d.export.rig import place
 from portrait3d.parsing_classes import HEAD
@@ -33,8 +35,31 @@ def test_depth_is_written_in_steps_or_exactly(portrait: Portrait, tmp_path: Path
     assert np.abs(steps[valid] * 0.1 - depth[valid]).max() < 0.051
     assert np.array_equal(exact[valid], depth[valid])
     assert np.isnan(exact[~valid]).all()
-    with pytest.raises(ValueError, match=r"\.png, \.tif or \.tiff"):
+    with pytest.raises(ValueError, match=r"\.png, \.tif, \.tiff or \.exr"):
+        portrait.export_depth(tmp_path / "depth.pfm")
+
+
+def test_depth_comes_back_from_an_exr_bit_for_bit(portrait: Portrait, tmp_path: Path) -> None:
+    import OpenEXR
+
+    depth, valid = depth_of_photo(portrait)
+    with OpenEXR.File(str(portrait.export_depth(tmp_path / "depth.exr"))) as file:
+        (name, channel), *others = file.channels().items()
+        found = np.array(channel.pixels)
+    assert name == "Z"
+    assert not others
+    assert found.dtype == np.float32
+    assert np.array_equal(found[valid], depth[valid])
+    assert np.isposinf(found[~valid]).all()
+
+
+def test_without_openexr_the_error_says_what_to_install(
+    portrait: Portrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'portrait3d\[exr\]'"):
         portrait.export_depth(tmp_path / "depth.exr")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_cutout_is_the_photo_with_the_matte(portrait: Portrait, tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_a_head_with_dense_targets_opens_in(program: str, model_head: HeadMesh, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_head_with_a_normal_map_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
+    fewer = model_head.simplified(2)
+    assert fewer.normal_map is not None
+    opens_in(program, fewer.export(tmp_path / "head.glb", lit=True, bones=True))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["structure", "validator", "three", "gltf_transform", "vrm"])
 def test_a_vrm_opens_in(program: str, model_head: HeadMesh, tmp_path: Path) -> None:
     opens_in(program, model_head.export(tmp_path / "head.vrm"))

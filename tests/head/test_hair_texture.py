@@ -255,7 +255,7 @@ def test_skin_fades_at_its_border_but_not_toward_hair_that_lies_on_it(sitters: d
     last = np.flatnonzero(hair[:, 128])[-1]
     fading = scene.skin[last + 1 : last + 1 + round(SKIN_BORDER), 128]
     assert 0 < fading[0] < 0.3 < fading[2] < 1
-    on_hair = scene.skin_with(hair)[:, 128]
+    on_hair = scene.skin_with(scene.hairline(hair))[:, 128]
     assert on_hair[last + 1] == 1
     assert on_hair[last - HAIRLINE - 1] == 0
 

@@ -10,8 +10,8 @@ from portrait3d.head.blending import Known, harmony, mixture
 from portrait3d.head.placement import texels
 from portrait3d.head.shot import Shot
 from portrait3d.models.head_model import HeadModel
-from portrait3d.parsing_classes import ParsingClass
-from synthetic_head import SIZE, Sitter, sitter
+from portrait3d.parsing_classes import SKIN, ParsingClass
+from synthetic_head import COLOURS, SIZE, THICKNESS, Sitter, sitter
 
 GREEN = np.array([20, 200, 20], np.uint8)
 BLUE = np.array([30, 30, 220], np.uint8)
@@ -77,6 +77,27 @@ def test_the_side_photos_hair_lies_on_the_body(front: Sitter, side: Sitter) -> N
     even = texture(front, [shot_of(side)]).astype(int)
     dyed = texture(front, [green]).astype(int)
     assert (np.abs(dyed - even).max(axis=1) > 30).sum() > 50
+
+
+def test_hair_that_only_the_side_photo_shows_is_painted_on_the_skin_as_a_whole(
+    front: Sitter, side: Sitter
+) -> None:
+    beside = replace(side, labels=side.labels.copy()).with_hair_at(THICKNESS - 1)
+    index = np.where(side.head.face_index >= 0, side.head.face_index, 0)
+    place = side.head.model_vertices[front.head.layout.faces[index]].mean(axis=2)
+    beside.labels[on_sideburn(place) & np.isin(side.labels, SKIN)] = ParsingClass.HAIR
+    painted = texture(front, [shot_of(beside)]).astype(float)
+    at = front.head.model_vertices[front.head.layout.point_vertex]
+    there = on_sideburn(at, 3.0) & (front.head.ears_mask[front.head.layout.point_vertex] == 0)
+    away = np.abs(painted[: len(at)][there] - COLOURS[ParsingClass.HAIR]).max(axis=1)
+    assert there.sum() > 20
+    assert np.percentile(away, 90) < 30
+
+
+def on_sideburn(points: np.ndarray, inner: float = 0.0) -> np.ndarray:
+    """Which points of the model frame lie on a broad sideburn of the side photo, `inner` mm inside it."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return (x < -40) & (np.abs(z - 10) < 20 - inner) & (np.abs(y) < 30 - inner)
 
 
 def test_another_light_leaves_no_seam(front: Sitter, side: Sitter) -> None:

@@ -58,7 +58,8 @@ class Baking:
         return picture
 
     def seen(self, picture: np.ndarray) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
-        return bake_seen(self.model, self.fine, self.known.scene(picture), self.shown, self.lying)
+        scene = self.known.scene(picture)
+        return bake_seen(self.model, self.fine, scene, self.shown, scene.hairline(self.lying))
 
     def unseen(self, picture: np.ndarray | None = None) -> Float[np.ndarray, "N 3"]:
         return bake_unseen(self.model, self.fine, self.known.scene(picture), self.shown)

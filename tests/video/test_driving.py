@@ -9,7 +9,15 @@ import torch
 from portrait3d.geometry import rotation_from_euler
 from portrait3d.portrait import Portrait
 from portrait3d.video import driving
-from portrait3d.video.driving import FARTHEST, FREE, FULL_GAZE, drive, neutral_frame, within_reach
+from portrait3d.video.driving import (
+    FARTHEST,
+    FREE,
+    FULL_GAZE,
+    SEEN_JAW,
+    drive,
+    neutral_frame,
+    within_reach,
+)
 from portrait3d.video.tracking import FaceTrack
 from synthetic_head import synthetic_portrait
 
@@ -42,12 +50,12 @@ def test_a_still_driver_leaves_the_photo_as_it_is(portrait: Portrait) -> None:
 def test_the_drivers_change_is_added_from_its_neutral_frame_on(portrait: Portrait) -> None:
     count = 60
     yaws = np.linspace(0, 15, count)
-    face = np.full((count, 64), 0.02) + np.linspace(0, 1, count)[:, None] * np.eye(64)[24] * 0.5
+    face = np.full((count, 64), 0.02) + np.linspace(0, 1, count)[:, None] * np.eye(64)[12] * 0.5
     motion = drive(track([rotation(10 + yaw) for yaw in yaws], face), 25, portrait)
     turned = np.array([pose.yaw for pose in motion.poses])
     assert np.ptp(turned) == pytest.approx(15, abs=1.5)
-    assert np.ptp(motion.expressions[:, 24]) == pytest.approx(0.5, abs=0.06)
-    assert np.abs(motion.expressions[:, :24]).max() < 1e-9
+    assert np.ptp(motion.expressions[:, 12]) == pytest.approx(0.5, abs=0.06)
+    assert np.abs(motion.expressions[:, :12]).max() < 1e-9
     assert motion.reference is not None
     assert turned[motion.reference] == pytest.approx(0, abs=1.0)
 
@@ -57,6 +65,8 @@ def test_absolute_motion_is_the_drivers_own(portrait: Portrait) -> None:
     motion = drive(track([rotation(12, 4, -6)] * 5, face), 25, portrait, absolute=True)
     assert motion.reference is None
     own = portrait.coefficients.expression.numpy()
+    jaw = list(portrait.head_model.expression_names).index("jawOpen")
+    face[:, jaw] /= SEEN_JAW
     np.testing.assert_allclose(motion.expressions + own, face, atol=1e-6)
     pose = motion.poses[2]
     assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((12, 4, -6), abs=1e-3)
@@ -77,8 +87,16 @@ def test_the_neutral_frame_has_little_expression_and_the_usual_pose() -> None:
     face[0] = 0.5
     rotations = [rotation(0), rotation(40), rotation(2), rotation(1)]
     face[2] = 0.1
-    assert neutral_frame(track(rotations, face)) == 3
-    assert neutral_frame(track(rotations, face, [True, True, True, False])) == 2
+    assert neutral_frame(track(rotations, face), 24) == 3
+    assert neutral_frame(track(rotations, face, [True, True, True, False]), 24) == 2
+
+
+def test_who_talks_smiles_less_but_is_not_calm() -> None:
+    smiling, talking = np.zeros(64), np.zeros(64)
+    smiling[:10], talking[24] = 0.3, 0.6
+    face = np.stack([talking, smiling])
+    assert np.linalg.norm(talking) < np.linalg.norm(smiling)
+    assert neutral_frame(track([rotation()] * 2, face), 24) == 1
 
 
 def test_turns_are_held_within_reach() -> None:
@@ -100,3 +118,21 @@ def test_absolute_gaze_starts_from_the_photos(portrait: Portrait, monkeypatch: p
     wanted = (0.3 - 0.1) / FULL_GAZE
     np.testing.assert_allclose(absolute[:, names.index("eyeLookOutLeft")], wanted)
     np.testing.assert_allclose(absolute[:, names.index("eyeLookOutRight")], 0, atol=1e-9)
+
+
+def test_the_jaw_opens_as_far_as_the_drivers_and_closes_no_further_than_shut(portrait: Portrait) -> None:
+    jaw = list(portrait.head_model.expression_names).index("jawOpen")
+    face = np.zeros((90, 64))
+    face[:30, jaw], face[30:60, jaw] = 0.1, 0.3
+    face[60:, :40] = 0.2  # what makes this no neutral frame
+    face[60:, jaw] = 0.0
+    coefficients = portrait.coefficients
+    expression = coefficients.expression.clone()
+    expression[jaw] = 0.06
+    parted = replace(portrait, coefficients=replace(coefficients, expression=expression))
+    motion = drive(track([rotation()] * 90, face), 25, parted)
+    assert motion.reference is not None
+    assert motion.reference < 30
+    np.testing.assert_allclose(
+        motion.expressions[[5, 45, 85], jaw], [0, 0.2 / SEEN_JAW, -0.06 / SEEN_JAW], atol=0.02
+    )

@@ -76,3 +76,15 @@ def test_a_portrait_follows_the_eyes_of_its_own_film(model: Portrait3D, astronau
     for blink in ("eyeBlinkLeft", "eyeBlinkRight"):
         assert own[names.index(blink)] + weight(blink, 14) > 0.9
         assert max(weight(blink, 2), weight(blink, 11), weight(blink, 19)) < 0.15
+
+
+def test_a_mouth_opens_and_closes_as_in_its_own_film(model: Portrait3D, astronaut: np.ndarray) -> None:
+    portrait = model.reconstruct(astronaut)
+    jaw = list(model.head_model.expression_names).index("jawOpen")
+    half, wide = (model.repose(portrait, expression={"jawOpen": weight}) for weight in (0.4, 0.8))
+    frames = [astronaut] * 6 + [half] * 4 + [astronaut] * 4 + [wide] * 4 + [astronaut] * 6
+    motion = drive(FaceTracker(model).track(frames), 25.0, portrait)
+    opened = motion.expressions[:, jaw]
+    assert opened[8] == pytest.approx(0.4, abs=0.22)
+    assert opened[16] == pytest.approx(0.8, abs=0.35)
+    assert np.abs(opened[[2, 12, 22]]).max() < 0.03

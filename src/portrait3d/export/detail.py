@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from portrait3d import arguments
+from portrait3d.export.normal_map import bake_normals
 from portrait3d.geometry.mesh import HairSheet, HeadMesh, HeadPart, HeadPiece
 from portrait3d.geometry.simplification import simplified_faces
 from portrait3d.models.expressions import expression_displacement
@@ -43,8 +44,8 @@ def at_detail(head: HeadMesh, level: int) -> HeadMesh:
     goal = LEVELS[level] - (0 if sheet is None else len(sheet.faces))
     weight = np.where(head.piece == HeadPiece.HAIR, HAIR, np.where(head.part == HeadPart.FACE, FACE, 1.0))
     faces = simplified_faces(_poses(head), head.faces, goal, weight)
-    fewer = replace(head, faces=faces, hair_sheet=None)
-    return replace(fewer.kept(np.ones(len(faces), bool)), hair_sheet=sheet)
+    fewer = replace(head, faces=faces, hair_sheet=None).kept(np.ones(len(faces), bool))
+    return replace(fewer, hair_sheet=sheet, normal_map=bake_normals(head, fewer))
 
 
 def _poses(head: HeadMesh) -> np.ndarray:

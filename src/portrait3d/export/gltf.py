@@ -52,6 +52,8 @@ class GltfMesh:
     """What is added to the normals, for the same targets or none."""
     fades: bool = False
     """Whether its colours come from the second texture, whose alpha fades them out."""
+    tangents: Float[np.ndarray, "V 4"] | None = None
+    """The normal map's axes, see `vertex_tangents`; None for a mesh that has no normal map."""
     bones: Float[np.ndarray, "V J"] | None = None
     """How far the vertices follow each bone of the scene's skeleton, up to four of them; rows sum to 1."""
 
@@ -86,6 +88,7 @@ def glb_bytes(
     bones: Sequence[Bone] = (),
     dense: bool = False,
     extensions: Mapping[str, Any] | None = None,
+    normal_map: bytes | None = None,
 ) -> bytes:
     """Meshes as GLB; the first one's node is the parent of the others'.
 
@@ -101,12 +104,14 @@ def glb_bytes(
     The material is unlit (KHR_materials_unlit), because a photo brings its own light along; viewers without
     that extension fall back to a matte surface. With `lit` it is that matte surface everywhere.
 
+    `normal_map` is the content of a PNG file, for meshes that have tangents and share the first texture.
+
     `extensions` are those of the whole document, by name: nodes of meshes come first, in their order, then
     the skeleton's and those of the bones.
     """
     buffer = _Buffer(dense=dense)
     documents = [_mesh(buffer, mesh) for mesh in meshes]
-    images = [_image(buffer, content) for content in textures]
+    images = [_image(buffer, content) for content in [*textures, *([normal_map] if normal_map else [])]]
     nodes, roots = _skinned_nodes(meshes, bones) if bones else (_nodes(meshes), [0])
     names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.fades)][: len(textures)]
     document = {
@@ -130,6 +135,8 @@ def glb_bytes(
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
     }
+    if normal_map:
+        document["materials"][0]["normalTexture"] = {"index": len(textures)}
     buffer.fill_sparse()
     document["buffers"] = [{"byteLength": len(buffer.content)}]
     if any(image["mimeType"] == WEBP for image in images):
@@ -248,6 +255,8 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
         ),
         "material": int(mesh.fades),
     }
+    if mesh.tangents is not None:
+        primitive["attributes"]["TANGENT"] = buffer.accessor(mesh.tangents, "VEC4", VERTEX_BUFFER)
     if mesh.bones is not None:
         joints, share = influences(mesh.bones)
         primitive["attributes"]["JOINTS_0"] = buffer.accessor(joints, "VEC4", VERTEX_BUFFER)

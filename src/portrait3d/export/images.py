@@ -1,16 +1,19 @@
 """Pictures, label maps and depth maps as image files."""
 
 import io
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
+from portrait3d.errors import MissingPackageError
 from portrait3d.export.files import write_together
 
 DEPTH_UNIT = 0.1
 """Millimetres of one step in a depth image; 0 means no depth."""
+EXR_MISSING = "EXR files need the library OpenEXR: pip install 'portrait3d[exr]'."
 PARSING_COLOURS = (
     (0, 0, 0),
     (234, 181, 142),
@@ -69,3 +72,19 @@ def encode_tiff(values: Float[np.ndarray, "H W"]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(values.astype(np.float32)).save(stream, format="TIFF", compression="tiff_adobe_deflate")
     return stream.getvalue()
+
+
+def encode_exr(depth: Float[np.ndarray, "H W"]) -> bytes:
+    """Depth as an OpenEXR file's channel Z of 32-bit floating point, losslessly packed.
+
+    Raises `MissingPackageError` where OpenEXR is not installed.
+    """
+    try:
+        import OpenEXR
+    except ModuleNotFoundError:
+        raise MissingPackageError(EXR_MISSING) from None
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with tempfile.TemporaryDirectory() as name:  # the library writes to files alone
+        file = Path(name) / "depth.exr"
+        OpenEXR.File(header, {"Z": depth.astype(np.float32)}).write(str(file))
+        return file.read_bytes()

@@ -70,8 +70,14 @@ def encode_glb(head: HeadMesh, **options: Any) -> bytes:
     arguments.instance(head, HeadMesh, "head")
     asked = MeshOptions(**options)
     meshes, bones = scene_of(head, asked)
-    textures = encoded_textures(head, asked.texture_format)
-    return glb_bytes(meshes, textures, lit=asked.lit, bones=bones, dense=asked.dense_targets)
+    return glb_bytes(
+        meshes,
+        encoded_textures(head, asked.texture_format),
+        lit=asked.lit,
+        bones=bones,
+        dense=asked.dense_targets,
+        normal_map=encoded_normals(head, asked),
+    )
 
 
 def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
@@ -89,6 +95,7 @@ def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
         lit=asked.lit,
         bones=bones,
         dense=asked.dense_targets,
+        normal_map=encoded_normals(head, asked),
         extensions={VRM: vrm_extension(meshes, bones, name, asked.author)},
     )
 
@@ -100,9 +107,15 @@ def encoded_textures(head: HeadMesh, kind: str) -> list[bytes]:
     return [encode_image(picture, f".{kind}") for picture in pictures]
 
 
+def encoded_normals(head: HeadMesh, asked: MeshOptions) -> bytes | None:
+    """The normal map as a PNG file, if surfaces take light and the head has one."""
+    return encode_image(head.normal_map) if asked.lit and head.normal_map is not None else None
+
+
 def scene_of(head: HeadMesh, asked: MeshOptions) -> tuple[list[GltfMesh], list[Bone]]:
     """All meshes of a head, the hair sheet last, and the bones that they are bound to, if any."""
-    meshes = named_meshes(head, turns=asked.lit, visemes=asked.visemes)
+    mapped = asked.lit and head.normal_map is not None
+    meshes = named_meshes(head, turns=asked.lit, visemes=asked.visemes, tangents=mapped)
     if (hair := head.hair_sheet) is not None:
         meshes.append(sheet_mesh(head, hair, visemes=asked.visemes))
     bones: list[Bone] = []

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from portrait3d.export.files import write_together
 from portrait3d.export.gltf import GLTF_FROM_CAMERA, METRES
-from portrait3d.export.images import encode_depth, encode_image, encode_tiff
+from portrait3d.export.images import encode_depth, encode_exr, encode_image, encode_tiff
 from portrait3d.export.overview import depth_of_photo
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.portrait import Portrait
@@ -22,16 +22,22 @@ NEAR = 0.01
 def save_depth(portrait: Portrait, path: Path) -> Path:
     """Write the head's depth at the photo's pixels; `ValueError` for any other ending.
 
-    `.png` has 16 bits, steps of 0.1 mm and 0 where depth is unknown; `.tif` and `.tiff` have 32-bit floating
-    point, millimetres, and NaN there.
+    `.png` has 16 bits, steps of 0.1 mm and 0 where depth is unknown; the others have 32-bit floating point
+    and millimetres: `.tif` and `.tiff` with NaN there, `.exr` in its channel Z with infinity, since what is
+    farther than all else is what compositing programs expect behind a head.
+
+    Raises `MissingPackageError` for `.exr` where OpenEXR is not installed.
     """
     depth, valid = depth_of_photo(portrait)
-    if path.suffix.lower() == ".png":
-        content = encode_depth(depth, valid)
-    elif path.suffix.lower() in (".tif", ".tiff"):
-        content = encode_tiff(np.where(valid, depth, np.nan).astype(np.float32))
-    else:
-        raise ValueError(f"Depth is written as .png, .tif or .tiff, got {str(path)!r}.")
+    match path.suffix.lower():
+        case ".png":
+            content = encode_depth(depth, valid)
+        case ".tif" | ".tiff":
+            content = encode_tiff(np.where(valid, depth, np.nan).astype(np.float32))
+        case ".exr":
+            content = encode_exr(np.where(valid, depth, np.inf))
+        case _:
+            raise ValueError(f"Depth is written as .png, .tif, .tiff or .exr, got {str(path)!r}.")
     write_together({path: content})
     return path
 

@@ -10,6 +10,7 @@ from portrait3d.export.gltf import GLTF_FROM_CAMERA, METRES, SHORTEST_MOVE, Gltf
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, coinciding, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
+from portrait3d.geometry.tangents import vertex_tangents
 from portrait3d.models.expressions import PHOTO, arkit_basis
 from portrait3d.models.visemes import viseme_moves
 
@@ -61,15 +62,16 @@ def smooth_normals(
 
 
 def named_meshes(
-    head: HeadMesh, *, rigged: bool = True, turns: bool = False, visemes: bool = False
+    head: HeadMesh, *, rigged: bool = True, turns: bool = False, visemes: bool = False, tangents: bool = False
 ) -> list[GltfMesh]:
     """The head's pieces, the surface first; if `rigged`, with the morph targets that its binding gives.
 
     The surface has all of ARKit's 52 targets and those of `extra_moves`, other pieces those that move them;
     with `turns` also what they do to the normals. Eyes lie in nodes at the eyeballs' centres, so that they
-    can be turned.
+    can be turned. `tangents` are what a normal map needs.
     """
     placed = place(head)
+    axes = vertex_tangents(placed.vertices, placed.normals, head.uv, head.faces) if tangents else None
     targets = morph_targets(head.binding, extra_moves(head, visemes=visemes)) if rigged else {}
     turned = normal_targets(head, targets) if turns else {}
     meshes = []
@@ -95,6 +97,7 @@ def named_meshes(
                 uv=head.uv[chosen],
                 targets=own,
                 turns={target: turned[target][chosen] for target in own if turned},
+                tangents=None if axes is None else axes[chosen],
             )
         )
     return meshes

@@ -142,6 +142,9 @@ class HeadMesh:
     mesh that doesn't know."""
     is_neutral: bool = False
     """Whether the photo's own expression has been taken out."""
+    normal_map: UInt8[np.ndarray, "Hn Wn 3"] | None = None
+    """How a head of more triangles takes light, from which this one was `simplified`: its normals in this
+    one's tangent space, as glTF's `normalTexture` holds them, in the texture's coordinates."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -223,7 +226,8 @@ class HeadMesh:
     def simplified(self, level: int) -> "HeadMesh":
         """The head with about 30,000, 12,000, 5,000 or 2,000 triangles, for levels of detail 0 to 3.
 
-        Its vertices are some of the head's own: texture coordinates, morph targets and weights stay exact.
+        Its vertices are some of the head's own: texture coordinates, morph targets and weights stay exact. A
+        normal map keeps how the whole head takes light, in files that are `lit`.
         """
         # Imported here because `export` lies above `geometry` in the order of packages.
         from portrait3d.export.detail import at_detail

@@ -61,11 +61,13 @@ class Scene:
         """The picture at the parsing's resolution without detail, blurred within the skin."""
         return torch.from_numpy(blurred_inside(self.coarse.numpy(), self.skin, SMOOTH))
 
-    def skin_with(self, lying: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-        """1 on skin and on hair next to it that is `lying` on it, 0 from the head's outline on and beyond."""
-        skin = np.isin(self.labels, SKIN)
-        hair = lying & (self.coverage > 0.8)
-        return faded(skin | hair & ndimage.binary_dilation(skin, iterations=HAIRLINE))
+    def skin_with(self, hair: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+        """1 on skin and on some hair, 0 from the head's outline on and beyond."""
+        return faded(np.isin(self.labels, SKIN) | hair & (self.coverage > 0.8))
+
+    def hairline(self, lying: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+        """Of hair that is `lying` on the skin what is next to bare skin: farther on, a sheet covers it."""
+        return lying & ndimage.binary_dilation(np.isin(self.labels, SKIN), iterations=HAIRLINE)
 
     @cached_property
     def worn(self) -> Float[np.ndarray, "H W"]:

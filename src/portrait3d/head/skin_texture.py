@@ -18,7 +18,7 @@ from portrait3d.head.layout import Texels
 from portrait3d.head.mouth_eyes import paint_pieces
 from portrait3d.head.scene import Scene
 from portrait3d.head.shot import Shot, facing
-from portrait3d.head.skin import photographed
+from portrait3d.head.skin import photographed, photographed_hair
 
 GRAZING, STEADY = 0.1, 0.45
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
@@ -61,7 +61,7 @@ def bake_skin(
         others: Further photos, whose colours are taken where they show the skin better.
     """
     fine, coarse = texels
-    seen, share = bake_seen(model, fine, scene, shown, lying)
+    seen, share = bake_seen(model, fine, scene, shown, scene.hairline(lying))
     known = smooth_colours(model, scene, shown)
     on_skin = model.layout.piece[fine.face] == HeadPiece.SURFACE
     if others:
@@ -80,14 +80,18 @@ def with_others(
     on_skin: Bool[np.ndarray, " N"],
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"], Known]:
     """Colours at the texels, how far they are shown, and smooth colours at the vertices: the main photo's
-    `own` with those of further photos mixed in. Eyes and mouth, which move, stay its own."""
+    `own` with those of further photos mixed in. Eyes and mouth, which move, stay its own.
+
+    Further photos have no hair sheet, so skin takes the colours of all their hair that lies on it.
+    """
     seen, share, known = own
     colours, shares, smooth, clarity = [seen], [share], [known], [facing(model)]
     for shot in others:
         shown = photographed(shot.model, shot.view)
         there = smooth_colours(shot.model, shot.scene, shown)
         gain = harmony(model.layout.faces, known, there)
-        seen, share = bake_seen(shot.model, texels, shot.scene, shown, shot.view.lying)
+        hairy = photographed_hair(shot.model, shot.view) > 0.5
+        seen, share = bake_seen(shot.model, texels, shot.scene, shown | hairy, shot.view.lying)
         colours.append(seen * texels.spread(gain))
         shares.append(share * on_skin)
         smooth.append(there.brightened(gain))
@@ -101,9 +105,9 @@ def bake_seen(
     texels: Texels,
     scene: Scene,
     shown: Bool[np.ndarray, " V"],
-    lying: Bool[np.ndarray, "H W"],
+    hair: Bool[np.ndarray, "H W"],
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
-    """The photo's colours at the texels, and how far the photo shows the skin there, 0 to 1.
+    """The photo's colours at the texels, and how far the photo shows the skin, or some hair, there, 0 to 1.
 
     Triangles that reach from the skin under the hair beside it show what the photo has there too.
     """
@@ -114,7 +118,7 @@ def bake_seen(
     weight = view_weight(model, shown)
     # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
-    trust = resample(torch.from_numpy(scene.skin_with(lying)).float()[None], (size, size))
+    trust = resample(torch.from_numpy(scene.skin_with(hair)).float()[None], (size, size))
     seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
     return seen[:, :3], own[:, 2] * seen[:, 3]
 
