@@ -18,6 +18,7 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.drawing import read
 from portrait3d.reposing.expression import ExpressionModes
+from portrait3d.reposing.guide import guide_to_ground
 from portrait3d.reposing.layers import TurningHead
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Window, soften, turning_window
@@ -44,6 +45,8 @@ class CoarseTurn:
     window: Window
     still: bool
     """Whether this is the photo's own pose."""
+    guide: Float[Tensor, "9 S S"] | None = None
+    """`guide.CHANNELS` in the head crop, where they were asked for."""
 
 
 class Reposer:
@@ -62,12 +65,17 @@ class Reposer:
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
     def coarse_turn(
-        self, target: HeadAngles, expression: Float[np.ndarray, "64"] | None = None, neutral: float = 0.0
+        self,
+        target: HeadAngles,
+        expression: Float[np.ndarray, "64"] | None = None,
+        neutral: float = 0.0,
+        *,
+        guided: bool = False,
     ) -> CoarseTurn:
         """The head at an absolute pose (degrees), from geometry alone.
 
         `expression` is added to the photo's own expression coefficients, after the share `neutral` of the
-        photo's own expression has been taken out.
+        photo's own expression has been taken out. With a guide if it is to be `guided`.
         """
         turn = Turn(self.portrait.camera_from_model, target)
         displacement = self.modes.displacement(expression, neutral)
@@ -75,11 +83,14 @@ class Reposer:
         if still:
             picture = self.layers.picture
             unknown = new = torch.zeros(1, *self.window.shape)
+            guide = guide_to_ground(picture, unknown) if guided else None
         else:
-            painted = self.layers.draw(turn, displacement)
+            painted = self.layers.draw(turn, displacement, guided=guided)
             picture, unknown, new = painted.picture, soften(painted.unknown), painted.inner
+            guide = painted.guide
         image, holes = self._to_crop(picture, torch.maximum(unknown, new))
-        return CoarseTurn(image, holes, picture, unknown, self.window, still)
+        guide = None if guide is None else self._guide_to_crop(guide)
+        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide)
 
     def composite(
         self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None
@@ -128,14 +139,26 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
+        seen, inside = self._seen_by_crop(torch.cat([picture.clamp(0, 1), unknown]))
+        return self._around + (seen[:3] - self._around) * inside, (seen[3:] > 0.2).float()
+
+    def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
+        """The window's guide as the head crop sees it; what is around is the photo's."""
+        seen, inside = self._seen_by_crop(guide.clamp(0, 1))
+        around = guide_to_ground(self._around, torch.zeros_like(inside))
+        return around + (seen - around) * inside
+
+    def _seen_by_crop(
+        self, values: Float[Tensor, "C h w"]
+    ) -> tuple[Float[Tensor, "C S S"], Float[Tensor, "1 S S"]]:
+        """Maps of the window in the head crop, 0 beyond it, and 1 within."""
         places, inside = self._places
         crop = self.drawn.head_crop
         shrink = max(1, int(crop.side / crop.size / 1.5))
-        values = torch.cat([picture.clamp(0, 1), unknown])
         if shrink > 1:
             values = F.avg_pool2d(values, shrink, ceil_mode=True, count_include_pad=False)
-        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size)) * inside
-        return self._around + (seen[:3] - self._around) * inside, (seen[3:] > 0.2).float()
+        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size))
+        return seen * inside, inside
 
     @cached_property
     def _around(self) -> Float[Tensor, "3 S S"]:
