@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.refinement_net import GuidedUNet, RefinementNet
+from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
 from portrait3d.reposing import CoarseTurn, Reposer
 from portrait3d.reposing.guide import CHANNELS, LAYERS, STEEPNESS
@@ -89,3 +91,39 @@ def test_known_skin_has_the_colours_of_its_reference(turn: CoarseTurn) -> None:
     assert float(difference.mean()) < 0.01
     unseen = channel(turn, "unseen") > 0.99
     assert float((turn.image - turn.guide[-3:])[:, unseen].abs().mean()) > 2 * float(difference.mean())
+
+
+def test_a_picture_that_counts_everywhere_changes_what_was_drawn_alone(
+    portrait: Portrait, reposer: Reposer, turn: CoarseTurn
+) -> None:
+    plain = reposer.composite(turn).astype(int)
+    brighter = reposer.composite(turn, turn.image + 0.2, everywhere=True).astype(int)
+    assert turn.drawn is not None
+    window = np.s_[reposer.window.rows, reposer.window.columns]
+    drawn = turn.drawn[0].numpy()
+    changed = np.abs(brighter - plain)[window].max(axis=-1)
+    assert (changed[drawn > 0.99] > 20).mean() > 0.9
+    assert changed[drawn == 0].max() == 0
+    beside = np.ones(portrait.parsing.shape, bool)
+    beside[window] = False
+    np.testing.assert_array_equal(brighter[beside], portrait.photo.pixels[beside])
+
+
+def test_a_picture_counts_everywhere_in_guided_turns_alone(portrait: Portrait, reposer: Reposer) -> None:
+    plain = reposer.coarse_turn(replace(portrait.pose, yaw=portrait.pose.yaw + YAW))
+    with pytest.raises(ValueError, match="guided turn"):
+        reposer.composite(plain, plain.image, everywhere=True)
+
+
+def test_the_pipeline_gives_a_guided_network_its_guide(portrait: Portrait, reposer: Reposer) -> None:
+    model = Portrait3D.__new__(Portrait3D)
+    model.head_model, model.refinement_net = HeadModel.load(), RefinementNet("guided", [8] * 5).eval()
+    assert isinstance(model.refinement_net.residual, GuidedUNet)
+    brightness = model.refinement_net.residual.gain.bias
+    assert brightness is not None
+    brightness.data[:] = 20.0  # as bright as may be
+    target = replace(portrait.pose, yaw=portrait.pose.yaw + YAW)
+    plain = reposer.composite(reposer.coarse_turn(target)).astype(int)
+    lit = model.draw_pose(reposer, target).astype(int)
+    assert (lit - plain).max() > 20
+    assert (lit == plain).all(axis=-1).mean() > 0.3
