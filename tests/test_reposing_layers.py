@@ -343,7 +343,7 @@ def test_new_parts_of_eyes_and_mouth_are_holes_for_the_network(
     new = torch.zeros(size)
     new[:, 80:100, 80:100] = 1.0
     painted = Painted(torch.zeros(3, *size[1:]), torch.zeros(size), new, torch.zeros(size[1:]))
-    monkeypatch.setattr(reposer.layers, "draw", lambda *_: painted)
+    monkeypatch.setattr(reposer.layers, "draw", lambda *_, **__: painted)
     turn = reposer.coarse_turn(HeadAngles(10.0, 0.0, 0.0))
     assert turn.holes.sum() > 50
     assert not turn.unknown.any()

@@ -284,14 +284,21 @@ class Portrait3D:
         if expression is not None:
             arguments.numbers_of(expression, "expression", len(self.head_model.expression_basis))
         arguments.number(neutral, "neutral", *arguments.WEIGHTS)
-        turn = reposer.coarse_turn(pose, expression, neutral)
-        return reposer.composite(turn, None if turn.still else self.refine(turn))
+        turn = reposer.coarse_turn(pose, expression, neutral, guided=self.refinement_net.guided)
+        return self.finish(reposer, turn)
+
+    @torch.inference_mode()
+    def finish(self, reposer: Reposer, turn: CoarseTurn) -> UInt8[np.ndarray, "H W 3"]:
+        """The refined picture of a reposer's coarse turn; a guided refinement network needs a guided one."""
+        refined = None if turn.still else self.refine(turn)
+        return reposer.composite(turn, refined, everywhere=self.refinement_net.guided)
 
     @torch.inference_mode()
     def refine(self, turn: CoarseTurn) -> Float[Tensor, "3 S S"]:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
         arguments.instance(turn, CoarseTurn, "turn")
-        picture = self.refinement_net(turn.image[None], turn.holes[None])[0]
+        guide = None if turn.guide is None else turn.guide[None]
+        picture = self.refinement_net(turn.image[None], turn.holes[None], guide)[0]
         check_finite(head_of(self.refinement_net), picture)
         return picture
 

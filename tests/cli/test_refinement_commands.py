@@ -10,7 +10,7 @@ from PIL import Image
 
 from portrait3d.cli import portraits
 from portrait3d.cli.refinement import refinement, turns
-from portrait3d.data import coarse_turns, turned_frames
+from portrait3d.data import coarse_turns, exact_turns, turned_frames
 from portrait3d.evaluation import refinement_report
 from portrait3d.evaluation.refinement import RepairRow
 from portrait3d.evaluation.refinement_report import RefinementReport
@@ -35,21 +35,26 @@ def test_training_photos_are_turned_in_a_random_order_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = photo_folder(tmp_path / "data", HeadModel.load())
-    (root / "portraits" / "parsing").mkdir()
-    for k in range(6):
-        Image.new("L", (200, 200)).save(root / "portraits" / "parsing" / f"p{k}.png")
-    asked = []
+    asked, drawn = [], []
 
     def prepare(model, photos, directory: Path, *, turns: int, seed: int) -> int:
         asked.append(([photo.name for photo in photos], directory, turns, seed))
         return turns * len(photos)
 
     monkeypatch.setattr(coarse_turns, "prepare_turns", prepare)
+
+    def draw(model, scenes: str, directory: Path, *, people: int, turns: int) -> int:
+        drawn.append((scenes, directory, people))
+        return people * turns
+
     monkeypatch.setattr(turned_frames, "prepare_frames", lambda *_, **__: 0)
+    monkeypatch.setattr(exact_turns, "turning_people", lambda data, avatars, seed: ["heads", avatars])
+    monkeypatch.setattr(exact_turns, "prepare_exact_turns", draw)
     for seed in (0, 0, 5):
-        turns(data=root, out=tmp_path / "out", photos=3, seed=seed, json=True)
+        turns(data=root, out=tmp_path / "out", avatars=root, people=4, photos=3, seed=seed, json=True)
         printed = json.loads(capsys.readouterr().out)
-        assert printed == {"directory": str(tmp_path / "out"), "turns": 9, "frames": 0}
+        assert printed == {"directory": str(tmp_path / "out"), "turns": 9, "frames": 0, "exact": 24}
+    assert drawn[:2] == [(scenes, tmp_path / "out" / "exact", 4) for scenes in ("heads", root)]
     assert asked[0] == asked[1] != asked[2]
     assert asked[0][1:] == (tmp_path / "out" / "turns", 3, 0)
     assert set(asked[0][0]) <= {"p0", "p1", "p2", "p3"}  # p4 and p5 are for validation

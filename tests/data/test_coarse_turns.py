@@ -10,9 +10,11 @@ import torch
 
 from portrait3d.data import coarse_turns
 from portrait3d.data.coarse_turns import MAX_YAW, NOD, TURN, draw_target, prepare_turns
-from portrait3d.data.refinement_samples import CoarseTurns
+from portrait3d.data.stored_turns import StoredTurn, StoredTurns
 from portrait3d.errors import NoFaceError
 from portrait3d.portrait import HeadAngles
+from portrait3d.reposing import CoarseTurn
+from portrait3d.reposing.regions import Window
 
 
 @dataclass
@@ -47,10 +49,12 @@ class Reposer:
     def __init__(self, portrait: Model, head_model: None) -> None:
         pass
 
-    def coarse_turn(self, target: HeadAngles):
-        self.image = torch.full((3, 32, 32), 0.5 + target.yaw / 100)
-        self.holes = torch.zeros(1, 32, 32)
-        return self
+    photo_crop = torch.zeros(3, 32, 32)
+
+    def coarse_turn(self, target: HeadAngles, *, guided: bool) -> CoarseTurn:
+        image, holes = torch.full((3, 32, 32), 0.5 + target.yaw / 100), torch.zeros(1, 32, 32)
+        guide = torch.zeros(9, 32, 32) if guided else None
+        return CoarseTurn(image, holes, image, holes, Window(0, 0, 32, 32), False, guide)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +70,7 @@ def prepare(model: Model, names: str, directory: Path) -> int:
 
 def test_every_photo_with_a_face_is_turned_and_can_be_read_again(tmp_path: Path) -> None:
     assert prepare(Model(), "a empty b", tmp_path / "turns") == 4
-    assert len(CoarseTurns(tmp_path / "turns", size=32).paths) == 4
+    assert len(StoredTurns(tmp_path / "turns", size=32).paths) == 4
 
 
 def test_photos_that_are_turned_already_are_passed_over(tmp_path: Path) -> None:
@@ -79,7 +83,8 @@ def test_photos_that_are_turned_already_are_passed_over(tmp_path: Path) -> None:
 def test_turns_of_a_photo_do_not_depend_on_the_other_photos(tmp_path: Path) -> None:
     prepare(Model(), "a b", tmp_path / "both")
     prepare(Model(), "b", tmp_path / "one")
-    assert (tmp_path / "both" / "b-1.png").read_bytes() == (tmp_path / "one" / "b-1.png").read_bytes()
+    both, one = (StoredTurn.load(tmp_path / folder / "b-1.npz") for folder in ("both", "one"))
+    np.testing.assert_array_equal(both.image, one.image)
 
 
 def test_targets_stay_within_their_limits() -> None:

@@ -8,16 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from portrait3d.data.corruption import DamagedPhoto
 from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
-from portrait3d.data.refinement_samples import (
-    CoarseTurns,
-    DamagedPhotos,
-    TurnedFrames,
-    head_outline,
-    load_turn,
-    save_turn,
-    window_at_hole,
-)
+from portrait3d.data.refinement_samples import DamagedPhotos, guide_of, head_outline
+from portrait3d.parsing_classes import ParsingClass
+from portrait3d.reposing.guide import CHANNELS, LAYERS
 
 # Outline, brows, nose, eyes and mouth of a face of about 60 px, in iBUG order.
 _OUTLINE = [(60 - 30 * np.cos(t), 60 + 36 * np.sin(t)) for t in np.linspace(0, np.pi, 17)]
@@ -57,7 +52,10 @@ def photo(tmp_path: Path) -> LabelledPhoto:
 
 
 def test_samples_depend_on_their_number_alone(photo: LabelledPhoto) -> None:
-    one, other = DamagedPhotos([photo], size=64, seed=3), DamagedPhotos([photo], size=64, seed=3)
+    one, other = (
+        DamagedPhotos([photo], LabelledPhoto.parsing, size=64, seed=3),
+        DamagedPhotos([photo], LabelledPhoto.parsing, size=64, seed=3),
+    )
     _ = one[5], one[1]
     for name, value in one[2].items():
         assert torch.equal(value, other[2][name])
@@ -69,14 +67,17 @@ def test_the_damage_of_a_whole_crop_depends_on_the_photo_alone(photo: LabelledPh
         file = photo.root / photo.folder / folder / f"a.{ending}"
         file.with_stem("b").write_bytes(file.read_bytes())
     other = replace(photo, name="b")
-    one, both = DamagedPhotos([photo], augment=False), DamagedPhotos([other, photo], augment=False)
+    one, both = (
+        DamagedPhotos([photo], LabelledPhoto.parsing, augment=False),
+        DamagedPhotos([other, photo], LabelledPhoto.parsing, augment=False),
+    )
     assert torch.equal(one[0]["holes"], both[1]["holes"])
     assert not torch.equal(one[0]["holes"], both[0]["holes"])
 
 
 def test_a_sample_is_the_original_but_for_damage_and_black_beyond_the_photo(photo: LabelledPhoto) -> None:
     for augment, size in ((True, 64), (False, 256)):
-        sample = DamagedPhotos([photo], size=size, augment=augment)[0]
+        sample = DamagedPhotos([photo], LabelledPhoto.parsing, size=size, augment=augment)[0]
         assert sample["image"].shape == sample["original"].shape == (3, size, size)
         outside = sample["inside"] == 0
         assert float((sample["original"] * outside).abs().sum()) == 0
@@ -96,45 +97,20 @@ def test_the_outline_is_where_the_head_meets_something_else() -> None:
     assert head_outline(labels * 0).tolist() == [[6.0, 5.0]]
 
 
-def test_windows_hold_a_hole() -> None:
-    holes = torch.zeros(1, 96, 96)
-    holes[0, 5, 90] = 1
-    random = np.random.default_rng(0)
-    for _ in range(10):
-        window = window_at_hole({"holes": holes, "image": holes.expand(3, -1, -1)}, 32, random)
-        assert window["image"].shape == (3, 32, 32)
-        assert float(window["holes"].sum()) == 1
-
-
-def test_turns_come_back_as_they_were_stored_holes_included(tmp_path: Path) -> None:
-    image, holes = torch.rand(3, 32, 32), (torch.rand(1, 32, 32) > 0.8).float()
-    save_turn(tmp_path / "t.png", image, holes)
-    again, again_holes = load_turn(tmp_path / "t.png")
-    torch.testing.assert_close(again, image, atol=0.003, rtol=0)
-    assert torch.equal(again_holes, holes)
-    sample = CoarseTurns(tmp_path, size=16)[4]
-    assert sample["image"].shape == (3, 16, 16)
-    assert set(sample) == {"image", "holes"}
-
-
-def test_turned_frames_show_what_is_known_of_the_real_one(tmp_path: Path) -> None:
-    image, real = torch.rand(3, 32, 32), torch.rand(3, 32, 32)
-    holes, known = torch.zeros(1, 32, 32), torch.ones(1, 32, 32)
-    holes[0, 10:20, 12:24], known[0, 10:15] = 1, 0
-    save_turn(tmp_path / "a-b.png", image, holes)
-    save_turn(tmp_path / "a-b-real.png", real, 1 - known)
-    found = TurnedFrames(tmp_path, size=16)[3]
-    assert {name: value.shape[-1] for name, value in found.items()} == dict.fromkeys(
-        ("image", "holes", "original", "inside"), 16
-    )
-    assert float((found["original"] * (1 - found["inside"])).abs().sum()) == 0
-    with pytest.raises(FileNotFoundError, match="no turned frames"):
-        TurnedFrames(tmp_path / "none")
-
-
-def test_a_directory_without_turns_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no coarse turns"):
-        CoarseTurns(tmp_path)
-    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    with pytest.raises(ValueError, match="RGB, not RGBA"):
-        load_turn(tmp_path / "photo.png")
+def test_guides_tell_hair_skin_and_background_and_what_is_missing_of_each(photo: LabelledPhoto) -> None:
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10:54, 10:54], labels[10:24, 10:54] = ParsingClass.FACE, ParsingClass.HAIR
+    holes = torch.zeros(1, 64, 64)
+    holes[..., :20] = 1
+    damaged = DamagedPhoto(torch.rand(3, 64, 64), holes)
+    guide = dict(zip(CHANNELS, guide_of(damaged, labels), strict=True))
+    at = {"sheet": (15, 30), "body": (15, 15), "seen": (40, 30), "unseen": (40, 15), "plate": (40, 5)}
+    for name, (row, column) in at.items():
+        assert {layer: float(guide[layer][row, column]) for layer in LAYERS} == dict.fromkeys(LAYERS, 0) | {
+            name: 1
+        }
+    assert float(torch.stack([guide[layer] for layer in LAYERS])[:, 40, 60].sum()) == 0
+    steepness = guide["steepness"]
+    assert float(steepness[32, 32]) > float(steepness[32, 51]) > float(steepness[32, 15]) == 0
+    assert float(steepness[32, 62]) == 1
+    assert torch.equal(guide["green"], damaged.image[1])

@@ -11,7 +11,7 @@ import torch
 
 from portrait3d.data import turned_frames
 from portrait3d.data.photos import ClipPair, LabelledPhoto, evenly
-from portrait3d.data.refinement_samples import TurnedFrames
+from portrait3d.data.stored_turns import StoredTurns
 from portrait3d.data.turned_frames import (
     TurnedFrame,
     carry_crop,
@@ -42,7 +42,8 @@ def pairs() -> list[ClipPair]:
 
 
 def turned(image: torch.Tensor, holes: torch.Tensor, real: torch.Tensor) -> TurnedFrame:
-    turn = CoarseTurn(image, holes, image, holes, Window(0, 0, SIZE, SIZE), False)
+    guide = torch.zeros(9, SIZE, SIZE)
+    turn = CoarseTurn(image, holes, image, holes, Window(0, 0, SIZE, SIZE), False, guide)
     return TurnedFrame(turn, real, torch.ones(1, SIZE, SIZE))
 
 
@@ -112,7 +113,6 @@ def _without_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
         return turned(image, holes, real)
 
     monkeypatch.setattr(turned_frames, "turn_into", turn_into)
-    monkeypatch.setattr(turned_frames, "Reposer", SimpleNamespace)
     monkeypatch.setattr(LabelledPhoto, "pixels", lambda self: self.name)
 
 
@@ -120,11 +120,12 @@ def _without_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_frames_that_agree_are_stored_and_can_be_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turned_frames, "Reposer", lambda portrait, head_model: None)
+    reposer = SimpleNamespace(photo_crop=torch.zeros(3, SIZE, SIZE))
+    monkeypatch.setattr(turned_frames, "Reposer", lambda portrait, head_model: reposer)
     unchecked = inspect.unwrap(prepare_frames)  # stand-ins would not pass the type check
     assert unchecked(Model(), pairs(), tmp_path, frames=8, turns=2) == 5
-    assert (tmp_path / "x0-x3.png").is_file()
-    assert not (tmp_path / "x0-x6.png").exists()
+    assert (tmp_path / "x0-x3.npz").is_file()
+    assert not (tmp_path / "x0-x6.npz").exists()
     assert not list(tmp_path.glob("y*"))
-    assert len(TurnedFrames(tmp_path).paths) == 5
+    assert len(StoredTurns(tmp_path).paths) == 5
     assert unchecked(Model(without="x"), pairs(), tmp_path, frames=8, turns=2) == 6

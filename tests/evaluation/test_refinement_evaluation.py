@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos import LabelledPhoto, PhotoFolder
 from portrait3d.evaluation.refinement import (
     draw_repairs,
     held_out_damage,
@@ -40,7 +40,8 @@ def _sample() -> dict[str, torch.Tensor]:
     holes[0, 10:20, 12:18] = 1
     image = original * (1 - holes) + 0.9 * holes
     image[:, 25] += 0.1  # a seam
-    return {"image": image, "holes": holes, "original": original, "inside": torch.ones(1, 32, 32)}
+    inside, guide = torch.ones(1, 32, 32), torch.zeros(9, 32, 32)
+    return {"image": image, "holes": holes, "guide": guide, "original": original, "inside": inside}
 
 
 def test_features_are_compared_in_holes_alone() -> None:
@@ -54,7 +55,7 @@ def test_features_are_compared_in_holes_alone() -> None:
 
 def test_the_original_scores_best() -> None:
     sample = _sample()
-    scores = score_repair(lambda image, holes: sample["original"][None], [sample], Planes())
+    scores = score_repair(lambda *_: sample["original"][None], [sample], Planes())
     assert scores.psnr > 70
     assert scores.ssim > 0.999
     assert scores.features < 1e-6
@@ -65,7 +66,7 @@ def test_psnr_counts_holes_alone() -> None:
     sample = _sample()
     sample["original"] = sample["original"].clamp(0.5, 0.9)
     off = sample["original"] + 0.1 * sample["holes"]
-    scores = score_repair(lambda image, holes: off[None], [sample], Planes())
+    scores = score_repair(lambda *_: off[None], [sample], Planes())
     assert abs(scores.psnr - 20) < 0.1
 
 
@@ -74,7 +75,7 @@ def test_similarity_falls_with_noise_in_holes_and_not_with_noise_elsewhere() -> 
     noise = 0.2 * torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(0))
     there = (sample["original"] + noise * sample["holes"]).clamp(0, 1)
     elsewhere = (sample["original"] + noise * (1 - sample["holes"])).clamp(0, 1)
-    found = [score_repair(lambda i, h, p=p: p[None], [sample], Planes()).ssim for p in (there, elsewhere)]
+    found = [score_repair(lambda *_, p=p: p[None], [sample], Planes()).ssim for p in (there, elsewhere)]
     assert found[0] < 0.8
     assert found[1] > 0.999
 
@@ -82,7 +83,7 @@ def test_similarity_falls_with_noise_in_holes_and_not_with_noise_elsewhere() -> 
 def test_biharmonic_inpainting_continues_ramps() -> None:
     sample = _sample()
     sample["image"] = sample["image"].where(sample["holes"] > 0, sample["original"])
-    filled = inpaint_biharmonically(sample["image"][None], sample["holes"][None])
+    filled = inpaint_biharmonically(*(sample[name][None] for name in ("image", "holes", "guide")))
     torch.testing.assert_close(filled[0], sample["original"], atol=0.02, rtol=0)
 
 
@@ -118,7 +119,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> PhotoFolder:
 
 
 def test_the_damage_of_a_held_out_photo_is_always_the_same(folder: PhotoFolder) -> None:
-    everybody, some = held_out_damage(folder, 6), held_out_damage([folder[5], folder[0]], 2)
+    everybody = held_out_damage(folder, LabelledPhoto.parsing, 6)
+    some = held_out_damage([folder[5], folder[0]], LabelledPhoto.parsing, 2)
     for name in ("image", "holes", "original"):
         assert torch.equal(some[0][name], everybody[5][name])
         assert torch.equal(some[1][name], everybody[0][name])

@@ -3,9 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from portrait3d.models import refinement_net
 from portrait3d.models.discriminator import Discriminator
-from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.models.refinement_net import BRIGHTEST, GuidedUNet, RefinementNet
+from portrait3d.reposing import guide
+from portrait3d.reposing.guide import CHANNELS, STEEPNESS
 
 
 def test_a_new_network_passes_pictures_through() -> None:
@@ -100,3 +104,121 @@ def test_the_discriminator_learns_to_tell_sharp_from_blurred() -> None:
         optimizer.step()
     with torch.no_grad():
         assert float(net(sharp)[0].mean()) > float(net(blurred)[0].mean()) + 0.2
+
+
+# Guided
+
+
+def a_guided_turn(drawn: bool = True) -> list[torch.Tensor]:
+    """A picture with holes on the left, of seen skin on the right, and a reference that differs."""
+    image, holes, guide = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64), torch.zeros(1, 9, 64, 64)
+    if drawn:
+        holes[..., :24] = 1
+        guide[:, CHANNELS.index("unseen"), :, :24] = 1
+        guide[:, CHANNELS.index("seen"), :, 24:] = 1
+    guide[:, STEEPNESS] = 0.7
+    guide[:, -3:] = 1 - image
+    return [image, holes, guide]
+
+
+def a_guided_net() -> RefinementNet:
+    net = RefinementNet("guided", [8, 8, 8, 8, 8]).eval()
+    assert isinstance(net.residual, GuidedUNet)
+    return net
+
+
+def heads_of(net: RefinementNet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Biases of the last layer, [5, 4] (colours, paint, copy), and of the gain's, [3]."""
+    assert isinstance(net.residual, GuidedUNet)
+    last, gain = net.residual.out[0], net.residual.gain
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    assert gain.bias is not None
+    return last.bias.data.view(5, 4), gain.bias.data
+
+
+@torch.no_grad()
+def test_a_new_guided_network_changes_little() -> None:
+    image, holes, guide = a_guided_turn()
+    changed = (a_guided_net()(image, holes, guide) - image).abs()
+    assert float(changed.mean()) < 0.05
+
+
+@torch.no_grad()
+def test_a_guided_network_paints_in_holes_and_elsewhere_if_it_decides_to() -> None:
+    net, given = a_guided_net(), a_guided_turn()
+    last, _ = heads_of(net)
+    last[:3] = 0.2
+    changed = (net.train()(*given) - given[0])[0].mean(0)
+    assert float(changed[:, :20].mean()) > 0.1
+    assert abs(float(changed[:, 28:].mean())) < 0.05
+    last[3] = 10.0
+    assert float((net(*given) - given[0])[..., 28:].mean()) > 0.1
+
+
+@torch.no_grad()
+def test_a_guided_network_can_copy_its_reference() -> None:
+    net, given = a_guided_net(), a_guided_turn()
+    last, _ = heads_of(net)
+    last[4] = 20.0
+    torch.testing.assert_close(net(*given), given[2][:, -3:], atol=0.05, rtol=0)
+
+
+@torch.no_grad()
+def test_a_guided_network_changes_the_light_smoothly() -> None:
+    net, given = a_guided_net(), a_guided_turn()
+    last, gain = heads_of(net)
+    last[3:] = -20.0  # neither painted nor copied
+    gain[0] = 20.0
+    ratio = (net.train()(*given) / given[0])[0]
+    assert float(ratio[0].median()) == pytest.approx(BRIGHTEST, rel=0.02)
+    assert float((ratio[0] - BRIGHTEST).abs().max()) < 0.1
+    assert float((ratio[1:] - 1).abs().max()) < 0.1
+
+
+@torch.no_grad()
+def test_where_nothing_was_drawn_nothing_changes() -> None:
+    net, given = a_guided_net(), a_guided_turn(drawn=False)
+    last, gain = heads_of(net)
+    last[:], gain[:] = 5.0, 5.0
+    assert torch.equal(net(*given), given[0])
+
+
+def test_every_input_of_a_guided_network_matters() -> None:
+    net, given = a_guided_net().train(), a_guided_turn()
+    for value in given:
+        value.requires_grad_(True)
+    last, _ = heads_of(net)
+    last[3] = 1.0
+    net(*given).square().sum().backward()
+    for value in given:
+        assert value.grad is not None
+        assert (value.grad.abs().sum((0, 2, 3)) > 0).all()
+
+
+def test_the_guided_network_takes_3_gmac_at_most() -> None:
+    with torch.device("meta"):
+        net = RefinementNet("guided")
+        given = [torch.zeros(1, channels, 256, 256) for channels in (3, 1, 9)]
+    counted: list[float] = []
+
+    def count(layer: nn.Module, _: object, out: torch.Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        counted.append(out[0].numel() * layer.weight[0].numel() / 1e9)
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    net(*given)
+    assert 1.5 < sum(counted) < 3
+
+
+def test_a_guided_network_without_a_guide_says_so() -> None:
+    image, holes, _ = a_guided_turn()
+    with pytest.raises(ValueError, match="guide"):
+        a_guided_net()(image, holes)
+
+
+def test_the_network_knows_the_guides_channels() -> None:
+    assert (len(CHANNELS), len(guide.LAYERS)) == (refinement_net.GUIDE, refinement_net.LAYERS)
+    assert CHANNELS[-3:] == ("red", "green", "blue")

@@ -8,9 +8,13 @@ import torch
 from torch import nn
 
 from portrait3d.cli.configuration import build_config, merged, read_settings
-from portrait3d.data.refinement_samples import FRAMES, TURNS, DamagedPhotos, save_turn
+from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.refinement_samples import DamagedPhotos
+from portrait3d.data.stored_turns import EXACT, FRAMES, TURNS, StoredTurn
 from portrait3d.models.discriminator import Discriminator
 from portrait3d.models.refinement_net import RefinementNet
+from portrait3d.reposing import CoarseTurn
+from portrait3d.reposing.regions import Window
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.training.refinement import (
     RefinementTrainingConfig,
@@ -97,7 +101,7 @@ def test_settings_that_cannot_work_are_named() -> None:
             replace(CONFIG, **{name: value})
 
 
-@pytest.mark.parametrize("preset", ["light", "paper"])
+@pytest.mark.parametrize("preset", ["light", "guided", "paper"])
 def test_presets_are_settings_that_exist(preset: str, tmp_path: Path) -> None:
     settings = read_settings(ROOT / "configs" / f"refinement-{preset}.toml")
     config = build_config(
@@ -109,40 +113,43 @@ def test_presets_are_settings_that_exist(preset: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def turns(tmp_path: Path) -> Path:
-    """One turned photo and one turned frame, as `prepare turns` writes them."""
+    """One turn of each kind, as `prepare turns` writes them."""
     image, holes = torch.rand(3, 256, 256), torch.zeros(1, 256, 256)
     holes[0, 100:140, 80:100] = 1
-    for folder, name in ((TURNS, "a-0"), (FRAMES, "a-b"), (FRAMES, "a-b-real")):
-        (tmp_path / "turns" / folder).mkdir(parents=True, exist_ok=True)
-        save_turn(
-            tmp_path / "turns" / folder / f"{name}.png", image, holes if name != "a-b-real" else 0 * holes
-        )
+    window = Window(0, 0, 256, 256)
+    turn = CoarseTurn(image, holes, image, holes, window, False, torch.zeros(9, 256, 256))
+    inside = torch.ones(1, 256, 256)
+    StoredTurn.of(turn, image).save(tmp_path / "turns" / TURNS / "a-0.npz")
+    StoredTurn.of(turn, image, image, inside).save(tmp_path / "turns" / FRAMES / "a-b.npz")
+    StoredTurn.of(turn, image, 1 - image, inside).save(tmp_path / "turns" / EXACT / "s-0.npz")
     return tmp_path / "turns"
 
 
-def test_batches_hold_photos_then_frames_then_turns(
+def test_batches_hold_photos_then_exact_turns_then_frames_then_turns(
     turns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = {"image": 0.0, "holes": 0.0, "original": 0.0, "inside": 1.0}
-    channels = {"image": 3, "holes": 1, "original": 3, "inside": 1}
-    monkeypatch.setattr(DamagedPhotos, "__init__", lambda self, photos, **settings: None)
+    sample = {"image": 0.0, "holes": 0.0, "guide": 0.0, "original": 0.0, "inside": 1.0}
+    channels = {"image": 3, "holes": 1, "guide": 9, "original": 3, "inside": 1}
+    monkeypatch.setattr(DamagedPhotos, "__init__", lambda self, photos, labels, **settings: None)
     monkeypatch.setattr(
         DamagedPhotos,
         "__getitem__",
         lambda self, number: {name: torch.full((channels[name], 64, 64), sample[name]) for name in sample},
     )
-    config = replace(CONFIG, turns=turns, batch=3, frame_batch=2, turn_batch=1)
+    config = replace(CONFIG, turns=turns, batch=3, exact_batch=1, frame_batch=2, turn_batch=1)
     net = torch.nn.Linear(1, 1)
     loop = TrainingLoop(LoopConfig(out=tmp_path / "run", steps=1), {"net": net}, {}, averaged="net")
-    batch = next(batches(loop, training_samples([], config)))
+    batch = next(batches(loop, training_samples([], LabelledPhoto.parsing, config)))
     assert {name: value.shape[0] for name, value in batch.items()} == {
-        "image": 6,
-        "holes": 6,
-        "original": 5,
-        "inside": 5,
+        "image": 7,
+        "holes": 7,
+        "guide": 7,
+        "original": 6,
+        "inside": 6,
     }
     assert float(batch["image"][:3].abs().max()) == 0
-    torch.testing.assert_close(batch["image"][3:5], batch["original"][3:])
+    torch.testing.assert_close(batch["image"][3:4], 1 - batch["original"][3:4], atol=0.01, rtol=0)
+    torch.testing.assert_close(batch["image"][4:6], batch["original"][4:])
 
 
 def test_photos_alone_train_too() -> None:

@@ -166,6 +166,17 @@ def test_a_table_shows_counts_figures_and_gaps() -> None:
     ]
 
 
+def test_a_refinement_networks_card_says_whose_labels_it_learned_from() -> None:
+    old = origin("refinement", {"turns": "/secret/turns"})
+    assert "BiSeNetV2" in old.lineage
+    new = origin("refinement", {"turns": "/secret/turns", "exact_batch": 2})
+    assert "own parsing network" in new.lineage
+    assert "BiSeNetV2" not in new.lineage
+    assert "drawn people" in new.data
+    assert "Copyright (c) 2022 Tiffany Do" in new.notice
+    assert origin("refinement", {"turns": None, "exact_batch": 2}).notice == ""
+
+
 def test_a_run_that_was_never_evaluated_cannot_be_released(run: Path, tmp_path: Path) -> None:
     (run / "best.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"best\.safetensors is missing"):

@@ -87,6 +87,12 @@ class AvatarFit:
         )
         return found.x
 
+    def landmarks(self, head: HeadModel) -> Float[np.ndarray, "68 3"]:
+        """The landmarks of the avatar at rest, in its frame, mm."""
+        shift = torch.tensordot(torch.from_numpy(self.identity).float(), head.identity_basis, 1)
+        marks = head.landmarks((head.mean + shift)[None])[0]
+        return self.avatar_from_model.apply(marks.double().numpy())
+
     def in_model_frame(self, avatar: Avatar) -> Avatar:
         """The avatar in the head model's frame and size, mm."""
         motion = self.avatar_from_model

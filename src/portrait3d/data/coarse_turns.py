@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from portrait3d.data.photos import LabelledPhoto
-from portrait3d.data.refinement_samples import save_turn
+from portrait3d.data.stored_turns import StoredTurn
 from portrait3d.errors import NoFaceError
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles
@@ -33,14 +33,14 @@ def prepare_turns(
     turns: int = 3,
     seed: int = 0,
 ) -> int:
-    """Turn the heads of photos by random angles, store each turn as `ID-k.png`; returns how many there are.
+    """Turn the heads of photos by random angles, store each turn as `ID-k.npz`; returns how many there are.
 
     Photos whose turns are there already are passed over, so that an interrupted preparation can go on; photos
     without a detected face are left out.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for photo in photos:
-        if (directory / f"{photo.name}-{turns - 1}.png").is_file():
+        if (directory / f"{photo.name}-{turns - 1}.npz").is_file():
             continue
         random = np.random.default_rng((seed, *photo.name.encode()))
         try:
@@ -50,9 +50,9 @@ def prepare_turns(
             continue
         reposer, now = Reposer(portrait, model.head_model), portrait.pose
         for k in range(turns):
-            turn = reposer.coarse_turn(draw_target(now, random))
-            save_turn(directory / f"{photo.name}-{k}.png", turn.image, turn.holes)
-    return len(list(directory.glob("*.png")))
+            turn = reposer.coarse_turn(draw_target(now, random), guided=True)
+            StoredTurn.of(turn, reposer.photo_crop).save(directory / f"{photo.name}-{k}.npz")
+    return len(list(directory.glob("*.npz")))
 
 
 def draw_target(now: HeadAngles, random: np.random.Generator) -> HeadAngles:

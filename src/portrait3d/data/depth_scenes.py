@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor
 from portrait3d.data.avatars import Avatar
 from portrait3d.data.hairstyles import HairShape, Hairstyle
 from portrait3d.data.outfits import (
-    AVATAR_FROM_MODEL,
     AvatarCast,
     Outfit,
     adorned,
     avatar_distance,
+    average_landmarks,
     draw_dressed,
     place_avatar,
     with_headgear,
@@ -28,7 +28,6 @@ from portrait3d.data.synthetic.heads import draw_coefficients, place
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose, rotation_from_euler
-from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.alignment import crop_camera
 
@@ -144,7 +143,7 @@ class AvatarScenes:
         away = rng.normal(0, [0.015, 0.03])
         distance = avatar_distance(camera) * float(np.exp(rng.normal(0, 0.05))) * float(stretch[:2].mean())
         pose = place_avatar(camera, rotation, distance, away)
-        landmarks = _average_landmarks() * torch.from_numpy(stretch)
+        landmarks = average_landmarks() * torch.from_numpy(stretch)
         drawn = _draw(avatar, outfit, landmarks, pose, camera, rng)
         return replace(drawn, name=f"{avatar.name} {index}")
 
@@ -157,7 +156,7 @@ class AvatarScenes:
                 angles = torch.tensor([np.radians(yaw), 0.0, 0.0]).float()
                 camera = picture_camera(ZOOM[1])
                 pose = place_avatar(camera, rotation_from_euler(*angles), avatar_distance(camera), (0.0, 0.0))
-                drawn = _draw(avatar, Outfit(), _average_landmarks(), pose, camera, rng)
+                drawn = _draw(avatar, Outfit(), average_landmarks(), pose, camera, rng)
                 points = unseen_hair(avatar, pose, drawn, rng)
                 scenes.append(replace(drawn, name=f"{avatar.name} {yaw:+.0f}", unseen_hair=points))
         return scenes
@@ -190,13 +189,6 @@ def _draw(
         camera=camera,
         landmarks=camera.project(pose.apply(landmarks)),
     )
-
-
-@lru_cache(maxsize=1)
-def _average_landmarks() -> Float[Tensor, "68 3"]:
-    # In an avatar's frame, mm.
-    head = HeadModel.load()
-    return head.landmarks(head.mean[None])[0] + torch.tensor(AVATAR_FROM_MODEL)
 
 
 def unseen_hair(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -91,6 +92,13 @@ class AvatarCast:
             self._hair[rest.name] = fit, AvatarHair.of(rest, fit, self.head)
         fit, hair = self._hair[rest.name]
         return avatar if hair is None else hair.reshaped(avatar, fit, shape)
+
+
+@lru_cache(maxsize=1)
+def average_landmarks() -> Float[Tensor, "68 3"]:
+    """The mean head's landmarks in an avatar's frame, mm."""
+    head = HeadModel.load()
+    return head.landmarks(head.mean[None])[0] + torch.tensor(AVATAR_FROM_MODEL)
 
 
 def avatar_distance(camera: Camera) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.data.photos import ClipPair, LabelledPhoto, evenly
-from portrait3d.data.refinement_samples import REAL, save_turn
+from portrait3d.data.stored_turns import StoredTurn
 from portrait3d.errors import NoFaceError
 from portrait3d.geometry import Pose
 from portrait3d.models.face_fit import FaceFit, fit_face, rotation_in_photo
@@ -59,7 +59,7 @@ def pose_in_photo(fit: FaceFit) -> HeadAngles:
 def turn_into(model: Portrait3D, portrait: Portrait, reposer: Reposer, second: LabelledPhoto) -> TurnedFrame:
     """Turn the person of one frame into the pose that the face network sees in another one."""
     fit = fit_photo(model, second)
-    turn = reposer.coarse_turn(pose_in_photo(fit))
+    turn = reposer.coarse_turn(pose_in_photo(fit), guided=True)
     crop, whole = portrait.head_crop, reposer.composite(turn)
     found = fit_face(
         model.face_net, model.head_model, whole, crop_from_landmarks(torch.from_numpy(portrait.landmarks))
@@ -115,7 +115,7 @@ def mean_around(values: Float[Tensor, "C S S"]) -> Float[Tensor, "C S S"]:
 def prepare_frames(
     model: Portrait3D, pairs: Sequence[ClipPair], directory: Path, *, frames: int, turns: int = 3
 ) -> int:
-    """Turn frames of clips into others, store each as `A-B.png` and `A-B-real.png`; returns how many.
+    """Turn frames of clips into others, store each as `A-B.npz`; returns how many there are.
 
     Frames that are there already are passed over, so that an interrupted preparation can go on. Frames
     without a detected face and turns of whose holes nothing is known are left out.
@@ -137,10 +137,9 @@ def prepare_frames(
             if float((known * frame.turn.holes).sum()) < 0.2 * float(frame.turn.holes.sum()):
                 logger.info("%s as %s is left out: the pictures differ.", first.name, second.name)
                 continue
-            path = turn_path(directory, first, second)
-            save_turn(path.with_stem(f"{path.stem}{REAL}"), original, 1 - known)
-            save_turn(path, frame.turn.image, frame.turn.holes)
-    return len(list(directory.glob(f"*{REAL}.png")))
+            stored = StoredTurn.of(frame.turn, reposer.photo_crop, original, known)
+            stored.save(turn_path(directory, first, second))
+    return len(list(directory.glob("*.npz")))
 
 
 def spread_pairs(
@@ -160,4 +159,4 @@ def spread_pairs(
 
 def turn_path(directory: Path, first: LabelledPhoto, second: LabelledPhoto) -> Path:
     """Where the turn of one frame into another is kept."""
-    return directory / f"{first.name}-{second.name}.png"
+    return directory / f"{first.name}-{second.name}.npz"

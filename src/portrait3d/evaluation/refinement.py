@@ -11,11 +11,14 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor, nn
 
 from portrait3d.data.photos import LabelledPhoto, evenly
-from portrait3d.data.refinement_samples import DamagedPhotos
+from portrait3d.data.refinement_samples import DamagedPhotos, Labels
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.losses.perceptual import perceptual_loss
 
-Repair = Callable[[Float[Tensor, "B 3 S S"], Float[Tensor, "B 1 S S"]], Float[Tensor, "B 3 S S"]]
+Repair = Callable[
+    [Float[Tensor, "B 3 S S"], Float[Tensor, "B 1 S S"], Float[Tensor, "B 9 S S"]], Float[Tensor, "B 3 S S"]
+]
+"""From picture, holes and guide to a repaired picture."""
 SEED = 1_000_003
 """Of the damage that is scored; training draws other damage."""
 FEWEST_PIXELS = 50
@@ -51,14 +54,14 @@ class RepairRow:
 
 
 def keep_rough_fill(
-    image: Float[Tensor, "B 3 S S"], holes: Float[Tensor, "B 1 S S"]
+    image: Float[Tensor, "B 3 S S"], holes: Float[Tensor, "B 1 S S"], guide: Float[Tensor, "B 9 S S"]
 ) -> Float[Tensor, "B 3 S S"]:
     """No refinement: the smooth fill that the network starts from."""
     return image
 
 
 def inpaint_biharmonically(
-    image: Float[Tensor, "B 3 S S"], holes: Float[Tensor, "B 1 S S"]
+    image: Float[Tensor, "B 3 S S"], holes: Float[Tensor, "B 1 S S"], guide: Float[Tensor, "B 9 S S"]
 ) -> Float[Tensor, "B 3 S S"]:
     """scikit-image's biharmonic inpainting."""
     filled = [
@@ -84,10 +87,10 @@ def score_repair(repair: Repair, samples: Iterable[dict[str, Tensor]], features:
     """Scores of one way to repair damaged photos."""
     psnr, ssim, distances, seams = [], [], [], []
     for sample in samples:
-        image, holes, original, inside = (
-            sample[name][None] for name in ("image", "holes", "original", "inside")
+        image, holes, guide, original, inside = (
+            sample[name][None] for name in ("image", "holes", "guide", "original", "inside")
         )
-        repaired = repair(image, holes).clamp(0, 1)
+        repaired = repair(image, holes, guide).clamp(0, 1)
         error = (repaired - original).square().mean(1, keepdim=True)
         psnr.append(-10 * float(torch.log10((error * holes).sum() / holes.sum() + 1e-8)))
         pasted = torch.where(holes > 0.5, repaired, original)
@@ -110,10 +113,10 @@ def similarity_in_holes(
     return float(np.asarray(found)[:, holes[0].numpy() > 0.5].mean())
 
 
-def held_out_damage(photos: Sequence[LabelledPhoto], count: int) -> list[dict[str, Tensor]]:
+def held_out_damage(photos: Sequence[LabelledPhoto], labels: Labels, count: int) -> list[dict[str, Tensor]]:
     """Up to `count` damaged head crops, spread over the photos; a photo's damage is always the same."""
     chosen = evenly(photos, count)
-    samples = DamagedPhotos(chosen, seed=SEED, augment=False)
+    samples = DamagedPhotos(chosen, labels, seed=SEED, augment=False)
     drawn = [samples[i] for i in range(len(chosen))]
     return [sample for sample in drawn if float(sample["holes"].sum()) > FEWEST_PIXELS]
 
@@ -125,7 +128,8 @@ def draw_repairs(net: Repair, samples: Sequence[dict[str, Tensor]]) -> UInt8[np.
     for sample in samples:
         image, holes, original = sample["image"], sample["holes"], sample["original"]
         green = torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand_as(image)
-        repaired = [method(image[None], holes[None])[0] for method in (inpaint_biharmonically, net)]
+        given = [sample[name][None] for name in ("image", "holes", "guide")]
+        repaired = [method(*given)[0] for method in (inpaint_biharmonically, net)]
         rows.append(torch.cat([torch.lerp(image, green, 0.35 * holes), image, *repaired, original], dim=2))
     sheet = torch.cat(rows, dim=1).clamp(0, 1)
     return as_bytes(sheet)

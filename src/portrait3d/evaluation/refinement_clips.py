@@ -1,6 +1,6 @@
 """A frame of a clip turned into the pose of another one, beside that real frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,9 +66,9 @@ def turn_frame(model: Portrait3D, portrait: Portrait, second: LabelledPhoto) -> 
     """The pictures that are compared: the first frame as it is, turned and refined; the second one."""
     fit = fit_photo(model, second)
     reposer = Reposer(portrait, model.head_model)
-    turn = reposer.coarse_turn(pose_in_photo(fit))
+    turn = reposer.coarse_turn(pose_in_photo(fit), guided=model.refinement_net.guided)
     pictures = {
-        "refined": reposer.composite(turn, model.refine(turn)),
+        "refined": model.finish(reposer, turn),
         "not refined": reposer.composite(turn),
         "not turned": portrait.photo.pixels,
         "the real frame": second.pixels(),
@@ -88,24 +88,43 @@ def score_clip_turns(
     """A row for each kind of picture; that of the real frame says what reading landmarks costs."""
     scores: dict[str, list[tuple[float, float, float]]] = {}
     for turn in turns:
-        real, at = turn.pictures["the real frame"], turn.landmarks["the real frame"]
-        crop = crop_from_landmarks(at).head_crop().resized(HEAD_SIZE)
-        wanted = features(crop.extract(real)[None])
-        person = face_vector(recognition, real, at) if recognition else None
-        for name, pixels in turn.pictures.items():
-            found = turn.landmarks[name]
-            placed = carry_crop(crop, at.double().numpy(), found.double().numpy())
-            distance = perceptual_loss(features(placed.extract(pixels)[None]), wanted)
-            cosine = (
-                float(face_vector(recognition, pixels, found) @ person)
-                if recognition and person is not None
-                else float("nan")
-            )
-            error = aligned_error(found.double().numpy(), turn.second.landmarks.astype(np.float64))
-            scores.setdefault(name, []).append((cosine, float(distance), error))
+        truth = turn.second.landmarks.astype(np.float64)
+        found = compare_pictures(
+            turn.pictures, turn.landmarks, "the real frame", truth, features, recognition
+        )
+        for name, values in found.items():
+            scores.setdefault(name, []).append(values)
     return [
         ClipTurnRow(name, len(values), *np.mean(values, axis=0).tolist()) for name, values in scores.items()
     ]
+
+
+def compare_pictures(
+    pictures: Mapping[str, UInt8[np.ndarray, "H W 3"]],
+    landmarks: Mapping[str, Float[Tensor, "68 2"]],
+    real: str,
+    truth: Float[np.ndarray, "68 2"],
+    features: nn.Module,
+    recognition: RecognitionNet | None,
+) -> dict[str, tuple[float, float, float]]:
+    """Identity (NaN without a network), deep features and NME of pictures beside that called `real`.
+
+    `landmarks` are those found in the pictures, which lay heads upon each other; `truth` are the real one's.
+    """
+    at = landmarks[real]
+    crop = crop_from_landmarks(at).head_crop().resized(HEAD_SIZE)
+    wanted = features(crop.extract(pictures[real])[None])
+    person = face_vector(recognition, pictures[real], at) if recognition else None
+    scores = {}
+    for name, pixels in pictures.items():
+        found = landmarks[name]
+        placed = carry_crop(crop, at.double().numpy(), found.double().numpy())
+        distance = float(perceptual_loss(features(placed.extract(pixels)[None]), wanted))
+        cosine = float("nan")
+        if recognition and person is not None:
+            cosine = float(face_vector(recognition, pixels, found) @ person)
+        scores[name] = cosine, distance, aligned_error(found.double().numpy(), truth)
+    return scores
 
 
 def aligned_error(found: Float[np.ndarray, "68 2"], truth: Float[np.ndarray, "68 2"]) -> float:

@@ -1,11 +1,13 @@
 """Everything that can be said about turned and refined photos, one table for each question."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from portrait3d.data.own_labels import read_classes
 from portrait3d.data.photos import LabelledPhoto, PhotoFolder, evenly
 from portrait3d.evaluation.refinement import RepairRow, draw_repairs, held_out_damage, score_repairs
 from portrait3d.evaluation.refinement_clips import ClipTurnRow, score_clip_turns, turned_clips
@@ -55,7 +57,7 @@ def evaluate_refinement(
     folder = PhotoFolder(data, split="val")
     features = Vgg19Features(vgg) if vgg else EfficientNetFeatures()
     network = RecognitionNet(recognition) if recognition else None
-    samples = held_out_damage(parsed(folder), limit)
+    samples = held_out_damage(folder, partial(read_classes, model.parsing_net), limit)
     turns = list(turned_photos(model, evenly(one_a_person(folder), turned)))
     clip_pairs = list(folder.clip_pairs()) if any(photo.clip for photo in folder) else []
     return RefinementReport(
@@ -69,12 +71,8 @@ def evaluate_refinement(
 def repairs_sheet(model: Portrait3D, data: Path, *, photos: int = 12) -> UInt8[np.ndarray, "H W 3"]:
     """Held-out photos, each with its damage and repairs in a row: see `draw_repairs`."""
     folder = PhotoFolder(data, split="val")
-    return draw_repairs(model.refinement_net, held_out_damage(parsed(folder), photos))
-
-
-def parsed(photos: PhotoFolder) -> list[LabelledPhoto]:
-    """Those that have a parsing label."""
-    return [photo for photo in photos if photo.parsing_path.is_file()]
+    samples = held_out_damage(folder, partial(read_classes, model.parsing_net), photos)
+    return draw_repairs(model.refinement_net, samples)
 
 
 def one_a_person(photos: PhotoFolder) -> list[LabelledPhoto]:

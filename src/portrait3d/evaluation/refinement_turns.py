@@ -80,8 +80,8 @@ def turned_photos(model: Portrait3D, photos: Sequence[LabelledPhoto]) -> Iterato
         found = []
         for change in YAWS:
             target = replace(now, yaw=now.yaw + change)
-            turn = reposer.coarse_turn(target)
-            refined = reposer.composite(turn, model.refine(turn))
+            turn = reposer.coarse_turn(target, guided=model.refinement_net.guided)
+            refined = model.finish(reposer, turn)
             found.append(TurnedPhoto(portrait, change, target, refined, reposer.composite(turn)))
         yield found
 

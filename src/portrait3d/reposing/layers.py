@@ -18,6 +18,7 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Canvas, Drawing, read
+from portrait3d.reposing.guide import SEEN, SHEET, guide_to_ground, guide_to_opaque, guide_to_sheet
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Regions, Window, see_regions
 from portrait3d.reposing.sheets import REACH, Sheet, channels_last, mouth_surface, neck_surface
@@ -43,6 +44,8 @@ class Painted:
     """The same for eyes and mouth, which are drawn well enough not to need a network's guess."""
     depth: Float[Tensor, "h w"]
     """mm; infinite where nothing that turns is drawn."""
+    guide: Float[Tensor, "9 h w"] | None = None
+    """`guide.CHANNELS`, where they were asked for."""
 
 
 class TurningHead:
@@ -91,15 +94,22 @@ class TurningHead:
             surface = sheet_surface(head.hair_sheet, portrait.camera, rest)
             self.hair = Sheet(surface, channels_last(colours, hairy))
 
-    def draw(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Painted:
-        """The picture after an expression's displacement of the head model's vertices (mm) and a turn."""
-        painted = self._draw_opaque(turn, displacement)
+    def draw(
+        self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None, *, guided: bool = False
+    ) -> Painted:
+        """The picture after an expression's displacement of the head model's vertices (mm) and a turn.
+
+        With a guide if it is to be `guided`, which takes a little longer.
+        """
+        painted = self._draw_opaque(turn, displacement, guided)
         for sheet, visible in ((self.neck, 1 - self.clothes), (self.teeth, None), (self.hair, None)):
             if sheet is not None:
                 painted = self._draw_sheet(painted, sheet, visible, turn, displacement)
         return painted
 
-    def _draw_opaque(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Painted:
+    def _draw_opaque(
+        self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None, guided: bool = False
+    ) -> Painted:
         """What one z-buffer sorts, over the clean plate."""
         head, surface = self.head, self.head.surface
         points = surface.moved(turn, displacement)
@@ -107,24 +117,31 @@ class TurningHead:
         trust = head.shown * np.where(
             np.isin(head.piece, MOUTH), self._closed(displacement), surface.kept(turn)
         )
-        # Columns: the photo's x and y, the texture's u and v, trust, hidden by clothes, moving.
-        attributes = np.stack([*surface.photo.T, *head.uv.T, trust, head.under, surface.moving], axis=1)
+        steepness = [surface.steepness * head.shown] if guided else []
+        # Columns: the photo's x and y, the texture's u and v, trust, steepness, hidden by clothes, moving.
+        attributes = np.stack(
+            [*surface.photo.T, *head.uv.T, trust, *steepness, head.under, surface.moving], axis=1
+        )
         drawn = self.canvas.draw(points, surface.faces, attributes)
         piece = torch.from_numpy(head.piece)[torch.from_numpy(surface.faces[:, 0])[drawn.face]]
-        colour, known = self._colours(drawn.values, piece)
+        colour, known, photo = self._colours(drawn.values, piece)
         inner = torch.isin(piece, torch.tensor([*EYES, *MOUTH]))
-        guessed = torch.stack([(1 - known) * ~inner, (1 - known) * inner, *drawn.values[5:]])
-        maps, covered = drawn.spread(torch.cat([colour, guessed]))
+        rows = [colour, torch.stack([(1 - known) * ~inner, (1 - known) * inner])]
+        if guided:
+            rows.append(guide_to_opaque(piece == HeadPiece.HAIR, known, drawn.values[5], photo))
+        maps, covered = drawn.spread(torch.cat([*rows, drawn.values[-2:]]))
         # Seen as far as it covers the pixel, moves at all, and no clothes lie before it.
-        alpha = covered * maps[6:] * (1 - maps[5:6] * self.clothes[:, *drawn.box])
+        alpha = covered * maps[-1:] * (1 - maps[-2:-1] * self.clothes[:, *drawn.box])
         blank = torch.full(self.picture.shape[1:], torch.inf)
-        ground = Painted(self.clean_plate, self.hole, torch.zeros_like(self.hole), blank)
-        return over(ground, drawn, maps[:5], alpha, drawn.depth)
+        guide = guide_to_ground(self.clean_plate, self.hole) if guided else None
+        ground = Painted(self.clean_plate, self.hole, torch.zeros_like(self.hole), blank, guide)
+        return over(ground, drawn, maps[:-2], alpha, drawn.depth)
 
     def _colours(
-        self, values: Float[Tensor, "7 K"], piece: UInt8[Tensor, " K"]
-    ) -> tuple[Float[Tensor, "3 K"], Float[Tensor, " K"]]:
-        """The photo's colours as far as it shows the surface, else the texture's; and how far it does."""
+        self, values: Float[Tensor, "D K"], piece: UInt8[Tensor, " K"]
+    ) -> tuple[Float[Tensor, "3 K"], Float[Tensor, " K"], Float[Tensor, "3 K"]]:
+        """The photo's colours as far as it shows the surface, else the texture's; how far it does; and the
+        photo's alone."""
         height, width = self.texture.shape[:2]
         baked = read(self.texture, values[2] * width, values[3] * height)
         seen = self._read_photo(self.photo, values)
@@ -132,7 +149,7 @@ class TurningHead:
         # paint one onto the other.
         own = torch.where(piece == HeadPiece.HAIR, seen[4], seen[3])
         known = values[4] * own
-        return baked + (seen[:3] - baked) * known, known
+        return baked + (seen[:3] - baked) * known, known, seen[:3]
 
     def _closed(self, displacement: Float[np.ndarray, "M 3"] | None) -> float:
         """How far the photo shows what is drawn between the lips.
@@ -157,19 +174,22 @@ class TurningHead:
         """Draw a sheet where it lies before what is drawn, as far as it is visible at all."""
         surface = sheet.surface
         opacity = surface.kept(turn) * surface.moving
-        attributes = np.concatenate([surface.photo, opacity[:, None]], axis=1)
+        steepness = [] if painted.guide is None else [surface.steepness]
+        attributes = np.stack([*surface.photo.T, opacity, *steepness], axis=1)
         drawn = self.canvas.draw(surface.moved(turn, displacement), surface.faces, attributes)
         seen = self._read_photo(sheet.photo, drawn.values)
         nearer = torch.where(drawn.depth < painted.depth[drawn.box], drawn.depth, torch.inf)
         seen[3] *= drawn.values[2]
-        maps, covered = drawn.spread(seen, nearer)
-        alpha = maps[3:] * covered
+        maps, covered = drawn.spread(torch.cat([seen, drawn.values[3:]]), nearer)
+        alpha = maps[3:4] * covered
         if visible is not None:
             alpha = alpha * visible[:, *drawn.box]
         # A sheet shows nothing but the photo: where it covers, nothing is unknown. A z-buffer does not blend,
         # so only what is mostly opaque hides later layers.
-        known = torch.cat([maps[:3], torch.zeros_like(maps[:2])])
-        return over(painted, drawn, known, alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
+        known = [maps[:3], torch.zeros_like(maps[:2])]
+        if painted.guide is not None:
+            known.append(guide_to_sheet(SHEET if sheet is self.hair else SEEN, maps[4:], maps[:3]))
+        return over(painted, drawn, torch.cat(known), alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
 
     def _read_photo(
         self, photo: Float[np.ndarray, "h w C"], pixels: Float[Tensor, "D K"]
@@ -181,17 +201,18 @@ class TurningHead:
 def over(
     painted: Painted,
     drawn: Drawing,
-    maps: Float[Tensor, "5 h w"],
+    maps: Float[Tensor, "M h w"],
     alpha: Float[Tensor, "1 h w"],
     depth: Float[Tensor, "h w"],
 ) -> Painted:
-    """Put colour, unknown and inner share of a drawing's box over a picture."""
+    """Put colour, unknown and inner share of a drawing's box over a picture; its guide if there is one."""
     at = (slice(None), *drawn.box)
-    whole = torch.cat([painted.picture, painted.unknown, painted.inner])
+    guide = [] if painted.guide is None else [painted.guide]
+    whole = torch.cat([painted.picture, painted.unknown, painted.inner, *guide])
     whole[at] = whole[at].lerp(maps, alpha)
     nearest = painted.depth.clone()
     nearest[drawn.box] = torch.minimum(nearest[drawn.box], depth)
-    return Painted(whole[:3], whole[3:4], whole[4:], nearest)
+    return Painted(whole[:3], whole[3:4], whole[4:5], nearest, whole[5:] if guide else None)
 
 
 def photographed_mouth(

@@ -17,14 +17,22 @@ BEND = 90.0
 
 
 class Turn:
-    """A head's rotation about its pivot, which neck and hanging hair follow less and less."""
+    """A head's rotation about its pivot, which neck and hanging hair follow less and less.
 
-    def __init__(self, camera_from_model: Pose, target: HeadAngles) -> None:
+    Args:
+        camera_from_model: Where the head is, mm.
+        target: Where it looks afterwards.
+        pivot: The point of the camera's frame (mm) that stays; by default `HEAD_PIVOT`.
+    """
+
+    def __init__(
+        self, camera_from_model: Pose, target: HeadAngles, pivot: Float[np.ndarray, "3"] | None = None
+    ) -> None:
         angles = (np.radians(value) for value in (target.yaw, target.pitch, target.roll))
         wanted = rotation_from_euler(*(torch.tensor(angle, dtype=torch.float64) for angle in angles)).numpy()
         self.rotation = camera_from_model.rotation.double().numpy()
         self.translation = camera_from_model.translation.double().numpy()
-        self.pivot = self.rotation @ HEAD_PIVOT + self.translation
+        self.pivot = self.rotation @ HEAD_PIVOT + self.translation if pivot is None else pivot
         self.axis_angle = axis_angle(wanted @ self.rotation.T)
 
     @property

@@ -18,6 +18,7 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.drawing import read
 from portrait3d.reposing.expression import ExpressionModes
+from portrait3d.reposing.guide import LAYERS, guide_to_ground
 from portrait3d.reposing.layers import TurningHead
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Window, soften, turning_window
@@ -44,6 +45,10 @@ class CoarseTurn:
     window: Window
     still: bool
     """Whether this is the photo's own pose."""
+    guide: Float[Tensor, "9 S S"] | None = None
+    """`guide.CHANNELS` in the head crop, where they were asked for."""
+    drawn: Float[Tensor, "1 h w"] | None = None
+    """With a guide: how far each pixel of the window was drawn or uncovered, rather than kept."""
 
 
 class Reposer:
@@ -62,12 +67,17 @@ class Reposer:
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
     def coarse_turn(
-        self, target: HeadAngles, expression: Float[np.ndarray, "64"] | None = None, neutral: float = 0.0
+        self,
+        target: HeadAngles,
+        expression: Float[np.ndarray, "64"] | None = None,
+        neutral: float = 0.0,
+        *,
+        guided: bool = False,
     ) -> CoarseTurn:
         """The head at an absolute pose (degrees), from geometry alone.
 
         `expression` is added to the photo's own expression coefficients, after the share `neutral` of the
-        photo's own expression has been taken out.
+        photo's own expression has been taken out. With a guide if it is to be `guided`.
         """
         turn = Turn(self.portrait.camera_from_model, target)
         displacement = self.modes.displacement(expression, neutral)
@@ -75,24 +85,36 @@ class Reposer:
         if still:
             picture = self.layers.picture
             unknown = new = torch.zeros(1, *self.window.shape)
+            guide = guide_to_ground(picture, unknown) if guided else None
         else:
-            painted = self.layers.draw(turn, displacement)
+            painted = self.layers.draw(turn, displacement, guided=guided)
             picture, unknown, new = painted.picture, soften(painted.unknown), painted.inner
+            guide = painted.guide
         image, holes = self._to_crop(picture, torch.maximum(unknown, new))
-        return CoarseTurn(image, holes, picture, unknown, self.window, still)
+        if guide is None:
+            return CoarseTurn(image, holes, picture, unknown, self.window, still)
+        drawn = guide[: len(LAYERS)].sum(0, keepdim=True)
+        guide = self._guide_to_crop(guide)
+        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, drawn)
 
     def composite(
-        self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None
+        self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None, *, everywhere: bool = False
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The photo with the turned head; `refined` (the refinement network's picture) fills holes and seams.
 
+        With `everywhere` it counts wherever the turn drew something, for which the turn has to be guided.
         Pixels that the head neither leaves nor newly covers are the photo's own; all are at its own pose.
         """
         pixels = self.portrait.photo.pixels.copy()
         if turn.still:
             return pixels
         picture = turn.picture
-        if refined is not None:
+        if refined is not None and everywhere:
+            if turn.drawn is None:
+                raise ValueError("A picture that counts everywhere needs a guided turn.")
+            change = self.window.restore(self.drawn.head_crop, refined - turn.image)
+            picture = picture + change * turn.drawn
+        elif refined is not None:
             # The network changes known pixels a little: take that difference out of the holes as well, or
             # their borders show.
             known = 1 - (F.max_pool2d(turn.holes, 3, 1, 1) > 0.05).float()
@@ -129,18 +151,30 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
+        seen, inside = self._seen_by_crop(torch.cat([picture.clamp(0, 1), unknown]))
+        return self.photo_crop + (seen[:3] - self.photo_crop) * inside, (seen[3:] > 0.2).float()
+
+    def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
+        """The window's guide as the head crop sees it; what is around is the photo's."""
+        seen, inside = self._seen_by_crop(guide.clamp(0, 1))
+        around = guide_to_ground(self.photo_crop, torch.zeros_like(inside))
+        return around + (seen - around) * inside
+
+    def _seen_by_crop(
+        self, values: Float[Tensor, "C h w"]
+    ) -> tuple[Float[Tensor, "C S S"], Float[Tensor, "1 S S"]]:
+        """Maps of the window in the head crop, 0 beyond it, and 1 within."""
         places, inside = self._places
         crop = self.drawn.head_crop
         # Averaged before it is read bilinearly, or fine texture would alias in the network's picture.
         shrink = max(1, int(crop.side / crop.size / 1.5))
-        values = torch.cat([picture.clamp(0, 1), unknown])
         if shrink > 1:
             values = F.avg_pool2d(values, shrink, ceil_mode=True, count_include_pad=False)
-        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size)) * inside
-        return self._around + (seen[:3] - self._around) * inside, (seen[3:] > 0.2).float()
+        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size))
+        return seen * inside, inside
 
     @cached_property
-    def _around(self) -> Float[Tensor, "3 S S"]:
+    def photo_crop(self) -> Float[Tensor, "3 S S"]:
         """The photo in the head crop."""
         return self.drawn.head_crop.extract(self.drawn.photo.pixels)
 

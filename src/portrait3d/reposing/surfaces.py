@@ -60,6 +60,11 @@ class Surface:
         """1 for what turns, 0 for what hardly takes part, where the photo stays as it is."""
         return np.clip(self.follow / SETTLED, 0, 1)
 
+    @property
+    def steepness(self) -> Float[np.ndarray, " N"]:
+        """How steeply the photo sees the surface, from either side: 1 straight on, 0 edge-on."""
+        return np.abs(view_cosine(self.vertices, self.normals))
+
     def moved(self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None) -> Float[np.ndarray, "N 3"]:
         """The vertices after an expression, which displaces the head model's vertices (mm), and a turn."""
         if displacement is None:
@@ -70,10 +75,9 @@ class Surface:
         """How far the photo's colours are kept after a turn: 1, less where it stretches them, down to 0."""
         # A patch of the surface is seen as wide as its cosine: the ratio after to before is how far the photo
         # is stretched.
-        before = np.abs(view_cosine(self.vertices, self.normals))
         turned = turn.rotate(self.normals, self.follow)
         after = np.abs(view_cosine(turn.apply(self.vertices, self.follow), turned))
-        growth = after / np.maximum(before, FLATTEST)
+        growth = after / np.maximum(self.steepness, FLATTEST)
         return 1 - smoothstep((growth - STRETCHED) / (SMEARED - STRETCHED))
 
 

@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder
-from portrait3d.data.refinement_samples import FRAMES, TURNS, CoarseTurns, DamagedPhotos, TurnedFrames
+from portrait3d.data.own_labels import OwnLabels
+from portrait3d.data.photos import LabelledPhoto, people_photos
+from portrait3d.data.refinement_samples import DamagedPhotos, Labels
+from portrait3d.data.stored_turns import EXACT, FRAMES, TURNS, StoredTurns
 from portrait3d.evaluation.refinement import Repair, held_out_damage, score_repair
 from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features, perceptual_loss
 from portrait3d.losses.refinement import (
@@ -21,8 +23,10 @@ from portrait3d.losses.refinement import (
     hole_loss,
 )
 from portrait3d.models.discriminator import Discriminator
+from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.preprocessing.alignment import HEAD_SIZE
+from portrait3d.pretrained import bundled
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state
 
@@ -35,10 +39,10 @@ class RefinementTrainingConfig:
     """Root of the labelled photos (--data)."""
     loop: LoopConfig
     turns: Path | None = None
-    """What `portrait3d prepare turns` wrote: turned photos, the unpaired data, and frames turned into real
-    ones, true pairs; without it there are damaged photos alone."""
+    """What `portrait3d prepare turns` wrote: turned photos, the unpaired data, and true pairs, drawn people
+    who really turned and frames turned into real ones. Without it there are damaged photos alone."""
     preset: str = "light"
-    """The generator: "light" for CPUs, "paper" for pix2pixHD's."""
+    """The generator: "light" for CPUs, "guided" for CPUs and turns' guides, "paper" for pix2pixHD's."""
     channels: tuple[int, ...] | None = None
     """Channels of the generator's levels, by default the preset's."""
     start: Path | None = None
@@ -49,6 +53,8 @@ class RefinementTrainingConfig:
     """Side of the training windows, cut from 256 px head crops at the head's outline."""
     batch: int = 8
     """Damaged photos in a batch."""
+    exact_batch: int = 2
+    """Turns of drawn people in a batch, where there are any."""
     frame_batch: int = 2
     """Frames turned into others in a batch, where there are any."""
     turn_batch: int = 2
@@ -85,9 +91,10 @@ class RefinementTrainingConfig:
 def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged generator."""
     torch.manual_seed(config.loop.seed)
-    photos = PhotoFolder(config.data, parsed=True)
-    samples = training_samples([photo for photo in photos if photo.split == "train"], config)
-    held_out = held_out_damage([p for p in photos if p.split == "val"], config.validation_photos)
+    photos, unseen = (people_photos(config.data, split) for split in ("train", "val"))
+    labels = OwnLabels((config.turns or config.loop.out) / "labels", ParsingExperts.load(bundled("parsing")))
+    samples = training_samples(photos, labels, config)
+    held_out = held_out_damage(unseen, labels, config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
     # All levels, whichever the loss uses, so that runs can be compared.
     judge = features if config.vgg else EfficientNetFeatures()
@@ -124,7 +131,7 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
         adversarial = config.adversarial_weight > 0 and loop.progress >= config.adversarial_after
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         with loop.autocast():
-            repaired = generator(image, batch["holes"]).float()
+            repaired = generator(image, batch["holes"], batch["guide"]).float()
 
         # The generator's step: gradients pass through D and leave none in it.
         discriminator.requires_grad_(False)
@@ -196,16 +203,17 @@ def restored_and_turned(
 
 
 def training_samples(
-    photos: list[LabelledPhoto], config: RefinementTrainingConfig
+    photos: list[LabelledPhoto], labels: Labels, config: RefinementTrainingConfig
 ) -> list[tuple[Dataset, int]]:
-    """What a batch is made of and how much of each: photos whose originals are known first."""
+    """What a batch is made of and how much of each: pictures whose originals are known first."""
     seed, size = config.loop.seed, config.size
-    samples: list[tuple[Dataset, int]] = [(DamagedPhotos(photos, size=size, seed=seed), config.batch)]
+    samples: list[tuple[Dataset, int]] = [(DamagedPhotos(photos, labels, size=size, seed=seed), config.batch)]
     if config.turns is not None:
-        if config.frame_batch and (config.turns / FRAMES).is_dir():
-            samples.append((TurnedFrames(config.turns / FRAMES, size=size, seed=seed), config.frame_batch))
+        for folder, batch in ((EXACT, config.exact_batch), (FRAMES, config.frame_batch)):
+            if batch and (config.turns / folder).is_dir():
+                samples.append((StoredTurns(config.turns / folder, size=size, seed=seed), batch))
         if config.turn_batch:
-            samples.append((CoarseTurns(config.turns / TURNS, size=size, seed=seed), config.turn_batch))
+            samples.append((StoredTurns(config.turns / TURNS, size=size, seed=seed), config.turn_batch))
     return samples
 
 

@@ -66,6 +66,11 @@ FACE_LINEAGE = (
     "heads have exact ones."
 )
 TAUGHT_LINEAGE = "The photos' labels are those of their `parsing/` folders, whose own terms apply."
+REFINEMENT_LINEAGE = (
+    "What photos show is read by the package's own parsing network, whose card says where it comes from; "
+    "their landmarks are those of MediaPipe's face mesh (Apache-2.0). Turned photos and drawn people were "
+    "reconstructed by the package's networks."
+)
 DRAWN_LICENCE = (
     "Apache-2.0 as far as this project goes. Depth is learned from what is drawn: synthetic heads of this "
     "project, CC0 hairstyles and artist-made heads under the MIT licence, whose notice is below, as far as "
@@ -204,9 +209,7 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
         raise ValueError("This run learned from research-only photos; such weights are no longer released.")
     if stage == "depth":
         return _depth_origin(settings)
-    return Origin(
-        OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE, OPEN_FOLDERS
-    )
+    return _refinement_origin(settings)
 
 
 def _depth_origin(settings: Mapping[str, Any]) -> Origin:
@@ -217,6 +220,19 @@ def _depth_origin(settings: Mapping[str, Any]) -> Origin:
     data += "; frames of clips (photos), their training split." if settings.get("clips") else "."
     folders = ("clips",) if settings.get("clips") else ()
     return Origin(DRAWN_LICENCE, data, DRAWN_LINEAGE, folders, AVATARS_NOTICE if settings["avatars"] else "")
+
+
+def _refinement_origin(settings: Mapping[str, Any]) -> Origin:
+    if "exact_batch" not in settings:  # a run of the time when photos came with a teacher's labels
+        return Origin(
+            OPEN_LICENCE, "labelled photos (portraits, clips), their training split.", LINEAGE, OPEN_FOLDERS
+        )
+    pictures = ["photos of real people (portraits, people, clips), their training split"]
+    turns = settings.get("turns")
+    if turns:
+        pictures.append("the same turned, and drawn people who turn (`portrait3d prepare turns`)")
+    notice = AVATARS_NOTICE if turns else ""
+    return Origin(FACE_LICENCE, f"{'; '.join(pictures)}.", REFINEMENT_LINEAGE, PHOTO_FOLDERS, notice)
 
 
 def _face_origin(settings: Mapping[str, Any]) -> Origin:
