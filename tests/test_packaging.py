@@ -40,6 +40,15 @@ def test_every_network_ships_weights_a_config_and_a_card() -> None:
             assert word in card, f"the card of {name} says nothing about {word!r}"
 
 
+def test_only_the_refinement_network_learned_from_labels_for_research() -> None:
+    def is_for_research(name: str) -> bool:
+        card = (PACKAGE / "assets" / name / "README.md").read_text(encoding="utf-8").lower()
+        return "research-only" in card or "non-commercial" in card
+
+    # docs/models/refinement.md: its recipe no longer reads such labels, its weights still come from them.
+    assert [name for name in NETWORKS if is_for_research(name)] == ["refinement"]
+
+
 def test_the_page_on_networks_gives_their_true_sizes() -> None:
     page = (ROOT / "docs" / "models" / "networks.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| \[(\w+)\].*?\| ([\d.]+) MB", page, re.MULTILINE))

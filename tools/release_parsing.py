@@ -64,7 +64,8 @@ UTKFace; generated people; face recognition.
 
 {training}
 
-{hours} hours on one thread of a shared CPU, all rounds together; `docs/models/parsing.md` has the commands.
+{hours} hours of `portrait3d train parsing` on one thread of a shared CPU, all rounds together;
+`docs/models/parsing.md` has the commands.
 Code at commit {commit}.
 
 ## Scores
