@@ -31,10 +31,12 @@ SKIN = (ParsingClass.FACE, ParsingClass.INNER_MOUTH)
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """The refined picture with a part of the real view in it, beside the real view; means over turns."""
+    """The refined picture with a part of the real view in it, beside the real view; means over turns by one
+    angle."""
 
     real: str
     """What is taken from the real view."""
+    degrees: float
     turns: int
     area: float
     """Share of the head crop that it covers, percent."""
@@ -47,12 +49,15 @@ class PartRow:
 def score_parts(
     turns: Sequence[TrueTurn], features: nn.Module, recognition: RecognitionNet | None
 ) -> list[PartRow]:
-    """A row for each part; the first has nothing of the real view in it, the last is the photo unturned."""
-    scores: dict[str, list[tuple[float, float, float]]] = {}
+    """A row for each angle and part; the first part is nothing, the last the photo unturned."""
+    scores: dict[tuple[float, str], list[tuple[float, float, float]]] = {}
     for turn in turns:
         for name, values in score_parts_of(turn, features, recognition).items():
-            scores.setdefault(name, []).append(values)
-    return [PartRow(name, len(values), *np.mean(values, axis=0).tolist()) for name, values in scores.items()]
+            scores.setdefault((abs(turn.change), name), []).append(values)
+    return [
+        PartRow(name, degrees, len(values), *np.mean(values, axis=0).tolist())
+        for (degrees, name), values in sorted(scores.items(), key=lambda item: item[0][0])
+    ]
 
 
 @torch.inference_mode()
