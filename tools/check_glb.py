@@ -60,7 +60,7 @@ def validator(files: list[Path], out: Path) -> Found:
 def blender(files: list[Path], out: Path) -> Found:
     """Blender's importer, without a display: objects, shape keys, pictures."""
     script = ["--background", "--python-exit-code", "1", "--python", str(FOLDER / "blender_import.py")]
-    command = ["blender", *script, "--", str(out), *map(str, files)]
+    command = ["blender", *script, "--", str(out), json.dumps(POSE), *map(str, files)]
     run = subprocess.run(command, capture_output=True, text=True)
     line = next((line for line in run.stdout.splitlines() if line.startswith("IMPORTED ")), None)
     if run.returncode or line is None:

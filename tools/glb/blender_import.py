@@ -1,6 +1,7 @@
 """Import GLBs into Blender, print what it sees as JSON, and render each from the front with expressions.
 
-Run inside Blender: `blender --background --python-exit-code 1 --python blender_import.py -- OUT GLB...`.
+Run inside Blender: `blender --background --python-exit-code 1 --python blender_import.py -- OUT POSE GLB...`;
+POSE is JSON: the weights of morph targets in the second picture.
 """
 
 import json
@@ -17,20 +18,18 @@ if "bool" not in vars(np):
         bool  # Blender 3.4's importer uses this name, which the numpy beside it in Debian 12 has dropped
     )
 
-POSE = ("jawOpen", "eyeBlinkLeft")
-"""The expression of the second picture."""
 TURNS = {"Head": (0, 0.4, 0), "Jaw": (0.2, 0, 0), "LeftEye": (0, 0.3, 0)}
-"""How the bones of a head with a skeleton are turned in it: radians about the file's axes."""
+"""How the bones of a head with a skeleton are turned in the second picture: radians about the file's axes."""
 
 
 def main() -> None:
     """Read every file into an empty scene; one line `IMPORTED [...]` at the end."""
-    out, *files = sys.argv[sys.argv.index("--") + 1 :]
-    reports = [look(Path(file), Path(out)) for file in files]
+    out, pose, *files = sys.argv[sys.argv.index("--") + 1 :]
+    reports = [look(Path(file), Path(out), json.loads(pose)) for file in files]
     print("IMPORTED", json.dumps(reports))
 
 
-def look(file: Path, out: Path) -> dict:
+def look(file: Path, out: Path, pose: dict[str, float]) -> dict:
     """Objects of one file with their shape keys, after a still has been rendered."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(file))
@@ -39,7 +38,7 @@ def look(file: Path, out: Path) -> dict:
     render(objects, out / f"{file.stem}_blender.png")
     for item in objects:
         for block in item.data.shape_keys.key_blocks[1:] if item.data.shape_keys else ():
-            block.value = float(block.name in POSE)
+            block.value = pose.get(block.name, 0.0)
     bones = [bone for item in bpy.data.objects if item.type == "ARMATURE" for bone in item.pose.bones]
     for bone in bones:
         turn(bone, TURNS.get(bone.name, (0, 0, 0)))
