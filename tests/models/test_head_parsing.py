@@ -10,6 +10,7 @@ from portrait3d.models import head_parsing
 from portrait3d.models.head_parsing import (
     USUAL_FACE,
     ParsingExperts,
+    clothed,
     keep_one_head,
     leaves_crop,
     look,
@@ -50,6 +51,21 @@ def test_the_second_choice_takes_over_where_a_stray_head_is_cleared() -> None:
     probabilities = one_hot(labels) * 0.7
     probabilities[7] += 0.3
     assert (keep_one_head(probabilities)[0].argmax(0)[50:60, 50:60] == 7).all()
+
+
+def test_a_neck_in_another_tint_than_the_face_is_clothes() -> None:
+    labels = np.zeros((40, 40), np.uint8)
+    labels[10:20], labels[20:40] = 1, 6
+    pixels = np.full((40, 40, 3), (200, 150, 120), np.uint8)
+    pixels[20:30] = (100, 75, 60)  # the neck, in the chin's shadow
+    pixels[30:40] = (90, 130, 40)  # a scarf
+    covered = clothed(labels, pixels)
+    assert covered[30:].all()
+    assert not covered[:30].any()
+
+
+def test_necks_are_left_alone_where_no_face_is_seen() -> None:
+    assert not clothed(np.full((8, 8), 6, np.uint8), np.zeros((8, 8, 3), np.uint8)).any()
 
 
 def test_nothing_of_a_head_is_left_when_no_face_is_in_the_middle() -> None:
@@ -114,6 +130,30 @@ def test_where_the_crop_leaves_the_photo_is_background() -> None:
     assert (parsing.head_labels[64:192, 64:192] > 0).all()
     assert (parsing.head_labels > 0).sum() == 128 * 128
     assert (parsing.labels > 0).all()
+
+
+class RedOverNeck(ParsingNet):
+    """Finds face in the upper half of what is red or green, and neck in the lower half."""
+
+    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+        shown, half = 40 * (crop[:, :2].amax(1) - 0.25), crop.shape[-1] // 2
+        logits = torch.zeros(len(crop), 9, *crop.shape[-2:])
+        logits[:, 1, :half], logits[:, 6, half:] = shown[:, :half], shown[:, half:]
+        return logits
+
+
+def test_a_scarf_that_networks_call_neck_is_clothes_in_the_photo_and_in_the_crop() -> None:
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[60:170, 60:196] = (200, 150, 120)
+    pixels[170:220, 60:196] = (90, 130, 40)
+    net = ParsingExperts([RedOverNeck(0.25, (8,) * 5)]).eval()
+    parsing = parse_head(net, pixels, Crop((128.0, 128.0), 256.0, 0.0, 256))
+    for labels in (parsing.labels, parsing.head_labels):
+        assert (labels[80:120, 80:180] == 1).all()
+        assert (labels[140:160, 80:180] == 6).all()
+        assert (labels[180:210, 80:180] == 7).all()
+    assert parsing.head_probabilities[6, 180:210, 80:180].max() == 0
+    assert torch.allclose(parsing.head_probabilities.sum(0), torch.ones(256, 256), atol=1e-5)
 
 
 @pytest.mark.parametrize("centre", [(20.0, 280.0), (-90.0, 150.0)])

@@ -18,6 +18,7 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import IDENTITIES, MeshPoints
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_SIZE, crop_from_landmarks
+from portrait3d.preprocessing.tint import tint_distance
 
 SURE, FAINT = 0.9, 0.1
 """Probabilities from which a map is believed, and up to which it is believed to say no."""
@@ -168,12 +169,8 @@ def _fitted_parts(photo: LabelledPhoto) -> Bool[np.ndarray, "2 H W"]:
 
 
 def _tint(pixels: UInt8[np.ndarray, "H W 3"], face: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    # How far colours are from the median one of a region, brightness aside; 0 where there is no region.
-    if not face.any():
-        return np.zeros(face.shape)
-    colour = np.log(np.maximum(pixels.astype(np.float64), 8))
-    away = colour - np.median(colour[face], axis=0)
-    return np.linalg.norm(away - away.mean(axis=-1, keepdims=True), axis=-1)
+    # 0 everywhere where there is no face to compare with.
+    return tint_distance(pixels, pixels[face]) if face.any() else np.zeros(face.shape)
 
 
 def _distance(polygon: Float[np.ndarray, "N 2"], height: int, width: int) -> Float[np.ndarray, "H W"]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.compilation import compiled
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, ParsingClass
@@ -20,6 +21,7 @@ from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
 from portrait3d.preprocessing.matting import soft_outline
 from portrait3d.preprocessing.threads import at_once, side_by_side
+from portrait3d.preprocessing.tint import tint_distance
 from portrait3d.pretrained import load_network
 
 IS_HEAD = np.isin(np.arange(len(PARSING_CLASSES)), HEAD)
@@ -29,6 +31,9 @@ GROWTH = 1.625
 little more than the wide crop, at a whole number of pixels."""
 MATTE_SHARE = 0.4
 """How far labels follow the matte's edges rather than the networks'."""
+OTHER_TINT = 0.4
+"""`tint_distance` from which a neck is not the face's skin. On 40 labelled photos that brings the neck's IoU
+from 0.776 to 0.801 and the body's from 0.929 to 0.937; 0.25, where training draws the line, to 0.786."""
 USUAL_FACE, SMALLEST_FACE = 0.33, (0.15, 0.285)
 """Side of a square as large as a face over that of its head crop: the median of labelled photos, and the
 range in which it is looked at again from nearer; two labelled faces of a hundred are as small."""
@@ -112,10 +117,16 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
         merged, within = parse_grid(views, grid, height, width)
         kept, cleared = keep_one_head(merged)
     labels, matte = photo_labels(views, grid.crop, kept, cleared, pixels)
+    labels[clothed(labels, pixels)] = ParsingClass.BODY
     # The head crop's own pixels.
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
     probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
-    return HeadParsing(labels, likeliest(probabilities), probabilities, matte)
+    own = likeliest(probabilities)
+    covered = torch.from_numpy(clothed(own, as_bytes(crop.extract(pixels))))
+    probabilities[ParsingClass.BODY] += probabilities[ParsingClass.NECK] * covered
+    probabilities[ParsingClass.NECK] *= ~covered
+    own[covered.numpy()] = ParsingClass.BODY
+    return HeadParsing(labels, own, probabilities, matte)
 
 
 def look(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> list[View]:
@@ -170,6 +181,17 @@ def keep_one_head(
     kept = int(faces.argmax()) if faces.any() else -1
     cleared = (components > 0) & (components != kept)
     return _without_head(probabilities, cleared), cleared
+
+
+def clothed(labels: UInt8[np.ndarray, "H W"], pixels: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
+    """Where something is called neck that has not the tint of the face's skin: scarves and collars."""
+    neck, face = labels == ParsingClass.NECK, labels == ParsingClass.FACE
+    covered = np.zeros(labels.shape, bool)
+    if neck.any() and face.any():
+        skin = pixels[face]
+        # A median needs no more than some thousands of a large photo's pixels.
+        covered[neck] = tint_distance(pixels[neck], skin[:: 1 + len(skin) // 5000]) > OTHER_TINT
+    return covered
 
 
 def photo_labels(
