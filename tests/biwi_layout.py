@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import render_depth
-from portrait3d.evaluation.depth_heads import KnownHead
-from portrait3d.evaluation.depth_photos import points_of
+from portrait3d.data.people.model_views import render_depth
+from portrait3d.evaluation.depth.heads import KnownHead
+from portrait3d.evaluation.depth.photos import points_of
 from portrait3d.geometry.warping import region_triangles
 
 WIDTH, HEIGHT = 320, 288

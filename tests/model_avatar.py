@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from portrait3d.data.avatars import EYEBALL, Avatar
+from portrait3d.data.people.avatars import EYEBALL, Avatar
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import coefficients_of_shape

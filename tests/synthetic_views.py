@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from portrait3d.data.model_views import HeadInCrop, HeadView
+from portrait3d.data.people.model_views import HeadInCrop, HeadView
 from portrait3d.data.synthetic import SyntheticView, head_camera
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.parsing_classes import HEAD

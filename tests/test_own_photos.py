@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
 
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos.labelled import PhotoFolder
 from portrait3d.data.synthetic import SyntheticHeads, SyntheticView
 from portrait3d.models.face_net import FaceNet
 from portrait3d.parsing_classes import ParsingClass

@@ -1,4 +1,4 @@
-"""A directory of made-up avatars, laid out as `portrait3d.data.avatars` reads it."""
+"""A directory of made-up avatars, laid out as `portrait3d.data.people.avatars` reads it."""
 
 import csv
 from pathlib import Path

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from portrait3d.data.fits import project_points
-from portrait3d.data.turned_faces import centred_pose
+from portrait3d.data.face.fits import project_points
+from portrait3d.data.face.turned import centred_pose
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
 

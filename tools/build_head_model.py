@@ -22,7 +22,7 @@ from head_model.bases import build_bases
 from head_model.points import calibrate, choose_photos
 from head_model.surface import Surface
 from head_model.topology import symmetric_quads
-from portrait3d.data.photos import LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, PhotoFolder
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.subdivision import triangle_corners
 

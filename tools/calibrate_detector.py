@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos.labelled import PhotoFolder
 from portrait3d.preprocessing.alignment import FACE_MARGIN, crop_from_landmarks, roll_of_face
 from portrait3d.preprocessing.detection import FaceDetector, NoFaceError
 

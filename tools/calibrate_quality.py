@@ -2,10 +2,10 @@
 
 python tools/calibrate_quality.py DATA [--models DIR] [--every 4] [--synthetic 100 --cache DIR]
 
-DATA is a folder of labelled photos (src/portrait3d/data/photos.py); its validation split is used as it is,
-with faces covered, cut off, darkened or coarsened, with faces of 18 to 60 pixels, and with veils and scarves
-about the head, which tear its parsing; faces that the detector misses are left out. Synthetic faces add large
-poses.
+DATA is a folder of labelled photos (src/portrait3d/data/photos/labelled.py); its validation split is used
+as it is, with faces covered, cut off, darkened or coarsened, with faces of 18 to 60 pixels, and with veils
+and scarves about the head, which tear its parsing; faces that the detector misses are left out. Synthetic
+faces add large poses.
 
 The constants of the landmarks' error are fitted to two thirds of the photos, and everything is reported for
 the last third. For the signs of torn and folded heads, whose landmarks may be right, it prints what plain
@@ -23,12 +23,12 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from portrait3d import NoFaceError, Portrait3D
-from portrait3d.data.face_crops import STORED_MARGIN, STORED_SIZE
-from portrait3d.data.photos import LabelledPhoto, people_photos
-from portrait3d.data.synthetic_faces import load_or_draw
-from portrait3d.evaluation.face import extent, normalised_error
-from portrait3d.evaluation.face_people import ranking_area
-from portrait3d.evaluation.face_synthetic import detector_crops
+from portrait3d.data.face.crops import STORED_MARGIN, STORED_SIZE
+from portrait3d.data.face.synthetic import load_or_draw
+from portrait3d.data.photos.labelled import LabelledPhoto, people_photos
+from portrait3d.evaluation.face.drawn import detector_crops
+from portrait3d.evaluation.face.people import ranking_area
+from portrait3d.evaluation.face.predictions import extent, normalised_error
 from portrait3d.models import fit_quality
 from portrait3d.models.face_fit import fit_face
 from portrait3d.models.head_parsing import parse_head

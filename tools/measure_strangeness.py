@@ -2,10 +2,10 @@
 
 python tools/measure_strangeness.py --data DATA [--people 120]
 
-DATA is a folder of labelled photos (src/portrait3d/data/photos.py). Of everybody in it who has several
-photos (frames of one clip are one) faces are fitted as `reconstruct --same-person` does, and all pairs of
-photos are compared. Printed is which share of the pairs is stranger than `models.same_person.SURE`, which is
-refused, and than `DOUBTFUL`, which is warned about.
+DATA is a folder of labelled photos (src/portrait3d/data/photos/labelled.py). Of everybody in it who has
+several photos (frames of one clip are one) faces are fitted as `reconstruct --same-person` does, and all
+pairs of photos are compared. Printed is which share of the pairs is stranger than
+`models.same_person.SURE`, which is refused, and than `DOUBTFUL`, which is warned about.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d import NoFaceError, Portrait3D
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder, evenly, real_photo_folders
+from portrait3d.data.photos.labelled import LabelledPhoto, PhotoFolder, evenly, real_photo_folders
 from portrait3d.models.same_person import DOUBTFUL, SURE, strangeness
 
 ASIDE = math.radians(30)

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from portrait3d.data.photos import real_photo_folders, real_photos
-from portrait3d.evaluation.parsing_report import ParsingReport, evaluate_parsing
+from portrait3d.data.photos.labelled import real_photo_folders, real_photos
+from portrait3d.evaluation.parsing.report import ParsingReport, evaluate_parsing
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.pretrained import bundled, load_network, save_network

@@ -2,10 +2,10 @@
 
 python tools/repeat_landmarks.py DATA face_mesh_468.tflite [--repeats 12]
 
-DATA is a folder of labelled photos (src/portrait3d/data/photos.py) whose labels are MediaPipe's face mesh's.
-The network sees every validation photo again in crops that differ a little; printed is the NME of the mean of
-these repeats against the label, and of single repeats against their mean. A face network can hardly
-agree with the labels better than that. Needs ai-edge-litert, which nothing else here does.
+DATA is a folder of labelled photos (src/portrait3d/data/photos/labelled.py) whose labels are MediaPipe's
+face mesh's. The network sees every validation photo again in crops that differ a little; printed is the NME
+of the mean of these repeats against the label, and of single repeats against their mean. A face network can
+hardly agree with the labels better than that. Needs ai-edge-litert, which nothing else here does.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from portrait3d.data.people_groups import groups_of
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto, people_photos
-from portrait3d.evaluation.face import extent, normalised_error
+from portrait3d.data.photos.groups import groups_of
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, LabelledPhoto, people_photos
+from portrait3d.evaluation.face.predictions import extent, normalised_error
 from portrait3d.preprocessing.alignment import Crop, crop_from_landmarks
 
 SIDE = 192

@@ -10,7 +10,7 @@ from PIL import Image
 from portrait3d.cli.parsing import parsing as evaluate_parsing
 from portrait3d.cli.prepare import labels as prepare_labels
 from portrait3d.cli.prepare import parsing as prepare_parsing
-from portrait3d.data.label_sets import read_sets
+from portrait3d.data.parsing.label_sets import read_sets
 from portrait3d.models.head_model import HeadModel
 from tiny_photos import photo_folder
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from portrait3d.cli import portraits
 from portrait3d.cli.refinement import refinement, turns
-from portrait3d.data import coarse_turns, exact_turns, turned_frames
-from portrait3d.evaluation import refinement_report
-from portrait3d.evaluation.refinement import RepairRow
-from portrait3d.evaluation.refinement_report import RefinementReport
+from portrait3d.data.refinement import coarse_turns, exact_turns, turned_frames
+from portrait3d.evaluation.refinement import report as refinement_report
+from portrait3d.evaluation.refinement.repairs import RepairRow
+from portrait3d.evaluation.refinement.report import RefinementReport
 from portrait3d.models.head_model import HeadModel
 from tiny_photos import photo_folder
 

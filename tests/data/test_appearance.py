@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.appearance import explain_colours
+from portrait3d.data.face.appearance import explain_colours
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel
 from portrait3d.rendering.shading import shade

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from portrait3d.data.augmentation import (
+from portrait3d.data.face.augmentation import (
     blur,
     degrade,
     move_points,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from model_avatar import model_avatar
-from portrait3d.data.avatar_faces import AvatarFaces, load_or_draw_avatars
-from portrait3d.data.avatars import HELD_OUT
-from portrait3d.data.exact_faces import MOST_YAW, ExactFaces, wide_camera
+from portrait3d.data.face.avatars import AvatarFaces, load_or_draw_avatars
+from portrait3d.data.face.exact import MOST_YAW, ExactFaces, wide_camera
+from portrait3d.data.people.avatars import HELD_OUT
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.geometry.pose import Pose, heading
 from portrait3d.geometry.similarity import Similarity

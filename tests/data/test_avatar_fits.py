@@ -9,8 +9,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from model_avatar import model_avatar
-from portrait3d.data.avatar_fits import fit_avatar, reshaped
-from portrait3d.data.avatars import EYEBALL
+from portrait3d.data.people.avatar_fits import fit_avatar, reshaped
+from portrait3d.data.people.avatars import EYEBALL
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import coefficients_of_shape

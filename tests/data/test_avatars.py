@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from portrait3d.data.avatars import HELD_OUT, Avatar, draw_avatar, read_avatars
+from portrait3d.data.people.avatars import HELD_OUT, Avatar, draw_avatar, read_avatars
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
 from tiny_avatars import HAIR, SKIN, SKULL, write_avatars

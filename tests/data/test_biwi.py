@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from biwi_layout import LEFT, PHOTO_FROM_DEPTH, SHIFT, TOP, encoded, write_recording
-from portrait3d.data.biwi import BiwiRecording, read_biwi, read_calibration, read_depth
-from portrait3d.evaluation.depth_heads import KnownHead, draw_head
+from portrait3d.data.photos.biwi import BiwiRecording, read_biwi, read_calibration, read_depth
+from portrait3d.evaluation.depth.heads import KnownHead, draw_head
 
 
 @pytest.fixture(scope="module")

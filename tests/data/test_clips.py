@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.clips import (
+from portrait3d.data.photos.clips import (
     UNFOLDED_CLASSES,
     PairRules,
     choose_frames,
@@ -16,7 +16,7 @@ from portrait3d.data.clips import (
     gather,
     write_part,
 )
-from portrait3d.data.photos import FOLDED_CLASSES, PhotoFolder
+from portrait3d.data.photos.labelled import FOLDED_CLASSES, PhotoFolder
 
 
 def landmarks(count: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data import coarse_turns
-from portrait3d.data.coarse_turns import MAX_YAW, NOD, TURN, draw_target, prepare_turns
-from portrait3d.data.stored_turns import StoredTurn, StoredTurns
+from portrait3d.data.refinement import coarse_turns
+from portrait3d.data.refinement.coarse_turns import MAX_YAW, NOD, TURN, draw_target, prepare_turns
+from portrait3d.data.refinement.stored_turns import StoredTurn, StoredTurns
 from portrait3d.errors import NoFaceError
 from portrait3d.portrait import HeadAngles
 from portrait3d.reposing import CoarseTurn

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from portrait3d.data.compositions import (
+from portrait3d.data.parsing.headwear import OVAL
+from portrait3d.data.parsing.label_sets import exact_sets
+from portrait3d.data.photos.compositions import (
     StoredPhoto,
     add_object,
     add_person,
@@ -14,8 +16,6 @@ from portrait3d.data.compositions import (
     put_on_headwear,
     widen,
 )
-from portrait3d.data.headwear import OVAL
-from portrait3d.data.label_sets import exact_sets
 from portrait3d.preprocessing.alignment import Crop
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from portrait3d.data.corruption import Damage, damage_photo, fill_roughly
+from portrait3d.data.refinement.corruption import Damage, damage_photo, fill_roughly
 
 SIZE = 160
 

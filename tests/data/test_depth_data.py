@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.avatars import read_avatars
-from portrait3d.data.depth_reading import (
+from portrait3d.data.depth.reading import (
     Readers,
     as_far_as_parsed,
     extract_values,
     fit_frame,
     read_scene,
 )
-from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples, view_tensors
-from portrait3d.data.depth_scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, draw_outfit
-from portrait3d.data.depth_views import IS_HAIR, UNKNOWN, DepthView, DepthViews, load_sources
-from portrait3d.data.outfits import recoloured
+from portrait3d.data.depth.samples import DepthAugmentation, DepthSamples, view_tensors
+from portrait3d.data.depth.scenes import SIDE, AvatarScenes, Scene, SyntheticScenes, draw_outfit
+from portrait3d.data.depth.views import IS_HAIR, UNKNOWN, DepthView, DepthViews, load_sources
+from portrait3d.data.people.avatars import read_avatars
+from portrait3d.data.people.outfits import recoloured
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.data.synthetic.drawing import HeadSides
 from portrait3d.geometry.skin import HEAD_CENTRE

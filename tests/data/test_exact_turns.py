@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data import exact_turns
-from portrait3d.data.avatars import HELD_OUT, read_avatars
-from portrait3d.data.exact_turns import prepare_exact_turns, seen_pivot, turning_people, well_fitted
-from portrait3d.data.photos import LabelledPhoto
-from portrait3d.data.stored_turns import StoredTurn, StoredTurns
-from portrait3d.data.synthetic import STYLES_TRAIN
-from portrait3d.data.synthetic.backgrounds import draw_background
-from portrait3d.data.turn_scenes import (
+from portrait3d.data.people.avatars import HELD_OUT, read_avatars
+from portrait3d.data.photos.labelled import LabelledPhoto
+from portrait3d.data.refinement import exact_turns
+from portrait3d.data.refinement.exact_turns import (
+    prepare_exact_turns,
+    seen_pivot,
+    turning_people,
+    well_fitted,
+)
+from portrait3d.data.refinement.stored_turns import StoredTurn, StoredTurns
+from portrait3d.data.refinement.turn_scenes import (
     LEAST_TURN,
     PITCH,
     SIDE,
@@ -26,6 +29,8 @@ from portrait3d.data.turn_scenes import (
     draw_source,
     draw_target,
 )
+from portrait3d.data.synthetic import STYLES_TRAIN
+from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.errors import NoFaceError
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose

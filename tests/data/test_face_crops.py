@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from portrait3d.data.face_crops import FaceCrops, face_rolls
-from portrait3d.data.photos import LANDMARKS_OF_MESH
-from portrait3d.data.synthetic_faces import load_or_draw
+from portrait3d.data.face.crops import FaceCrops, face_rolls
+from portrait3d.data.face.synthetic import load_or_draw
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH
 from portrait3d.geometry.pose import heading
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.fits import (
+from portrait3d.data.face.fits import (
     BOUNDED,
     LEAST,
     MOST,
@@ -17,7 +17,7 @@ from portrait3d.data.fits import (
     load_or_fit,
     project_points,
 )
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, LabelledPhoto
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints

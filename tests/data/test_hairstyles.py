@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portrait3d.data.avatar_fits import fit_avatar
-from portrait3d.data.avatars import read_avatars
-from portrait3d.data.depth_preparation import Desk, hairstyles_to_wear, prepare_hairstyles
-from portrait3d.data.depth_reading import Readers
-from portrait3d.data.depth_scenes import SyntheticScenes
-from portrait3d.data.depth_views import load_sources
-from portrait3d.data.hairstyles import AvatarHair, HairShape, Hairstyle, read_hairstyles, save_hairstyles
+from portrait3d.data.depth.preparation import Desk, hairstyles_to_wear, prepare_hairstyles
+from portrait3d.data.depth.reading import Readers
+from portrait3d.data.depth.scenes import SyntheticScenes
+from portrait3d.data.depth.views import load_sources
+from portrait3d.data.people.avatar_fits import fit_avatar
+from portrait3d.data.people.avatars import read_avatars
+from portrait3d.data.people.hairstyles import (
+    AvatarHair,
+    HairShape,
+    Hairstyle,
+    read_hairstyles,
+    save_hairstyles,
+)
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.data.synthetic.scalp import map_scalp
 from portrait3d.models.head_model import HeadModel

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.avatars import Avatar, read_avatars
-from portrait3d.data.head_turns import (
+from portrait3d.data.people.avatars import Avatar, read_avatars
+from portrait3d.data.refinement.head_turns import (
     model_pose,
     rotation_of,
     same_turn,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portrait3d.data.headwear import OVAL, draw_headwear
+from portrait3d.data.parsing.headwear import OVAL, draw_headwear
 
 
 def head(size: int = 96) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from portrait3d.data import occlusion
-from portrait3d.data.occlusion import cover, draw_glasses, draw_hand, draw_rectangle
+from portrait3d.data.face import occlusion
+from portrait3d.data.face.occlusion import cover, draw_glasses, draw_hand, draw_rectangle
 
 
 def landmarks(size: int) -> np.ndarray:

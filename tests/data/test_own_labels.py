@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from portrait3d.data import own_labels
-from portrait3d.data.own_labels import OwnLabels, read_classes
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos import own_labels
+from portrait3d.data.photos.labelled import PhotoFolder
+from portrait3d.data.photos.own_labels import OwnLabels, read_classes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.preprocessing.alignment import Crop

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from portrait3d.data.pairs import cut_photo
-from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.photos.labelled import LabelledPhoto
+from portrait3d.data.photos.pairs import cut_photo
 from portrait3d.preprocessing.alignment import Crop
 
 

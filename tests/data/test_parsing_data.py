@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from portrait3d.data.avatars import HELD_OUT, read_avatars
-from portrait3d.data.fits import project_points
-from portrait3d.data.label_sets import (
+from portrait3d.data.face.fits import project_points
+from portrait3d.data.parsing.label_sets import (
     UNSURE,
     bit,
     certain,
@@ -21,18 +20,19 @@ from portrait3d.data.label_sets import (
     read_sets,
     save_sets,
 )
-from portrait3d.data.ornaments import hang_earrings
-from portrait3d.data.outfits import under_headgear, with_headgear
-from portrait3d.data.parsing_preparation import DRAWN_FOLDERS, drawn_people, prepare_parsing
-from portrait3d.data.parsing_rounds import agreed, prepare_labels
-from portrait3d.data.parsing_scenes import ParsedAvatars, ParsedHeads
-from portrait3d.data.people_free import LEAST, PeopleFreeBackgrounds, largest_empty_square
-from portrait3d.data.photos import PhotoFolder, real_photos
+from portrait3d.data.parsing.preparation import DRAWN_FOLDERS, drawn_people, prepare_parsing
+from portrait3d.data.parsing.rounds import agreed, prepare_labels
+from portrait3d.data.parsing.scenes import ParsedAvatars, ParsedHeads
+from portrait3d.data.parsing.weak_labels import FaceFrame, possible_classes, weak_sets
+from portrait3d.data.people.avatars import HELD_OUT, read_avatars
+from portrait3d.data.people.ornaments import hang_earrings
+from portrait3d.data.people.outfits import under_headgear, with_headgear
+from portrait3d.data.photos.labelled import PhotoFolder, real_photos
+from portrait3d.data.photos.people_free import LEAST, PeopleFreeBackgrounds, largest_empty_square
 from portrait3d.data.synthetic import STYLES_TRAIN, STYLES_VALIDATION
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.headgear import CLOSED, KINDS, Headgear
 from portrait3d.data.synthetic.heads import draw_coefficients
-from portrait3d.data.weak_labels import FaceFrame, possible_classes, weak_sets
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import ParsingExperts

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.compositions import StoredPhoto
-from portrait3d.data.headwear import OVAL
-from portrait3d.data.label_sets import certain, exact_sets
-from portrait3d.data.parsing_samples import (
+from portrait3d.data.parsing.headwear import OVAL
+from portrait3d.data.parsing.label_sets import certain, exact_sets
+from portrait3d.data.parsing.samples import (
     Augmentation,
     ParsingSamples,
     cut_image,
@@ -18,6 +17,7 @@ from portrait3d.data.parsing_samples import (
     gather_cells,
     recolor,
 )
+from portrait3d.data.photos.compositions import StoredPhoto
 from portrait3d.losses.parsing import known_shares
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage.color import lab2rgb
 
-from portrait3d.data.people_groups import (
+from portrait3d.data.photos.groups import (
     age_band,
     groups_of,
     has_grey_hair,
@@ -17,7 +17,7 @@ from portrait3d.data.people_groups import (
     tone_of,
     typology_angle,
 )
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos.labelled import PhotoFolder
 from portrait3d.models.head_model import HeadModel
 from tiny_photos import photo_folder
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from portrait3d.data.photos import FOLDED_CLASSES, LANDMARKS_OF_MESH, PhotoFolder
+from portrait3d.data.photos.labelled import FOLDED_CLASSES, LANDMARKS_OF_MESH, PhotoFolder
 from portrait3d.parsing_classes import PARSING_CLASSES
 
 ROW = {

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from portrait3d.data.corruption import DamagedPhoto
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
-from portrait3d.data.refinement_samples import DamagedPhotos, guide_of, head_outline
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, LabelledPhoto
+from portrait3d.data.refinement.corruption import DamagedPhoto
+from portrait3d.data.refinement.samples import DamagedPhotos, guide_of, head_outline
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.reposing.guide import CHANNELS, LAYERS
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HeadInCrop, HeadView, SkinModel
-from portrait3d.data.registration import (
+from portrait3d.data.people.model_views import HeadInCrop, HeadView, SkinModel
+from portrait3d.data.photos.registration import (
     agree,
     difference,
     expression_change,

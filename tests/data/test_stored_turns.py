@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.stored_turns import StoredTurn, StoredTurns, window_at_hole
+from portrait3d.data.refinement.stored_turns import StoredTurn, StoredTurns, window_at_hole
 from portrait3d.reposing import CoarseTurn
 from portrait3d.reposing.regions import Window
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.exact_faces import MOST_YAW, ExactFaces, wide_camera
+from portrait3d.data.face.exact import MOST_YAW, ExactFaces, wide_camera
+from portrait3d.data.face.synthetic import draw_person, load_or_draw
 from portrait3d.data.synthetic.ages import CHILDREN, ELDERLY, aged, draw_years, proportions
-from portrait3d.data.synthetic_faces import draw_person, load_or_draw
 from portrait3d.geometry.pose import heading
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.head_model import HeadModel

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.face_crops import FaceCrops
-from portrait3d.data.fits import FaceFits, project_points
-from portrait3d.data.turned_faces import centred_pose, see_from, turn_faces
+from portrait3d.data.face.crops import FaceCrops
+from portrait3d.data.face.fits import FaceFits, project_points
+from portrait3d.data.face.turned import centred_pose, see_from, turn_faces
 from portrait3d.geometry.pose import Pose, rotation_from_euler
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data import turned_frames
-from portrait3d.data.photos import ClipPair, LabelledPhoto, evenly
-from portrait3d.data.stored_turns import StoredTurns
-from portrait3d.data.turned_frames import (
+from portrait3d.data.photos.labelled import ClipPair, LabelledPhoto, evenly
+from portrait3d.data.refinement import turned_frames
+from portrait3d.data.refinement.stored_turns import StoredTurns
+from portrait3d.data.refinement.turned_frames import (
     TurnedFrame,
     carry_crop,
     prepare_frames,

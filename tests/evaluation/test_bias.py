@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.photos.labelled import LabelledPhoto
 from portrait3d.evaluation.bias import PhotoScores, evaluate_bias, group_means, overlap, worst_over_best
 from portrait3d.pipeline import Portrait3D
 
@@ -78,7 +78,7 @@ def test_small_groups_are_not_compared(labelled: tuple[Portrait3D, Path]) -> Non
 
 
 def photos_of(root: Path, count: int) -> list[LabelledPhoto]:
-    from portrait3d.data.photos import people_photos
+    from portrait3d.data.photos.labelled import people_photos
 
     photo = people_photos(root)[0]
     return [replace(photo, gender=("female", "male")[k % 2]) for k in range(count)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from biwi_layout import write_recording
-from portrait3d.evaluation.depth_heads import draw_head
+from portrait3d.evaluation.depth.heads import draw_head
 
 
 @pytest.mark.slow

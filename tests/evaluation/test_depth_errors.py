@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portrait3d.evaluation.depth_errors import HeadTruth, head_errors, surface_of
+from portrait3d.evaluation.depth.errors import HeadTruth, head_errors, surface_of
 
 SIZE = 64
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.model_views import SkinModel
-from portrait3d.evaluation.depth_errors import HeadErrors, head_errors
-from portrait3d.evaluation.depth_heads import KnownHead, draw_head, load_or_draw
-from portrait3d.evaluation.depth_methods import depth_methods, place_average_head, rest_of_head
-from portrait3d.evaluation.depth_photos import measured_in, points_of
-from portrait3d.evaluation.depth_report import (
+from portrait3d.data.people.model_views import SkinModel
+from portrait3d.evaluation.depth.errors import HeadErrors, head_errors
+from portrait3d.evaluation.depth.heads import KnownHead, draw_head, load_or_draw
+from portrait3d.evaluation.depth.methods import depth_methods, place_average_head, rest_of_head
+from portrait3d.evaluation.depth.photos import measured_in, points_of
+from portrait3d.evaluation.depth.report import (
     PHOTO,
     TRUE_FACE,
     Measured,
@@ -20,7 +20,7 @@ from portrait3d.evaluation.depth_report import (
     score_regions,
     score_styles,
 )
-from portrait3d.evaluation.depth_sheets import error_colours, shade
+from portrait3d.evaluation.depth.sheets import error_colours, shade
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import Crop

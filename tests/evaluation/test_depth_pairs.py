@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portrait3d.data.model_views import HeadView
+from portrait3d.data.people.model_views import HeadView
 from portrait3d.data.synthetic import STYLES_VALIDATION, SyntheticHeads, SyntheticView
-from portrait3d.evaluation.depth_methods import constant_depth
-from portrait3d.evaluation.depth_pairs import (
+from portrait3d.evaluation.depth.methods import constant_depth
+from portrait3d.evaluation.depth.pairs import (
     HAIR_AND_EARS,
     PairErrors,
     Row,

@@ -10,22 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from portrait3d.data.exact_faces import ExactFaces
-from portrait3d.data.fits import project_points
-from portrait3d.data.photos import ClipPair, LabelledPhoto, PhotoFolder
-from portrait3d.data.turned_faces import centred_pose
-from portrait3d.evaluation.face import FacePrediction, normalised_error
-from portrait3d.evaluation.face_colours import colour_errors, draw_faces, score_colours
-from portrait3d.evaluation.face_groups import GroupScores, compare_groups, face_groups, score_groups
-from portrait3d.evaluation.face_people import ranking_area, score_clips, score_identity, score_jitter
-from portrait3d.evaluation.face_report import evaluate_face
-from portrait3d.evaluation.face_synthetic import (
+from portrait3d.data.face.exact import ExactFaces
+from portrait3d.data.face.fits import project_points
+from portrait3d.data.face.turned import centred_pose
+from portrait3d.data.photos.labelled import ClipPair, LabelledPhoto, PhotoFolder
+from portrait3d.evaluation.face.colours import colour_errors, draw_faces, score_colours
+from portrait3d.evaluation.face.drawn import (
     off_axes,
     rigid_alignment,
     score_synthetic,
     shape_errors,
     visible_face,
 )
+from portrait3d.evaluation.face.groups import GroupScores, compare_groups, face_groups, score_groups
+from portrait3d.evaluation.face.people import ranking_area, score_clips, score_identity, score_jitter
+from portrait3d.evaluation.face.predictions import FacePrediction, normalised_error
+from portrait3d.evaluation.face.report import evaluate_face
 from portrait3d.geometry.pose import Pose, rotation_from_axis_angle, rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from portrait3d.cli.heads import measure
-from portrait3d.data.avatars import HELD_OUT, Avatar, avatar_mesh, read_avatars
+from portrait3d.data.people.avatars import HELD_OUT, Avatar, avatar_mesh, read_avatars
 from portrait3d.errors import NoFaceError
-from portrait3d.evaluation.head_pictures import HeadPair, compare_pictures
-from portrait3d.evaluation.head_report import ERRORS, Failure, MeasuredHead, by_style, measure_heads
-from portrait3d.evaluation.head_truth import AvatarPhoto, measure_head, photograph, true_surface
+from portrait3d.evaluation.heads.pictures import HeadPair, compare_pictures
+from portrait3d.evaluation.heads.report import ERRORS, Failure, MeasuredHead, by_style, measure_heads
+from portrait3d.evaluation.heads.truth import AvatarPhoto, measure_head, photograph, true_surface
 from portrait3d.evaluation.surfaces import Surface, outer_surface, sample_surface
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, welded_normals
 from portrait3d.geometry.similarity import Similarity

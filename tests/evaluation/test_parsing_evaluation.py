@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from portrait3d.data.compositions import StoredPhoto
-from portrait3d.data.label_sets import exact_sets
-from portrait3d.evaluation.parsing import (
+from portrait3d.data.parsing.label_sets import exact_sets
+from portrait3d.data.photos.compositions import StoredPhoto
+from portrait3d.evaluation.parsing.report import box_rows, disturb, grouped, time_rows, wide_rows
+from portrait3d.evaluation.parsing.scores import (
     WIDE,
     border_score,
     count_borders,
@@ -18,8 +19,7 @@ from portrait3d.evaluation.parsing import (
     intersection_over_union,
     widened,
 )
-from portrait3d.evaluation.parsing_report import box_rows, disturb, grouped, time_rows, wide_rows
-from portrait3d.evaluation.parsing_sheets import PALETTE, cut_out, paint, write_sheet
+from portrait3d.evaluation.parsing.sheets import PALETTE, cut_out, paint, write_sheet
 from portrait3d.models.head_parsing import ParsingExperts
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.parsing_classes import PARSING_CLASSES

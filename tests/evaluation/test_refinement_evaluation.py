@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from portrait3d.data.photos import LabelledPhoto, PhotoFolder
-from portrait3d.evaluation.refinement import (
+from portrait3d.data.photos.labelled import LabelledPhoto, PhotoFolder
+from portrait3d.evaluation.refinement.clips import aligned_error
+from portrait3d.evaluation.refinement.repairs import (
     draw_repairs,
     held_out_damage,
     inpaint_biharmonically,
@@ -18,8 +19,7 @@ from portrait3d.evaluation.refinement import (
     score_repair,
     score_repairs,
 )
-from portrait3d.evaluation.refinement_clips import aligned_error
-from portrait3d.evaluation.refinement_turns import TurnedPhoto, moved_region, score_background
+from portrait3d.evaluation.refinement.turns import TurnedPhoto, moved_region, score_background
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles
 from synthetic_head import synthetic_portrait

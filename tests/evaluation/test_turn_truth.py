@@ -13,13 +13,13 @@ from torch import nn
 
 from portrait3d.cli import portraits
 from portrait3d.cli.refinement import refinement
-from portrait3d.data.avatars import Avatar, AvatarView, read_avatars
+from portrait3d.data.people.avatars import Avatar, AvatarView, read_avatars
 from portrait3d.errors import NoFaceError
-from portrait3d.evaluation import turn_report, turn_truth
-from portrait3d.evaluation.turn_flicker import score_flicker, second_difference
-from portrait3d.evaluation.turn_parts import exchanged, halves, parts_of, score_parts
-from portrait3d.evaluation.turn_report import TurnReport, evaluate_turns
-from portrait3d.evaluation.turn_scores import (
+from portrait3d.evaluation.refinement import turn_report, turn_truth
+from portrait3d.evaluation.refinement.flicker import score_flicker, second_difference
+from portrait3d.evaluation.refinement.parts import exchanged, halves, parts_of, score_parts
+from portrait3d.evaluation.refinement.turn_report import TurnReport, evaluate_turns
+from portrait3d.evaluation.refinement.turn_scores import (
     TrueTurnRow,
     edge_band,
     gradient_energy,
@@ -27,7 +27,7 @@ from portrait3d.evaluation.turn_scores import (
     heads_own,
     score_true_turns,
 )
-from portrait3d.evaluation.turn_truth import (
+from portrait3d.evaluation.refinement.turn_truth import (
     COARSE,
     FRONTAL,
     PREVIOUS,

@@ -17,7 +17,7 @@ import numpy as np
 from skimage.data import astronaut
 from portrait3d import Portrait3D
 from portrait3d.app.session import Controls, open_photo, open_session, turned_photo, turned_preview
-from portrait3d.data.photos import PhotoFolder
+from portrait3d.data.photos.labelled import PhotoFolder
 from portrait3d.data.synthetic import SyntheticHeads
 from portrait3d.export import save_reconstruction
 from portrait3d.export.meshes import encode_glb

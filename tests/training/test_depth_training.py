@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples, wide_camera
-from portrait3d.data.depth_views import IS_HAIR, NOT_HAIR, UNKNOWN, DepthView, DepthViews
-from portrait3d.evaluation.depth import colour_difference, score_depth, score_view, side_view, surface
+from portrait3d.data.depth.samples import DepthAugmentation, DepthSamples, wide_camera
+from portrait3d.data.depth.views import IS_HAIR, NOT_HAIR, UNKNOWN, DepthView, DepthViews
+from portrait3d.evaluation.depth.hair import colour_difference, score_depth, score_view, side_view, surface
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from portrait3d.data.avatars import HELD_OUT
-from portrait3d.data.face_crops import FaceBatch
-from portrait3d.data.fits import project_points
-from portrait3d.data.turned_faces import centred_pose
+from portrait3d.data.face.crops import FaceBatch
+from portrait3d.data.face.fits import project_points
+from portrait3d.data.face.turned import centred_pose
+from portrait3d.data.people.avatars import HELD_OUT
 from portrait3d.geometry.pose import rotation_from_euler
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet

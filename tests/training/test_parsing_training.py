@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from portrait3d.data.parsing_preparation import prepare_parsing
-from portrait3d.data.parsing_samples import Augmentation
-from portrait3d.data.photos import MAPS
+from portrait3d.data.parsing.preparation import prepare_parsing
+from portrait3d.data.parsing.samples import Augmentation
+from portrait3d.data.photos.labelled import MAPS
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop

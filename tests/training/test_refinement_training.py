@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from portrait3d.cli.configuration import build_config, merged, read_settings
-from portrait3d.data.photos import LabelledPhoto
-from portrait3d.data.refinement_samples import DamagedPhotos
-from portrait3d.data.stored_turns import EXACT, FRAMES, TURNS, StoredTurn
+from portrait3d.data.photos.labelled import LabelledPhoto
+from portrait3d.data.refinement.samples import DamagedPhotos
+from portrait3d.data.refinement.stored_turns import EXACT, FRAMES, TURNS, StoredTurn
 from portrait3d.models.discriminator import Discriminator
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.reposing import CoarseTurn

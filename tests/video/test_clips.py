@@ -12,12 +12,12 @@ import torch
 
 from films import film
 from portrait3d import Portrait3D
-from portrait3d.data.depth_preparation import Desk, register_clips
-from portrait3d.data.depth_reading import Readers
-from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples
-from portrait3d.data.fits import fit_photos
-from portrait3d.data.photos import PhotoFolder
-from portrait3d.evaluation.depth_pairs import evaluate_pairs
+from portrait3d.data.depth.preparation import Desk, register_clips
+from portrait3d.data.depth.reading import Readers
+from portrait3d.data.depth.samples import DepthAugmentation, DepthSamples
+from portrait3d.data.face.fits import fit_photos
+from portrait3d.data.photos.labelled import PhotoFolder
+from portrait3d.evaluation.depth.pairs import evaluate_pairs
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.video.clips import clip_name

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.sparse.linalg import splu
 from torch.nn.functional import grid_sample
 
-from portrait3d.data.fits import fit_photos
-from portrait3d.data.photos import LabelledPhoto
+from portrait3d.data.face.fits import fit_photos
+from portrait3d.data.photos.labelled import LabelledPhoto
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.head_model import HeadModel

@@ -8,8 +8,8 @@ import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.optimize import linear_sum_assignment
 
-from portrait3d.data.fits import FitConfig, fit_in_chunks, project_points
-from portrait3d.data.photos import LANDMARKS_OF_MESH, LabelledPhoto
+from portrait3d.data.face.fits import FitConfig, fit_in_chunks, project_points
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, LabelledPhoto
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.mesh_points import OUTLINE, MeshPoints
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_MARGIN, FACE_SIZE, crop_from_landmarks

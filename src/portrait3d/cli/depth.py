@@ -54,10 +54,10 @@ def depth(
     for folder in (data, biwi):
         if folder is not None:
             require_directory(folder)
-    from portrait3d.evaluation.depth_biwi import evaluate_biwi
-    from portrait3d.evaluation.depth_pairs import evaluate_pairs
-    from portrait3d.evaluation.depth_report import measure_heads, score_heads, score_regions, score_styles
-    from portrait3d.evaluation.depth_sheets import write_depth_sheet
+    from portrait3d.evaluation.depth.biwi import evaluate_biwi
+    from portrait3d.evaluation.depth.pairs import evaluate_pairs
+    from portrait3d.evaluation.depth.report import measure_heads, score_heads, score_regions, score_styles
+    from portrait3d.evaluation.depth.sheets import write_depth_sheet
     from portrait3d.evaluation.turning_point import measure_turning_point
     from portrait3d.pipeline import Portrait3D
 

@@ -72,7 +72,7 @@ def face(
     synthetic people and artist-made heads have exact truth. Each figure stands beside that of the mean face.
     """
     require_directory(data)
-    from portrait3d.evaluation.face_report import evaluate_face
+    from portrait3d.evaluation.face.report import evaluate_face
     from portrait3d.models.face_net import FaceNet
     from portrait3d.pretrained import load_network
 
@@ -134,7 +134,7 @@ def portraits(
 
 def photos_to_show(data: Path, limit: int | None) -> list[Path]:
     """What contact sheets show: `photo_paths`, so many of them, and at least one."""
-    from portrait3d.data.photos import evenly
+    from portrait3d.data.photos.labelled import evenly
 
     require_directory(data)
     photos = evenly(list(photo_paths(data)), limit)
@@ -161,7 +161,7 @@ def reconstructed(
 
 def photo_paths(data: Path) -> Iterator[Path]:
     """A photo of everybody in a labelled root's validation split, or all pictures in a plain folder."""
-    from portrait3d.data.photos import OPEN_FOLDERS, PhotoFolder
+    from portrait3d.data.photos.labelled import OPEN_FOLDERS, PhotoFolder
 
     if any((data / name / "index.csv").is_file() for name in OPEN_FOLDERS):
         shown: set[str] = set()

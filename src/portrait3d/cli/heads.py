@@ -139,8 +139,8 @@ def measure(
     """
     require_directory(avatars)
     from portrait3d.cli.portraits import load_model
-    from portrait3d.data.avatars import HELD_OUT, read_avatars
-    from portrait3d.evaluation.head_report import YAWS, Failure, by_style, measure_heads
+    from portrait3d.data.people.avatars import HELD_OUT, read_avatars
+    from portrait3d.evaluation.heads.report import YAWS, Failure, by_style, measure_heads
     from portrait3d.export.avatar_rows import avatar_rows
     from portrait3d.export.images import save_image
     from portrait3d.losses.perceptual import EfficientNetFeatures

@@ -54,9 +54,9 @@ def parsing(
     Labels of drawn people are exact. Those of photos are a teacher network's, not people's: for comparison.
     """
     require_directory(data)
-    from portrait3d.data.photos import evenly, real_photos
-    from portrait3d.evaluation.parsing_report import evaluate_parsing
-    from portrait3d.evaluation.parsing_sheets import write_doubts
+    from portrait3d.data.photos.labelled import evenly, real_photos
+    from portrait3d.evaluation.parsing.report import evaluate_parsing
+    from portrait3d.evaluation.parsing.sheets import write_doubts
     from portrait3d.models.head_parsing import ParsingExperts
 
     experts = ParsingExperts.load(weights(models, "parsing"))

@@ -42,8 +42,8 @@ def photos(
     the largest face of each photo counts. Photos that are there already are not read again; those that fail
     are reported, and the exit code is then 1.
     """
-    from portrait3d.data.clips import gather
-    from portrait3d.data.photo_preparation import find_photos, is_labelled, prepare_photo
+    from portrait3d.data.photos.clips import gather
+    from portrait3d.data.photos.preparation import find_photos, is_labelled, prepare_photo
     from portrait3d.pipeline import Portrait3D
 
     folder = out / "portraits"
@@ -88,7 +88,7 @@ def pairs(
     network, parsing from the parsing network. Videos that are there already are not read again. Each video
     counts as one person. Videos that fail are reported, and the exit code is then 1.
     """
-    from portrait3d.data.clips import PairRules, gather
+    from portrait3d.data.photos.clips import PairRules, gather
     from portrait3d.pipeline import Portrait3D
     from portrait3d.video.clips import clip_name, is_prepared, prepare_clip
 
@@ -147,7 +147,7 @@ def parsing(
     The result is read by `train parsing --set drawn=OUT` and `evaluate parsing --drawn OUT`. Pictures that
     are there already are kept.
     """
-    from portrait3d.data.parsing_preparation import prepare_parsing
+    from portrait3d.data.parsing.preparation import prepare_parsing
 
     folders = []
     with working("Drawing people", quiet=json):
@@ -183,7 +183,7 @@ def labels(
     Maps and mesh points leave several possible; where all networks are sure of one of these, it alone is
     left. The result is read by `train parsing --set labels=OUT`. Files that are there already are kept.
     """
-    from portrait3d.data.parsing_rounds import prepare_labels
+    from portrait3d.data.parsing.rounds import prepare_labels
     from portrait3d.models.head_parsing import ParsingExperts
 
     experts = None if models is None else ParsingExperts.load(models / "parsing")

@@ -82,7 +82,7 @@ def refinement(
     assert data is not None
     require_directory(data)
     from portrait3d.cli.portraits import load_model
-    from portrait3d.evaluation.refinement_report import evaluate_refinement, repairs_sheet
+    from portrait3d.evaluation.refinement.report import evaluate_refinement, repairs_sheet
     from portrait3d.export.images import save_image
 
     model = load_model(models, quiet=json)
@@ -118,8 +118,8 @@ def measure_turns(
     """Turn photos of artist-made heads, by default those held out, and compare them with the truth."""
     require_directory(avatars)
     from portrait3d.cli.portraits import load_model
-    from portrait3d.data.avatars import HELD_OUT, read_avatars
-    from portrait3d.evaluation.turn_report import evaluate_turns
+    from portrait3d.data.people.avatars import HELD_OUT, read_avatars
+    from portrait3d.evaluation.refinement.turn_report import evaluate_turns
     from portrait3d.export.images import save_image
     from portrait3d.export.turn_rows import turns_sheet
     from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features
@@ -168,11 +168,11 @@ def turns(
     """
     require_directory(data)
     from portrait3d.cli.portraits import load_model
-    from portrait3d.data.coarse_turns import prepare_turns
-    from portrait3d.data.exact_turns import prepare_exact_turns, turning_people
-    from portrait3d.data.photos import PhotoFolder
-    from portrait3d.data.stored_turns import EXACT, FRAMES, TURNS
-    from portrait3d.data.turned_frames import prepare_frames
+    from portrait3d.data.photos.labelled import PhotoFolder
+    from portrait3d.data.refinement.coarse_turns import prepare_turns
+    from portrait3d.data.refinement.exact_turns import prepare_exact_turns, turning_people
+    from portrait3d.data.refinement.stored_turns import EXACT, FRAMES, TURNS
+    from portrait3d.data.refinement.turned_frames import prepare_frames
 
     model = load_model(models, quiet=json)
     folder = PhotoFolder(data, split="train")

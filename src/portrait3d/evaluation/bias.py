@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from portrait3d.data.photos import LabelledPhoto, evenly, people_photos
+from portrait3d.data.photos.labelled import LabelledPhoto, evenly, people_photos
 from portrait3d.errors import NoFaceError
-from portrait3d.evaluation.face import normalised_error
-from portrait3d.evaluation.face_groups import LEAST_PHOTOS, face_groups
+from portrait3d.evaluation.face.groups import LEAST_PHOTOS, face_groups
+from portrait3d.evaluation.face.predictions import normalised_error
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.head_parsing import parse_head
 from portrait3d.parsing_classes import ParsingClass

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from portrait3d.data.fits import fit_photos
-from portrait3d.data.pairs import clip_poses
-from portrait3d.data.photos import PhotoFolder, frames_of, pairs_by_clip
+from portrait3d.data.face.fits import fit_photos
+from portrait3d.data.photos.labelled import PhotoFolder, frames_of, pairs_by_clip
+from portrait3d.data.photos.pairs import clip_poses
 from portrait3d.geometry.skin import HEAD_CENTRE, HEAD_PIVOT
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.pipeline import Portrait3D

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
-from portrait3d.evaluation.head_pictures import HeadPair
+from portrait3d.evaluation.heads.pictures import HeadPair
 from portrait3d.export.sheets import contact_sheet
 
 YAWS = (0.0, 35.0, -35.0, 80.0, 180.0)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from portrait3d.evaluation.turn_scores import halo_band, heads_own
-from portrait3d.evaluation.turn_truth import COARSE, REAL, REFINED, UNTURNED, TrueTurn
+from portrait3d.evaluation.refinement.turn_scores import halo_band, heads_own
+from portrait3d.evaluation.refinement.turn_truth import COARSE, REAL, REFINED, UNTURNED, TrueTurn
 from portrait3d.export.sheets import contact_sheet
 from portrait3d.geometry.pictures import as_bytes, resample
 

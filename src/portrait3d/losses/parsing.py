@@ -1,7 +1,7 @@
 """The loss of the parsing network: weighted cross-entropy and soft dice, both on sets of possible classes.
 
-A label set is a number whose bit k says that class k is possible (`data.label_sets`); 0 says that nothing is
-known. Logits are compared with several sets each, those of the finer pixels that they cover.
+A label set is a number whose bit k says that class k is possible (`data.parsing.label_sets`); 0 says that
+nothing is known. Logits are compared with several sets each, those of the finer pixels that they cover.
 """
 
 import torch

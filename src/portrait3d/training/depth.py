@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from portrait3d.data.depth_preparation import ViewCounts, prepare_depth_views
-from portrait3d.data.depth_samples import DepthAugmentation, DepthSamples
-from portrait3d.data.depth_views import load_sources
-from portrait3d.evaluation.depth import INPUTS, score_depth
+from portrait3d.data.depth.preparation import ViewCounts, prepare_depth_views
+from portrait3d.data.depth.samples import DepthAugmentation, DepthSamples
+from portrait3d.data.depth.views import load_sources
+from portrait3d.evaluation.depth.hair import INPUTS, score_depth
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose

@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from portrait3d.data.appearance import load_or_explain
-from portrait3d.data.avatar_faces import load_or_draw_avatars
-from portrait3d.data.face_crops import FaceBatch, FaceCrops, store_crops
-from portrait3d.data.fits import FaceFits, load_or_fit
-from portrait3d.data.people_groups import DEEP_TONES, is_old, load_or_group
-from portrait3d.data.photos import LANDMARKS_OF_MESH, people_photos
-from portrait3d.data.synthetic_faces import load_or_draw
-from portrait3d.data.turned_faces import load_or_turn
+from portrait3d.data.face.appearance import load_or_explain
+from portrait3d.data.face.avatars import load_or_draw_avatars
+from portrait3d.data.face.crops import FaceBatch, FaceCrops, store_crops
+from portrait3d.data.face.fits import FaceFits, load_or_fit
+from portrait3d.data.face.synthetic import load_or_draw
+from portrait3d.data.face.turned import load_or_turn
+from portrait3d.data.photos.groups import DEEP_TONES, is_old, load_or_group
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH, people_photos
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.face_net import FaceNet

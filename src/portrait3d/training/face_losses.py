@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from portrait3d.data.face_crops import FaceBatch
-from portrait3d.data.photos import LANDMARKS_OF_MESH
+from portrait3d.data.face.crops import FaceBatch
+from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose

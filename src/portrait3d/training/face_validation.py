@@ -10,10 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from portrait3d.data.exact_faces import ExactFaces
-from portrait3d.data.fits import FaceFits
-from portrait3d.data.photos import LabelledPhoto
-from portrait3d.evaluation.face import angle_between, face_distance, normalised_error, predict_faces
+from portrait3d.data.face.exact import ExactFaces
+from portrait3d.data.face.fits import FaceFits
+from portrait3d.data.photos.labelled import LabelledPhoto
+from portrait3d.evaluation.face.predictions import (
+    angle_between,
+    face_distance,
+    normalised_error,
+    predict_faces,
+)
 from portrait3d.geometry.pose import heading
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.head_model import HeadModel

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Integer, UInt16
 from torch import Tensor
 
-from portrait3d.data.compositions import StoredPhoto, store_photo
-from portrait3d.data.label_sets import exact_sets, label_path, read_sets
-from portrait3d.data.parsing_preparation import drawn_people
-from portrait3d.data.parsing_samples import Augmentation, ParsingSamples
-from portrait3d.data.photos import GENERATED, LabelledPhoto, PhotoFolder, evenly, real_photo_folders
-from portrait3d.data.weak_labels import weak_sets
-from portrait3d.evaluation.parsing import score_parsing
+from portrait3d.data.parsing.label_sets import exact_sets, label_path, read_sets
+from portrait3d.data.parsing.preparation import drawn_people
+from portrait3d.data.parsing.samples import Augmentation, ParsingSamples
+from portrait3d.data.parsing.weak_labels import weak_sets
+from portrait3d.data.photos.compositions import StoredPhoto, store_photo
+from portrait3d.data.photos.labelled import GENERATED, LabelledPhoto, PhotoFolder, evenly, real_photo_folders
+from portrait3d.evaluation.parsing.scores import score_parsing
 from portrait3d.losses.parsing import dice_loss, known_shares, set_cross_entropy
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop

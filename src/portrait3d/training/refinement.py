@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from portrait3d.data.own_labels import OwnLabels
-from portrait3d.data.photos import LabelledPhoto, people_photos
-from portrait3d.data.refinement_samples import DamagedPhotos, Labels
-from portrait3d.data.stored_turns import EXACT, FRAMES, TURNS, StoredTurns
-from portrait3d.evaluation.refinement import Repair, held_out_damage, score_repair
+from portrait3d.data.photos.labelled import LabelledPhoto, people_photos
+from portrait3d.data.photos.own_labels import OwnLabels
+from portrait3d.data.refinement.samples import DamagedPhotos, Labels
+from portrait3d.data.refinement.stored_turns import EXACT, FRAMES, TURNS, StoredTurns
+from portrait3d.evaluation.refinement.repairs import Repair, held_out_damage, score_repair
 from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features, perceptual_loss
 from portrait3d.losses.refinement import (
     color_loss,

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from portrait3d.data.avatars import HELD_OUT
-from portrait3d.data.photos import OPEN_FOLDERS, PHOTO_FOLDERS
+from portrait3d.data.people.avatars import HELD_OUT
+from portrait3d.data.photos.labelled import OPEN_FOLDERS, PHOTO_FOLDERS
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet

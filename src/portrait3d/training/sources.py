@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portrait3d.data.photos import GENERATED
+from portrait3d.data.photos.labelled import GENERATED
 
 EVIDENCE = {
     "jforms/images": "the repository's CC0 dedication; portraits of members of the US Congress",
@@ -22,7 +22,7 @@ EVIDENCE = {
     "OpenTalker/SadTalker": "the repository's LICENSE",
     "OpenTalker/video-retalking": "the repository's LICENSE",
     "bytedance/LatentSync": "the repository's LICENSE",
-    "drawn/avatars": "VALID's LICENSE (MIT), notice below; drawn by `data.parsing_scenes`",
+    "drawn/avatars": "VALID's LICENSE (MIT), notice below; drawn by `data.parsing.scenes`",
     "drawn/hairstyles": "MakeHuman's hairstyles, CC0 by their headers, on this project's head model",
     "drawn/synthetic": "this project's own code and head model (made from CC0 data)",
 }

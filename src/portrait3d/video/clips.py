@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from portrait3d.data.clips import (
+from portrait3d.data.photos.clips import (
     FramePair,
     PairRules,
     choose_frames,
@@ -17,7 +17,7 @@ from portrait3d.data.clips import (
     part_path,
     write_part,
 )
-from portrait3d.data.labelling import Window, labelled_row, mesh_points
+from portrait3d.data.photos.labelling import Window, labelled_row, mesh_points
 from portrait3d.errors import NoFaceError, PoorFitWarning
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.pipeline import Portrait3D

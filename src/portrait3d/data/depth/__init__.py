@@ -1,0 +1,1 @@
+"""What the depth network learns from."""

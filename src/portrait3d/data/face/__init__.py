@@ -1,0 +1,1 @@
+"""What the face network learns from."""

@@ -1,0 +1,1 @@
+"""What the parsing network learns from."""

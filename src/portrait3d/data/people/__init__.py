@@ -1,0 +1,1 @@
+"""Whole people in 3D with exact truth: artist-made heads, hairstyles, outfits."""

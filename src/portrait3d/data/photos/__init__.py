@@ -1,0 +1,1 @@
+"""Photos of real people: folders with labels, clips, groups, backgrounds."""

@@ -1,0 +1,1 @@
+"""What the refinement network learns from."""

@@ -1,0 +1,1 @@
+"""How near whole heads are to true ones."""

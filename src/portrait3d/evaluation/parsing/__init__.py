@@ -1,0 +1,1 @@
+"""How good the parsing is."""

@@ -1,0 +1,1 @@
+"""How good turned photos are."""
