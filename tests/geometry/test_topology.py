@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.topology import Topology, sum_at_vertices
 
 STRIP = np.array([[0, 1, 2], [2, 1, 3]])
 """Two triangles that share the edge from 1 to 2, wound alike."""
@@ -44,3 +44,8 @@ def test_a_closed_surface_has_no_boundary_and_one_that_lacks_a_triangle_has_one(
 def test_topologies_that_come_again_are_kept() -> None:
     assert Topology.of(STRIP, 4) is Topology.of(STRIP.copy(), 4)
     assert Topology.of(STRIP, 4) is not Topology.of(STRIP, 5)
+
+
+def test_values_of_triangles_add_up_at_their_vertices() -> None:
+    total = sum_at_vertices(np.array([[1.0, 10.0], [2.0, 20.0]]), STRIP, 5)
+    np.testing.assert_array_equal(total, [[1, 10], [3, 30], [3, 30], [2, 20], [0, 0]])

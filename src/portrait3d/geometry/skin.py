@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.topology import Topology, sum_at_vertices
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
 """The middle of the skull in the model's frame, mm: depths are predicted relative to its."""
@@ -16,12 +16,8 @@ HEAD_PIVOT = np.array([0.0, 50.0, 46.0])
 def normals(vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
     """Unit normals at the vertices, outward for the winding of `Mesh`; zero at vertices of no triangle."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
-    cross = np.cross(b - a, c - a)
-    # bincount adds up much faster than np.add.at. Crosses are as long as twice the area: larger triangles
-    # count more.
-    total = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(cross[:, k], 3), len(vertices)) for k in range(3)], axis=1
-    )
+    # Crosses are as long as twice the area: larger triangles count more.
+    total = sum_at_vertices(np.cross(b - a, c - a), faces, len(vertices))
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 

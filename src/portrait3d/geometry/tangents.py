@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int64
 
+from portrait3d.geometry.topology import sum_at_vertices
+
 
 def vertex_tangents(
     vertices: Float[np.ndarray, "V 3"],
@@ -24,7 +26,7 @@ def vertex_tangents(
     along = turned * (e1 * d2[:, 1:] - e2 * d1[:, 1:])
     down = turned * (e2 * d1[:, :1] - e1 * d2[:, :1])
     along, down = (area * _unit(side) for side in (along, down))
-    u_grows, v_grows = (_gathered(side, faces, len(vertices)) for side in (along, down))
+    u_grows, v_grows = (sum_at_vertices(side, faces, len(vertices)) for side in (along, down))
     some = np.eye(3)[np.abs(normals).argmin(axis=1)]
     across = u_grows - normals * (normals * u_grows).sum(axis=1, keepdims=True)
     across = np.where(np.linalg.norm(across, axis=1, keepdims=True) > 0, across, np.cross(normals, some))
@@ -36,13 +38,3 @@ def vertex_tangents(
 def _unit(vectors: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
     """Vectors at length 1; those of no length stay."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
-
-
-def _gathered(
-    values: Float[np.ndarray, "F 3"], faces: Int64[np.ndarray, "F 3"], count: int
-) -> Float[np.ndarray, "V 3"]:
-    """The sum over the triangles around each vertex."""
-    total = np.zeros((count, 3))
-    for k in range(3):
-        np.add.at(total, faces[:, k], values)
-    return total

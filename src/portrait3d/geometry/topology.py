@@ -5,8 +5,16 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from scipy.sparse.csgraph import connected_components
+
+
+def sum_at_vertices(
+    values: Float[np.ndarray, "F C"], faces: Int64[np.ndarray, "F 3"], count: int
+) -> Float[np.ndarray, "V C"]:
+    """At each of `count` vertices the sum of the values of the triangles around it."""
+    # bincount adds up much faster than np.add.at.
+    return np.stack([np.bincount(faces.ravel(), np.repeat(column, 3), count) for column in values.T], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
