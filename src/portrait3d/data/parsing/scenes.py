@@ -16,9 +16,8 @@ from portrait3d.data.people.outfits import (
     AvatarCast,
     Outfit,
     adorned,
-    avatar_distance,
     draw_dressed,
-    place_avatar,
+    place_avatar_somewhere,
     with_headgear,
 )
 from portrait3d.data.photos.labelled import LANDMARKS_OF_MESH
@@ -133,9 +132,8 @@ class ParsedAvatars:
         rng = np.random.default_rng([self.seed, index, 5])
         avatar, stretch = self.cast.pick(index, rng)
         angles, camera, outfit = draw_angles(rng), draw_camera(rng), Outfit.draw(rng)
-        distance = avatar_distance(camera) * float(np.exp(rng.normal(0, 0.05))) * float(stretch[:2].mean())
         rotation = rotation_from_euler(*torch.tensor(angles))
-        pose = place_avatar(camera, rotation, distance, rng.normal(0, [0.015, 0.03]))
+        pose = place_avatar_somewhere(camera, rotation, stretch, rng)
         scale = torch.from_numpy(stretch)
         points, landmarks = ((part + torch.tensor(AVATAR_FROM_MODEL)) * scale for part in _average_points())
         view, _ = draw_dressed(

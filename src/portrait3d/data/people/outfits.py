@@ -117,6 +117,14 @@ def place_avatar(
     return Pose(rotation, middle - rotation @ torch.tensor(AVATAR_CENTRE))
 
 
+def place_avatar_somewhere(
+    camera: Camera, rotation: Float[Tensor, "3 3"], stretch: Float[np.ndarray, "3"], rng: np.random.Generator
+) -> Pose:
+    """The pose of an avatar, stretched by `AvatarCast.pick`, about where crops have faces."""
+    distance = avatar_distance(camera) * float(np.exp(rng.normal(0, 0.05))) * float(stretch[:2].mean())
+    return place_avatar(camera, rotation, distance, rng.normal(0, [0.015, 0.03]))
+
+
 def recoloured(
     picture: Float[np.ndarray, "3 H W"], hair: Bool[np.ndarray, "H W"], rng: np.random.Generator
 ) -> Float[np.ndarray, "3 H W"]:

@@ -14,10 +14,9 @@ from portrait3d.data.people.outfits import (
     AvatarCast,
     Outfit,
     adorned,
-    avatar_distance,
     average_landmarks,
     draw_dressed,
-    place_avatar,
+    place_avatar_somewhere,
     with_headgear,
 )
 from portrait3d.data.refinement.head_turns import model_pose, rotation_of, turned_avatar, turned_person
@@ -147,9 +146,8 @@ class TurningAvatars:
         source, camera = draw_source(rng), crop_camera(SIDE, rng.uniform(*ZOOM))
         # Dyed hair is recoloured about its mean in a picture, which isn't the same in two.
         outfit = replace(Outfit.draw(rng), dyed=False)
-        distance = avatar_distance(camera) * float(np.exp(rng.normal(0, 0.05))) * float(stretch[:2].mean())
         shoulders = rotation_of(HeadAngles(float(rng.normal(0, BODY_YAW)), 0.0, 0.0))
-        rest = place_avatar(camera, shoulders, distance, rng.normal(0, [0.015, 0.03]))
+        rest = place_avatar_somewhere(camera, shoulders, stretch, rng)
         avatar, pose = turned_avatar(avatar, rest, Turn(model_pose(rest), source))
         background = self.backgrounds(rng, SIDE)
         landmarks = average_landmarks() * torch.from_numpy(stretch)
