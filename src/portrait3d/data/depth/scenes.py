@@ -19,6 +19,7 @@ from portrait3d.data.people.outfits import (
     average_landmarks,
     draw_dressed,
     place_avatar,
+    place_avatar_somewhere,
     with_headgear,
 )
 from portrait3d.data.synthetic import HairStyle, SyntheticHeads
@@ -140,9 +141,7 @@ class AvatarScenes:
         rng = np.random.default_rng([self.seed, index, 2])
         avatar, stretch = self.cast.pick(index, rng)
         camera, rotation, outfit = draw_camera(rng), draw_rotation(rng), draw_outfit(rng)
-        away = rng.normal(0, [0.015, 0.03])
-        distance = avatar_distance(camera) * float(np.exp(rng.normal(0, 0.05))) * float(stretch[:2].mean())
-        pose = place_avatar(camera, rotation, distance, away)
+        pose = place_avatar_somewhere(camera, rotation, stretch, rng)
         landmarks = average_landmarks() * torch.from_numpy(stretch)
         drawn = _draw(avatar, outfit, landmarks, pose, camera, rng)
         return replace(drawn, name=f"{avatar.name} {index}")
