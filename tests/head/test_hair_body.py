@@ -20,6 +20,8 @@ from portrait3d.head.hair_body import (
     grow_body,
     largest_pieces,
     shown_vertices,
+    small_islands,
+    sunk,
 )
 from portrait3d.head.hair_view import head_outline
 from portrait3d.models.head_model import HeadModel
@@ -101,6 +103,32 @@ def test_a_loose_speck_of_hair_is_dropped(sitters: dict[str, Sitter], bodies: di
     body = grow_body(replace(known, labels=labels).view, known.head)
     assert body is not None
     assert np.ptp(body.vertices[:, 0]) == pytest.approx(np.ptp(bodies["cap"].vertices[:, 0]), abs=4)
+
+
+def test_a_dot_of_hair_that_comes_out_of_the_cheek_goes_below_the_skin(sitters: dict[str, Sitter]) -> None:
+    model = sitters["cap"].head
+    skin, outward = model.model_vertices, normals(model.model_vertices, model.faces)
+    cheek = int(np.argmin(np.linalg.norm(skin - [50.0, 20.0, 20.0], axis=1)))
+    dot = trimesh.creation.icosphere(2, 5.0)
+    vertices = dot.vertices + skin[cheek] - 4.0 * outward[cheek]
+    assert ((vertices - skin[cheek]) @ outward[cheek]).max() > 0.9
+    moved = sunk(vertices, dot.faces.astype(np.int64), model)
+    assert ((moved - skin[cheek]) @ outward[cheek]).max() < -0.8
+    # What lies deeper stays where it is.
+    deep = (vertices - skin[cheek]) @ outward[cheek] < -4
+    np.testing.assert_array_equal(moved[deep], vertices[deep])
+
+
+@pytest.mark.parametrize(
+    ("radius", "up", "small"), [(5.0, 0.0, False), (5.0, -3.0, True), (30.0, -28.0, False)]
+)
+def test_what_comes_out_is_an_island_only_if_it_is_small_and_low(
+    radius: float, up: float, *, small: bool
+) -> None:
+    ball = trimesh.creation.icosphere(4, radius)
+    height = np.asarray(ball.vertices[:, 2] + up)
+    found = small_islands(np.asarray(ball.vertices), ball.faces.astype(np.int64), height)
+    np.testing.assert_array_equal(found, (height > 0) & small)
 
 
 def test_the_field_tells_inside_from_outside(bodies: dict[str, HairBody]) -> None:

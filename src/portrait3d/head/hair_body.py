@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from skimage import measure
 
 from portrait3d.geometry.skin import normals
@@ -61,6 +62,10 @@ class BodyLimits:
     """Pixels across in which a lock is as thick as its deepest neighbour."""
     clear: float = 6.0
     """Distances to the body's surface beyond this, mm, do not matter."""
+    island: float = 400.0
+    shallow: float = 4.0
+    """What comes out of the skin by itself, no larger (mm²) and no higher (mm) than this, is an error of the
+    depth, a dark dot at an ear: hair that lies on the head comes out as a whole."""
 
 
 LIMITS = BodyLimits()
@@ -113,7 +118,7 @@ def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
         return None
     vertices, faces, _, _ = measure.marching_cubes(field, 0.0)
     vertices, faces = largest_pieces(vertices.astype(np.float64), faces.astype(np.int64))
-    vertices = origin + voxel * vertices
+    vertices = sunk(origin + voxel * vertices, faces, model)
     return HairBody(vertices, faces, normals(vertices, faces), origin, voxel, field)
 
 
@@ -200,6 +205,35 @@ def largest_pieces(
     # Six times the signed volume (divergence theorem): negative if triangles are wound inward.
     volume = (a * np.cross(b, c)).sum()
     return vertices, faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])
+
+
+def sunk(
+    vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], model: FittedHead
+) -> Float[np.ndarray, "N 3"]:
+    """The body's vertices (model frame, mm) without small islands above the skin: those go below it."""
+    skin, used = model.model_vertices, np.unique(model.faces)
+    nearest = used[cKDTree(skin[used]).query(vertices)[1]]
+    outward = normals(skin, model.faces)[nearest]
+    height = ((vertices - skin[nearest]) * outward).sum(axis=1)
+    # Triangles sag between the skin's vertices, in an ear above all: what is just below those may come out.
+    islands = small_islands(vertices, faces, height) | small_islands(vertices, faces, height + LIMITS.under)
+    return vertices - outward * (islands * (height + 2 * LIMITS.under))[:, None]
+
+
+def small_islands(
+    vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], height: Float[np.ndarray, " N"]
+) -> Bool[np.ndarray, " N"]:
+    """Vertices of pieces of a surface above height 0 that are small and low by `LIMITS`."""
+    above = faces[(height[faces] > 0).any(axis=1)]
+    if not len(above):
+        return np.zeros(len(vertices), bool)
+    piece = Topology(above, len(vertices)).pieces
+    a, b, c = (vertices[above[:, k]] for k in range(3))
+    twice = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = np.bincount(piece[above[:, 0]], twice / 2, piece.max() + 1)
+    highest = np.full(len(area), -np.inf)
+    np.maximum.at(highest, piece, height)
+    return ((area < LIMITS.island) & (highest < LIMITS.shallow))[piece] & (height > 0)
 
 
 def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np.ndarray, " N"]:
