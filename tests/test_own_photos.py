@@ -1,6 +1,8 @@
 """From a folder of plain photos to weights of one's own, by the three commands of docs/researchers.md."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +99,39 @@ def test_labelled_photos_are_kept_and_bad_ones_named(prepared: tuple[Path, Path]
     assert done["photos"] == 6
     assert [Path(failure["photo"]).name for failure in done["failures"]] == ["wall.png"]
     assert first.stat().st_mtime_ns == before
+
+
+def test_a_teacher_labels_what_it_knows_and_the_networks_the_rest(
+    prepared: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos, out = prepared
+    (tmp_path / "photos").mkdir()
+    for name in ("astronaut", "somebody 2"):
+        shutil.copy(photos / f"{name}.png", tmp_path / "photos")
+    teacher = tmp_path / "teacher.py"
+    teacher.write_text("""
+import numpy as np
+
+
+def teach(portrait):
+    if "somebody" in portrait.photo.name:
+        raise RuntimeError("never seen")
+    neck = portrait.parsing == 6
+    return {"parsing": np.where(neck, 7, portrait.parsing), "hair": np.full(neck.shape, 0.2)}
+""")
+    done = run(
+        *("prepare", "photos", tmp_path / "photos", "--out", tmp_path / "data", "--teacher", teacher), code=1
+    )
+    (failure,) = done["failures"]
+    assert re.search(r"teacher.py fails on .*somebody 2.png: RuntimeError: never seen", failure["error"])
+    (own,) = [photo for photo in PhotoFolder(out, parsed=True) if photo.name == "astronaut"]
+    (taught,) = PhotoFolder(tmp_path / "data", parsed=True)
+    neck = own.parsing() == ParsingClass.NECK
+    assert neck.any()
+    np.testing.assert_array_equal(taught.parsing(), np.where(neck, ParsingClass.BODY, own.parsing()))
+    np.testing.assert_allclose(taught.probability("hair"), 0.2, atol=0.01)
+    assert ((taught.probability("figure") > 0.5) == (own.parsing() > 0)).mean() > 0.99
+    np.testing.assert_array_equal(taught.points, own.points)
 
 
 def test_a_folder_that_somebody_else_labelled_is_left_alone(tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from portrait3d.cli.parsing import parsing as evaluate_parsing
 from portrait3d.cli.prepare import labels as prepare_labels
 from portrait3d.cli.prepare import parsing as prepare_parsing
 from portrait3d.data.parsing.label_sets import read_sets
+from portrait3d.data.photos.labelled import PhotoFolder
+from portrait3d.evaluation.parsing import sheets
 from portrait3d.models.head_model import HeadModel
+from portrait3d.models.head_parsing import ParsingExperts
+from portrait3d.models.parsing_net import ParsingNet
+from portrait3d.preprocessing.alignment import Crop
 from tiny_photos import photo_folder
 
 
@@ -43,6 +50,37 @@ def test_drawn_people_are_prepared_and_measured_on(
     assert tables["overlap"] == []
     with Image.open(doubts) as sheet:
         assert sheet.height == 200, "one row of photos"
+    shares = [row["contradicts"] for row in tables["doubts"]]
+    assert len(shares) == 2
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_doubts_fill_pages_worst_first_and_count_the_head_crop_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = list(PhotoFolder(photos, folders=("people",)))
+    experts = ParsingExperts([ParsingNet(0.25, (8,) * 5)])
+    nothing_but_body = np.full((people[0].height, people[0].width), 1 << 7, np.uint16)
+    wrong = dict(zip((photo.name for photo in people), (0, 9, 3, 5, 0, 0), strict=True))
+    photo = iter(people)
+
+    def found(experts: ParsingExperts, pixels: np.ndarray, crop: Crop) -> SimpleNamespace:
+        # Body all over the crop but in some columns of its middle.
+        labels = crop.restore(torch.full((1, crop.size, crop.size), 7.0), *pixels.shape[:2])[0].numpy()
+        column = int(crop.centre[0])
+        labels[:, column : column + wrong[next(photo).name]] = 0
+        return SimpleNamespace(labels=labels.round().astype(np.uint8))
+
+    monkeypatch.setattr(sheets, "parse_head", found)
+    monkeypatch.setattr(sheets, "weak_sets", lambda photo: nothing_but_body)
+    monkeypatch.setattr(sheets, "DOUBTS_ROWS", 1)
+    monkeypatch.setattr(sheets, "DOUBTS_COLUMNS", 4)
+    doubts = sheets.write_doubts(experts, people, tmp_path / "doubts.png")
+    assert [wrong[name] for name, _ in doubts] == [9, 5, 3, 0, 0, 0]
+    assert doubts[3][1] == 0
+    for page in (1, 2):
+        with Image.open(tmp_path / f"doubts-{page}.png") as sheet:
+            assert sheet.size == (1600, 200), "the last row is filled up"
 
 
 def test_labels_are_written_for_the_training_photos(

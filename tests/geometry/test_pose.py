@@ -5,6 +5,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from portrait3d.geometry import Pose, rotation_from_axis_angle
+from portrait3d.geometry.pose import euler_from_rotation, rotation_from_euler
 
 
 def random_pose(seed: int) -> Pose:
@@ -31,11 +32,29 @@ def test_a_product_applies_its_right_factor_first() -> None:
     assert torch.allclose((a @ b).apply(points), a.apply(b.apply(points)))
 
 
-@pytest.mark.parametrize("angles", [(0.4, -0.3, 0.2), (-1.2, 0.1, -0.7), (0.0, 1.2, 3.0)])
+@pytest.mark.parametrize("angles", [(0.4, -0.3, 0.2), (-1.2, 0.1, -0.7), (0.0, 1.2, 3.0), (3.0, -0.2, 0.1)])
 def test_euler_angles_survive_the_round_trip(angles: tuple[float, float, float]) -> None:
     yaw, pitch, roll = (torch.tensor(angle, dtype=torch.float64) for angle in angles)
     found = Pose.from_euler(yaw, pitch, roll, torch.zeros(3, dtype=torch.float64)).euler()
     assert torch.allclose(torch.stack(found), torch.stack([yaw, pitch, roll]))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("degrees", [80, 89.99, 90.01, 95, 100, 120])
+def test_a_head_that_turns_beyond_its_profile_keeps_pitch_and_roll(degrees: float, side: int) -> None:
+    angles = torch.deg2rad(torch.tensor([side * degrees, 12.0, -7.0], dtype=torch.float64))
+    yaw, pitch, roll = angles
+    found = Pose.from_euler(yaw, pitch, roll, torch.zeros(3, dtype=torch.float64)).euler()
+    torch.testing.assert_close(torch.stack(found), angles)
+
+
+def test_every_rotation_has_euler_angles_with_a_pitch_within_a_quarter_turn() -> None:
+    rotation = torch.from_numpy(Rotation.random(500, rng=0).as_matrix())
+    profiles = rotation_from_euler(*torch.tensor([[torch.pi / 2, -torch.pi / 2], [0.3, -2.8], [0.1, 2.0]]))
+    rotation = torch.cat([rotation, profiles.double()])
+    yaw, pitch, roll = euler_from_rotation(rotation)
+    torch.testing.assert_close(rotation_from_euler(yaw, pitch, roll), rotation, atol=1e-6, rtol=0)
+    assert (pitch.abs() <= torch.pi / 2 + 1e-12).all()
 
 
 def looking(yaw: float = 0.0, pitch: float = 0.0) -> torch.Tensor:

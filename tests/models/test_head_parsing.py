@@ -8,6 +8,7 @@ import torch
 
 from portrait3d.models import head_parsing
 from portrait3d.models.head_parsing import (
+    CLOTHES,
     USUAL_FACE,
     ParsingExperts,
     clothed,
@@ -24,6 +25,8 @@ from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import Frame
 from portrait3d.pretrained import save_network
 
+EXTRACT = Crop.extract
+
 
 def one_hot(labels: np.ndarray) -> torch.Tensor:
     return torch.eye(9)[torch.from_numpy(labels)].permute(2, 0, 1)
@@ -37,7 +40,7 @@ def test_only_the_head_in_the_middle_is_kept() -> None:
     labels[44:50, 28:36] = 6
     labels[2:10, 2:10] = 1  # somebody else
     labels[50:60, 50:60] = 2
-    kept = keep_one_head(one_hot(labels))[0].argmax(0).numpy()
+    kept = keep_one_head(one_hot(labels), 64)[0].argmax(0).numpy()
     expected = labels.copy()
     expected[2:10, 2:10] = 0
     expected[50:60, 50:60] = 0
@@ -50,7 +53,37 @@ def test_the_second_choice_takes_over_where_a_stray_head_is_cleared() -> None:
     labels[50:60, 50:60] = 2
     probabilities = one_hot(labels) * 0.7
     probabilities[7] += 0.3
-    assert (keep_one_head(probabilities)[0].argmax(0)[50:60, 50:60] == 7).all()
+    assert (keep_one_head(probabilities, 64)[0].argmax(0)[50:60, 50:60] == 7).all()
+
+
+def test_headwear_that_reaches_no_head_is_clothes_and_a_hood_is_not() -> None:
+    labels = np.zeros((64, 64), np.int64)
+    labels[24:44, 24:40] = 1
+    labels[44:60, 4:60] = 7
+    labels[46:52, 6:20] = 8  # a shoulder
+    shoulder, hood = labels.copy(), labels.copy()
+    hood[20:52, 6:24] = 8  # beside the face, from above the eyes on
+    probabilities = one_hot(shoulder) * 0.6
+    probabilities[0] += 0.4  # the background beside it
+    kept, changed = keep_one_head(probabilities, 64)
+    assert (kept.argmax(0)[44:60, 4:60] == 7).all()
+    assert kept[8].max() == 0
+    assert (changed[46:52, 6:20] == CLOTHES).all()
+    assert (probabilities[8, 46:52, 6:20] > 0).all()  # what was given is left as it is
+    np.testing.assert_array_equal(keep_one_head(one_hot(hood), 64)[0].argmax(0), hood)
+
+
+def test_the_head_crop_is_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[Crop] = []
+
+    def extract(crop: Crop, pixels: np.ndarray) -> torch.Tensor:
+        cut.append(crop)
+        return EXTRACT(crop, pixels)
+
+    monkeypatch.setattr(Crop, "extract", extract)
+    crop = Crop((32.0, 32.0), 40.0, 0.0, 64)
+    parse_head(ParsingExperts([ParsingNet(0.25, (8,) * 5)]).eval(), np.zeros((64, 64, 3), np.uint8), crop)
+    assert cut.count(crop) == 1
 
 
 def test_a_neck_in_another_tint_than_the_face_is_clothes() -> None:
@@ -71,7 +104,7 @@ def test_necks_are_left_alone_where_no_face_is_seen() -> None:
 def test_nothing_of_a_head_is_left_when_no_face_is_in_the_middle() -> None:
     labels = np.zeros((64, 64), np.int64)
     labels[:8, :8] = 1
-    assert (keep_one_head(one_hot(labels))[0].argmax(0) == 0).all()
+    assert (keep_one_head(one_hot(labels), 64)[0].argmax(0) == 0).all()
 
 
 class PaintedNet(ParsingNet):
@@ -251,9 +284,9 @@ def test_a_small_face_is_looked_at_again_from_nearer(
     pixels[150 - side // 2 : 150 + side // 2, 150 - side // 2 : 150 + side // 2, 0] = 255
     looked_at: list[float] = []
 
-    def watched(experts: ParsingExperts, pixels: np.ndarray, crop: Crop) -> list[View]:
+    def watched(experts: ParsingExperts, pixels: np.ndarray, crop: Crop, *given: torch.Tensor) -> list[View]:
         looked_at.append(crop.side)
-        return look(experts, pixels, crop)
+        return look(experts, pixels, crop, *given)
 
     monkeypatch.setattr(head_parsing, "look", watched)
     experts = ParsingExperts([PaintedNet(0.25, (8,) * 5)]).eval()

@@ -16,8 +16,11 @@ TABLES = {
     "wide": "And if the person is small in a larger picture? (IoU)",
     "boxes": "And if the face box has a wrong size or place? (IoU)",
     "seconds": "How long does it take? (ms)",
+    "doubts": "Which photos of people/ contradict their maps most? (share of the person)",
 }
 """What each table answers."""
+WORST = 20
+"""Photos in the last table; with --json all are there."""
 
 
 def parsing(
@@ -44,7 +47,7 @@ def parsing(
         Path | None,
         typer.Option(
             help="Write all photos of people/ here with their labels, first those that contradict the maps "
-            "of hair and figure most."
+            "of hair and figure most; 60 a page (NAME-1, NAME-2...)."
         ),
     ] = None,
     json: Json = False,
@@ -71,6 +74,9 @@ def parsing(
             timed=speed,
             sheet=sheet,
         )
+        tables = asdict(report) | {"doubts": []}
         if doubts is not None:
-            write_doubts(experts, evenly(real_photos(data, folders=("people",)), limit), doubts)
-    show_tables(TABLES, asdict(report), json=json)
+            found = write_doubts(experts, evenly(real_photos(data, folders=("people",)), limit), doubts)
+            shown = found if json else found[:WORST]
+            tables["doubts"] = [{"photo": name, "contradicts": share} for name, share in shown]
+    show_tables(TABLES, tables, json=json)

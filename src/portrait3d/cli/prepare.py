@@ -34,6 +34,10 @@ def photos(
         int, typer.Option(min=0, help="Keep about every Nth person, by name, for validation; 0: none.")
     ] = 20,
     licence: Annotated[str, typer.Option(help="Licence of the photos, noted in the index.")] = "unknown",
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Python file whose teach(portrait) returns labels of your own; it is run."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Label plain photos by the networks, so that every `train` command takes them as its --data.
@@ -44,12 +48,14 @@ def photos(
     """
     from portrait3d.data.photos.clips import gather
     from portrait3d.data.photos.preparation import find_photos, is_labelled, prepare_photo
+    from portrait3d.data.photos.teacher import load_teacher
     from portrait3d.pipeline import Portrait3D
 
     folder = out / "portraits"
     if (folder / "index.csv").is_file() and not (folder / "parts").is_dir():
         raise ValueError(f"{folder} holds photos that this command has not labelled; choose another --out.")
     found = list(find_photos(directories))
+    taught = None if teacher is None else load_teacher(teacher)
     model = Portrait3D.from_pretrained(models)
     failures = []
     for photo, name, person in found:
@@ -57,7 +63,7 @@ def photos(
             continue
         try:
             with working(f"Labelling {photo.name}", quiet=json):
-                prepare_photo(model, photo, name, person, folder, licence)
+                prepare_photo(model, photo, name, person, folder, licence, taught)
         except EXPECTED as error:
             report_failure(error)
             failures.append({"photo": str(photo), "error": describe(error)})

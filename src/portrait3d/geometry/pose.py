@@ -64,7 +64,7 @@ class Pose:
         """Yaw, pitch and roll of a head with this pose, in radians.
 
         yaw > 0 turns the face (which looks along -z) to the picture's right, pitch > 0 up, roll > 0
-        clockwise in the picture. Pitch lies within a quarter turn; straight up and down, yaw is undefined.
+        clockwise in the picture. Pitch lies within a quarter turn, yaw and roll within half a turn.
         """
         return euler_from_rotation(self.rotation)
 
@@ -94,13 +94,28 @@ def rotation_from_euler(
 def euler_from_rotation(
     rotation: Float[Tensor, "*batch 3 3"],
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Yaw, pitch and roll (radians) of `rotation_from_euler`; exact below a quarter turn."""
+    """Yaw, pitch and roll (radians) of `rotation_from_euler`.
+
+    Every rotation is that of two triples; this is the one whose pitch lies within a quarter turn, as people's
+    does, so that yaw and roll go all the way round: a head that turns beyond its profile keeps its pitch and
+    roll. At a yaw of exactly a quarter turn only their sum is known, or their difference: roll is 0 there, or
+    half a turn.
+    """
     r = rotation
     roll = torch.atan2(r[..., 1, 0], r[..., 0, 0])
+    # The second row of the rotation without its roll, (0, cos pitch, sin pitch). The third one holds pitch
+    # too, but vanishes in profile.
+    cosine, sine = roll.cos(), roll.sin()
+    level = cosine * r[..., 1, 1] - sine * r[..., 0, 1]
+    upward = cosine * r[..., 1, 2] - sine * r[..., 0, 2]
+    side = torch.where(level < 0, -1.0, 1.0).to(r)
     # atan2 of both legs instead of asin: accurate near a quarter turn, and no NaN where rounding exceeds 1.
-    yaw = torch.atan2(r[..., 2, 0], torch.hypot(r[..., 0, 0], r[..., 1, 0]))
-    pitch = -torch.atan2(r[..., 2, 1], r[..., 2, 2])
-    return yaw, pitch, roll
+    yaw = torch.atan2(r[..., 2, 0], side * torch.hypot(r[..., 0, 0], r[..., 1, 0]))
+    return (
+        yaw,
+        torch.atan2(side * upward, side * level),
+        torch.atan2(side * r[..., 1, 0], side * r[..., 0, 0]),
+    )
 
 
 def heading(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:

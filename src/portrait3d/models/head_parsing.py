@@ -1,5 +1,6 @@
 """From a photo to its parsing: framings put together, one head kept, labels and matte of the photo."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -34,6 +35,11 @@ MATTE_SHARE = 0.4
 OTHER_TINT = 0.4
 """`tint_distance` from which a neck is not the face's skin. On 40 labelled photos that brings the neck's IoU
 from 0.776 to 0.801 and the body's from 0.929 to 0.937; 0.25, where training draws the line, to 0.786."""
+STRANGER, CLOTHES = np.uint8(1), np.uint8(2)
+"""What `keep_one_head` made of a pixel: it belongs to no head, or its headwear is body."""
+WORN = 0.1
+"""How far above the middle of the head crop headwear begins, of the crop's side: about at the eyes. What lies
+below as a whole is a shoulder, a collar or a scarf."""
 USUAL_FACE, SMALLEST_FACE = 0.33, (0.15, 0.285)
 """Side of a square as large as a face over that of its head crop: the median of labelled photos, and the
 range in which it is looked at again from nearer; two labelled faces of a hundred are as small."""
@@ -96,16 +102,17 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     the detected box was too large or little of the face shows, is looked at again from nearer.
     """
     height, width = pixels.shape[:2]
-    views = look(experts, pixels, crop)
+    picture = crop.extract(pixels)
+    views = look(experts, pixels, crop, picture)
     grid = Frame(crop)
     merged, within = parse_grid(views, grid, height, width)
-    kept, cleared = keep_one_head(merged)
+    kept, changed = keep_one_head(merged, crop.size)
     # Side of a square with the area of face and inner mouth, over the crop's.
     share = float(np.isin(likeliest(kept), (1, 5)).mean() ** 0.5)
     if SMALLEST_FACE[0] < share < SMALLEST_FACE[1]:
         views += look(experts, pixels, replace(crop, side=crop.side * share / USUAL_FACE))
         merged, within = parse_grid(views, grid, height, width)
-        kept, cleared = keep_one_head(merged)
+        kept, changed = keep_one_head(merged, crop.size)
     # Hair that leaves the head crop is followed in a larger square.
     if leaves_crop(merged, within):
         grown = replace(crop, side=crop.side * GROWTH)
@@ -115,25 +122,34 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
         # Of the head crop's resolution, so that the head crop is its middle.
         grid = Frame(grown.resized(2 * round(crop.size * GROWTH / 2)))
         merged, within = parse_grid(views, grid, height, width)
-        kept, cleared = keep_one_head(merged)
-    labels, matte = photo_labels(views, grid.crop, kept, cleared, pixels)
+        kept, changed = keep_one_head(merged, crop.size)
+    labels, matte = photo_labels(views, grid.crop, kept, changed, pixels)
     labels[clothed(labels, pixels)] = ParsingClass.BODY
     # The head crop's own pixels.
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
     probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
     own = likeliest(probabilities)
-    covered = torch.from_numpy(clothed(own, as_bytes(crop.extract(pixels))))
+    covered = torch.from_numpy(clothed(own, as_bytes(picture)))
     probabilities[ParsingClass.BODY] += probabilities[ParsingClass.NECK] * covered
     probabilities[ParsingClass.NECK] *= ~covered
     own[covered.numpy()] = ParsingClass.BODY
     return HeadParsing(labels, own, probabilities, matte)
 
 
-def look(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> list[View]:
-    """Run every network on the head in a head crop."""
+def look(
+    experts: ParsingExperts,
+    pixels: UInt8[np.ndarray, "H W 3"],
+    crop: Crop,
+    picture: Float[Tensor, "3 size size"] | None = None,
+) -> list[View]:
+    """Run every network on the head in a head crop; `picture` is the crop, if it has been cut out already."""
+
+    def extract(frame: Frame) -> Float[Tensor, "3 size size"]:
+        return frame.extract(pixels) if picture is None or frame != Frame(crop) else picture
+
     device = next(experts.parameters()).device
     frames = [frame_head(name, crop, pixels.shape[:2], crop.size) for name in experts.framings]
-    images = torch.stack(side_by_side(lambda frame: frame.extract(pixels), frames))
+    images = torch.stack(side_by_side(extract, frames))
     found = experts(images.to(device, memory_format=torch.channels_last)).cpu()
     return [View(frame, logits) for frame, logits in zip(cycle(frames), found, strict=False)]
 
@@ -163,10 +179,17 @@ def leaves_crop(probabilities: Float[Tensor, "9 H W"], within: Bool[np.ndarray, 
 
 
 def keep_one_head(
-    probabilities: Float[Tensor, "9 H W"],
-) -> tuple[Float[Tensor, "9 H W"], Bool[np.ndarray, "H W"]]:
-    """Clear the head classes in components that aren't connected to the face in the middle; also says
-    where."""
+    probabilities: Float[Tensor, "9 H W"], crop_size: int
+) -> tuple[Float[Tensor, "9 H W"], UInt8[np.ndarray, "H W"]]:
+    """Clear the head classes in components that aren't connected to the face in the middle, and make body of
+    headwear that nobody wears; also says where: `STRANGER`, `CLOTHES` or 0.
+
+    The middle is that of a head crop of `crop_size` pixels a side.
+    """
+    unworn = headwear_below(likeliest(probabilities), len(probabilities[0]) / 2 - WORN * crop_size)
+    if unworn.any():
+        probabilities = probabilities.clone()
+        _dress(probabilities, torch.from_numpy(unworn))
     labels = likeliest(probabilities)
     # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head: each side
     # grows by one.
@@ -179,8 +202,19 @@ def keep_one_head(
     faces = np.bincount(components[middle][labels[middle] == 1], minlength=count + 1)
     faces[0] = 0
     kept = int(faces.argmax()) if faces.any() else -1
-    cleared = (components > 0) & (components != kept)
-    return _without_head(probabilities, cleared), cleared
+    stranger = (components > 0) & (components != kept)
+    changed = np.where(stranger, STRANGER, np.where(unworn, CLOTHES, np.uint8(0)))
+    return _without_head(probabilities, stranger), changed
+
+
+def headwear_below(labels: UInt8[np.ndarray, "H W"], row: float) -> Bool[np.ndarray, "H W"]:
+    """Headwear that nowhere reaches above a row, with a rim of a pixel."""
+    headwear = labels == ParsingClass.HEADWEAR
+    pieces = np.empty(labels.shape, np.int32)
+    count = int(ndimage.label(headwear, np.ones((3, 3)), output=pieces))  # pyright: ignore[reportArgumentType]
+    worn = np.zeros(count + 1, bool)
+    worn[pieces[: max(math.ceil(row), 0)]] = True
+    return ndimage.binary_dilation(headwear & ~worn[pieces])
 
 
 def clothed(labels: UInt8[np.ndarray, "H W"], pixels: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
@@ -198,7 +232,7 @@ def photo_labels(
     views: Sequence[View],
     crop: Crop,
     probabilities: Float[Tensor, "9 size size"],
-    cleared: Bool[np.ndarray, "size size"],
+    changed: UInt8[np.ndarray, "size size"],
     pixels: UInt8[np.ndarray, "H W 3"],
 ) -> tuple[UInt8[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
     """Labels and matte of the photo's pixels, from what is known in a crop.
@@ -209,9 +243,9 @@ def photo_labels(
     height, width = pixels.shape[:2]
     labels = likeliest(probabilities)
     uneven = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
-    # Labels need four bits: two more carry what else has to be known of a pixel through one nearest-neighbour
-    # transformation.
-    coded = place(labels + np.uint8(16) * uneven + np.uint8(32) * cleared, crop, height, width)
+    # Labels need four bits: three more carry what else has to be known of a pixel through one
+    # nearest-neighbour transformation.
+    coded = place(labels + np.uint8(16) * uneven + np.uint8(32) * changed, crop, height, width)
     border = np.flatnonzero((coded & 16) > 0)
 
     def draw_matte() -> np.ndarray:
@@ -227,8 +261,9 @@ def photo_labels(
 
     matte, read = at_once(draw_matte, read_border)
     result = coded & 15
-    drawn, dropped = matte.reshape(-1)[border], coded.reshape(-1)[border] >= 32
-    _decide(read, IS_HEAD, drawn, dropped, border, result.reshape(-1))
+    drawn, made = matte.reshape(-1)[border], coded.reshape(-1)[border] >> 5
+    _dress(read.T, made == CLOTHES)
+    _decide(read, IS_HEAD, drawn, made == STRANGER, border, result.reshape(-1))
     return result, matte
 
 
@@ -273,6 +308,12 @@ def _without_head(
     probabilities[list(HEAD)] *= ~torch.from_numpy(cleared)
     probabilities[0] += 1e-6
     return probabilities / probabilities.sum(0)
+
+
+def _dress(probabilities, where) -> None:
+    """Make body of headwear at some places, in arrays or tensors whose first axis is that of the classes."""
+    probabilities[ParsingClass.BODY] += probabilities[ParsingClass.HEADWEAR] * where
+    probabilities[ParsingClass.HEADWEAR] *= ~where
 
 
 def _only_within(

@@ -17,7 +17,7 @@ from portrait3d.data.photos.clips import (
     part_path,
     write_part,
 )
-from portrait3d.data.photos.labelling import Window, labelled_row, mesh_points
+from portrait3d.data.photos.labelling import PhotoLabels, Window, labelled_row
 from portrait3d.errors import NoFaceError, PoorFitWarning
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.pipeline import Portrait3D
@@ -65,10 +65,11 @@ def prepare_clip(
     rows, points, boxes = [], [], []
     for frame in used:
         portrait = portraits[frame]
-        window.save(portrait, folder, ids[frame])
+        labels = PhotoLabels.of(model, portrait)
+        window.save(portrait.photo.pixels, labels, folder, ids[frame])
         row = labelled_row(portrait, window, ids[frame], video, licence, person=name)
         rows.append({**row, "clip": name, "frame": int(numbers[frame])})
-        points.append(window.points(mesh_points(model, portrait)))
+        points.append(window.points(labels.points))
         boxes.append(window.box(portrait))
     listed = [
         {

@@ -21,6 +21,38 @@ from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import FACE_SIZE, HEAD_SIZE, Crop
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoLabels:
+    """What training learns from a photo, all in the photo's own pixels."""
+
+    parsing: UInt8[np.ndarray, "H W"]
+    """Classes by `ParsingClass`."""
+    hair: UInt8[np.ndarray, "H W"]
+    """How certainly every pixel shows hair, 0 to 255."""
+    figure: UInt8[np.ndarray, "H W"]
+    """How certainly it shows the person."""
+    points: Float[np.ndarray, "468 3"]
+    """MediaPipe's face mesh; z is in pixels too: smaller is nearer, relative to the head's centre."""
+
+    @classmethod
+    def of(cls, model: Portrait3D, portrait: Portrait) -> "PhotoLabels":
+        """What the package's own networks say.
+
+        Hair and head end as softly as the matte; neck and body have the parsing's own border.
+        """
+        parsing, head = portrait.parsing, portrait.head_parsing.matte
+        hair = parsing == ParsingClass.HAIR
+        other = np.isin(parsing, [ParsingClass.NECK, ParsingClass.BODY])
+        # Beside the labels' border the matte tells how much of a pixel is still hair.
+        near = ndimage.maximum_filter(hair, 5) & ~np.isin(parsing, HEAD) & ~other
+        return cls(
+            parsing,
+            (255 * np.where(hair | near, head, 0)).round().astype(np.uint8),
+            (255 * np.maximum(head, other)).round().astype(np.uint8),
+            mesh_points(model, portrait),
+        )
+
+
 def mesh_points(model: Portrait3D, portrait: Portrait) -> Float[np.ndarray, "468 3"]:
     """The 468 points of MediaPipe's face mesh, in pixels of the photo.
 
@@ -81,17 +113,15 @@ class Window:
         part = Image.fromarray(np.ascontiguousarray(picture[self.top : self.bottom, self.left : self.right]))
         return part.resize(self.size, resample)
 
-    def save(self, portrait: Portrait, folder: Path, name: str) -> None:
-        """Write the picture, its parsing, and how much hair and how much of the person each pixel shows."""
-        labels, lanczos = UNFOLDED_CLASSES[portrait.parsing], Image.Resampling.LANCZOS
-        jpeg = {"format": "JPEG", "quality": 92}
+    def save(self, photo: UInt8[np.ndarray, "H W 3"], labels: PhotoLabels, folder: Path, name: str) -> None:
+        """Write a picture, its parsing, and how much hair and how much of the person each pixel shows."""
+        classes, lanczos = UNFOLDED_CLASSES[labels.parsing], Image.Resampling.LANCZOS
+        png = {"format": "PNG"}
         for kind, image, how in (
-            ("images", self.cut(portrait.photo.pixels, lanczos), jpeg),
-            ("parsing", self.cut(labels, Image.Resampling.NEAREST), {"format": "PNG"}),
-            *(
-                (kind, self.cut(values, lanczos), {"format": "PNG"})
-                for kind, values in maps(portrait).items()
-            ),
+            ("images", self.cut(photo, lanczos), {"format": "JPEG", "quality": 92}),
+            ("parsing", self.cut(classes, Image.Resampling.NEAREST), png),
+            ("hair", self.cut(labels.hair, lanczos), png),
+            ("figure", self.cut(labels.figure, lanczos), png),
         ):
             buffer = io.BytesIO()
             image.save(buffer, **how)
@@ -102,23 +132,6 @@ class Window:
         """The detected box and its score, as `landmarks.npz` holds them."""
         corners = self.points(portrait.detection.box.reshape(2, 2).astype(np.float64))
         return [*corners.ravel().tolist(), float(portrait.detection.score)]
-
-
-def maps(portrait: Portrait) -> dict[str, UInt8[np.ndarray, "H W"]]:
-    """How certainly every pixel of the photo shows hair, and the person, 0 to 255.
-
-    Hair and head end as softly as the matte; neck and body have the parsing's own border.
-    """
-    parsing = portrait.parsing
-    head = portrait.head_parsing.matte
-    hair = np.isin(parsing, [ParsingClass.HAIR])
-    # Beside the labels' border the matte tells how much of a pixel is still hair.
-    near = ndimage.maximum_filter(hair, 5) & ~np.isin(parsing, [*HEAD, ParsingClass.NECK, ParsingClass.BODY])
-    other = np.isin(parsing, [ParsingClass.NECK, ParsingClass.BODY])
-    return {
-        "hair": (255 * np.where(hair | near, head, 0)).round().astype(np.uint8),
-        "figure": (255 * np.maximum(head, other)).round().astype(np.uint8),
-    }
 
 
 def labelled_row(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from portrait3d.data.photos.clips import part_path, write_part
-from portrait3d.data.photos.labelling import Window, labelled_row, mesh_points
+from portrait3d.data.photos.labelling import PhotoLabels, Window, labelled_row
+from portrait3d.data.photos.teacher import Teacher
 from portrait3d.errors import PoorFitWarning
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.names import in_one_line
@@ -45,12 +46,19 @@ def photo_name(inside: Path) -> str:
 
 
 def prepare_photo(
-    model: Portrait3D, photo: Path, name: str, person: str, folder: Path, licence: str = "unknown"
+    model: Portrait3D,
+    photo: Path,
+    name: str,
+    person: str,
+    folder: Path,
+    licence: str = "unknown",
+    teacher: Teacher | None = None,
 ) -> None:
     """Label the largest face of a photo and write all but the tables, which `data.photos.clips.gather` makes.
 
-    Raises `InvalidImageError` and `NoFaceError` as `Portrait3D.reconstruct` does, and `ValueError` if the
-    face is fitted so badly that its labels would teach mistakes.
+    Labels are those of the package's networks, as far as a teacher does not know better. Raises
+    `InvalidImageError` and `NoFaceError` as `Portrait3D.reconstruct` does, and `ValueError` if the face is
+    fitted so badly that its labels would teach mistakes, and as the teacher does.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PoorFitWarning)
@@ -61,9 +69,12 @@ def prepare_photo(
             f"{LEAST_QUALITY}), so it is left out."
         )
     window = Window.around([portrait], GROWTH)
-    window.save(portrait, folder, name)
+    labels = PhotoLabels.of(model, portrait)
+    if teacher is not None:
+        labels = teacher(labels, portrait)
+    window.save(portrait.photo.pixels, labels, folder, name)
     row = labelled_row(portrait, window, name, photo, licence, person)
-    points = window.points(mesh_points(model, portrait))
+    points = window.points(labels.points)
     write_part(folder, name, [row], [], points[None], np.array([window.box(portrait)]))
 
 

@@ -25,7 +25,7 @@ PALETTE = np.array([
 BEHIND = (70, 200, 90)
 """Colour behind heads that are cut out."""
 SIDE, COLUMNS = 200, 2
-DOUBTS_COLUMNS = 6
+DOUBTS_COLUMNS, DOUBTS_ROWS = 6, 10
 
 
 def write_sheet(experts: ParsingExperts, photos: Sequence[StoredPhoto], path: Path) -> None:
@@ -40,34 +40,31 @@ def write_sheet(experts: ParsingExperts, photos: Sequence[StoredPhoto], path: Pa
             cut_out(photo.pixels, found.matte),
         )
         tiles.append(np.hstack([_fitted(picture) for picture in pictures]))
-    while len(tiles) % COLUMNS:
-        tiles.append(np.zeros_like(tiles[0]))
-    rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path)
+    _save(tiles, COLUMNS, path)
 
 
 def write_doubts(
     experts: ParsingExperts, photos: Sequence[LabelledPhoto], path: Path
 ) -> list[tuple[str, float]]:
-    """A picture of photos and their labels, those first that contradict the photos' maps most.
+    """Pictures of photos and their labels, those first that contradict the photos' maps most.
 
-    Returns names and `contradiction`s in this order.
+    More than one page of them are numbered: NAME-1, NAME-2 and so on. Returns names and `contradiction`s in
+    this order.
     """
     tiles, doubts = [], []
     for photo in photos:
         pixels = photo.pixels()
         crop = crop_from_landmarks(torch.from_numpy(photo.landmarks)).head_crop()
         labels = parse_head(experts, pixels, crop).labels
-        doubts.append((photo.name, contradiction(labels, weak_sets(photo))))
+        # Beyond the head crop labels end, and clothes with them.
+        seen = crop.restore(torch.ones(1, crop.size, crop.size), *labels.shape)[0].numpy() > 0
+        doubts.append((photo.name, contradiction(labels, np.where(seen, weak_sets(photo), np.uint16(0)))))
         tiles.append(np.hstack([_fitted(picture) for picture in (pixels, paint(pixels, labels))]))
     order = sorted(range(len(photos)), key=lambda k: -doubts[k][1])
-    tiles = [tiles[k] for k in order]
-    while len(tiles) % DOUBTS_COLUMNS:
-        tiles.append(np.zeros_like(tiles[0]))
-    rows = [np.hstack(tiles[i : i + DOUBTS_COLUMNS]) for i in range(0, len(tiles), DOUBTS_COLUMNS)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path)
+    page = DOUBTS_COLUMNS * DOUBTS_ROWS
+    for first in range(0, len(order), page):
+        place = path if len(order) <= page else path.with_stem(f"{path.stem}-{first // page + 1}")
+        _save([tiles[k] for k in order[first : first + page]], DOUBTS_COLUMNS, place)
     return [doubts[k] for k in order]
 
 
@@ -98,3 +95,12 @@ def _fitted(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "side side
     tile = Image.new("RGB", (SIDE, SIDE))
     tile.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
     return np.array(tile)
+
+
+def _save(tiles: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int, path: Path) -> None:
+    """Tiles of one size in rows, as a picture; black where the last row has none."""
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    missing = columns * tiles[0].shape[1] - rows[-1].shape[1]
+    rows[-1] = np.pad(rows[-1], ((0, 0), (0, missing), (0, 0)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.vstack(rows)).save(path)
