@@ -1,8 +1,11 @@
-"""A tiny training for torchrun: `torchrun --nproc-per-node N distributed_training.py OUT SIZE`.
+"""A tiny training for torchrun: `torchrun --nproc-per-node N distributed_training.py OUT SIZE [STEP]`.
 
-Every process writes its weights and the step it stopped at to OUT/process-RANK.safetensors.
+Every process writes its weights and the step it stopped at to OUT/process-RANK.safetensors. With a STEP, the
+second process is killed there, once.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -22,24 +25,48 @@ class Numbers(Dataset):
         return x, x.sum()[None]
 
 
-def train(out: Path, size: int) -> TrainingLoop:
-    """Two evaluations in vain end the training, long before its limit."""
+def train(out: Path, size: int, killed_at: int | None = None) -> TrainingLoop:
+    """Learn against a discriminator; two evaluations in vain end the training, long before its limit."""
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
-    unused = nn.Parameter(torch.ones(2))
-    net.register_parameter("unused", unused)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.05)
-    config = LoopConfig(out=out, steps=100, patience=2, evaluate_minutes=0.0, device="cpu", decay=1e-9)
-    loop = TrainingLoop(
-        config, {"net": net}, {"net": optimizer}, averaged="net", evaluate=lambda _: {"score": 1.0}
+    judge = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        "net": torch.optim.AdamW(net.parameters(), lr=0.05),
+        "judge": torch.optim.Adam(judge.parameters(), lr=0.05),
+    }
+    config = LoopConfig(
+        out=out,
+        steps=100,
+        patience=2,
+        evaluate_minutes=0.0,
+        checkpoint_minutes=0.0,
+        log_steps=1,
+        device="cpu",
+        decay=1e-9,
     )
-    for _, (x, y) in zip(loop, loop.batches(Numbers(), size), strict=False):
-        loop.update("net", (loop.modules["net"](x) - y).square().mean())
+    loop = TrainingLoop(
+        config, {"net": net, "judge": judge}, optimizers, averaged="net", evaluate=lambda _: {"score": 1.0}
+    )
+    for step, (x, y) in zip(loop, loop.batches(Numbers(), size), strict=False):
+        first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+        if step == killed_at and loop.workers.rank == 1 and first_start:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = loop.parallel["net"](x)
+        judge.requires_grad_(False)
+        total = (found - y).square().mean() + 0.1 * (judge(found) - 1).square().mean()
+        loop.update("net", total)
+        judge.requires_grad_(True)
+        # Several passes before one step, as in the refinement stage.
+        judged = [loop.parallel["judge"](values) for values in (found.detach(), y, 0.5 * y)]
+        doubt = judged[0].square().mean() + (judged[1] - 1).square().mean() + judged[2].square().mean()
+        loop.update("judge", doubt)
+        loop.log({"total": total, "judge": doubt})
     return loop
 
 
 if __name__ == "__main__":
-    directory = Path(sys.argv[1])
-    finished = train(directory, int(sys.argv[2]))
-    state = {**finished.modules["net"].state_dict(), "step": torch.tensor(finished.step)}
-    save_file(state, directory / f"process-{finished.workers.rank}.safetensors")
+    directory, size, *killed_at = sys.argv[1:]
+    finished = train(Path(directory), int(size), *map(int, killed_at))
+    modules = nn.ModuleDict(finished.modules)
+    state = {**modules.state_dict(), "step": torch.tensor(finished.step)}
+    save_file(state, Path(directory) / f"process-{finished.workers.rank}.safetensors")

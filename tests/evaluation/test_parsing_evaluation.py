@@ -29,7 +29,7 @@ from portrait3d.preprocessing.alignment import Crop
 class RedIsFace(ParsingNet):
     """Finds face where the picture is red."""
 
-    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.full((len(crop), 9, *crop.shape[-2:]), -20.0)
         logits[:, 0] = 0.0
         logits[:, 1] = 40 * (crop[:, 0] - crop[:, 1] - 0.5)

@@ -110,7 +110,7 @@ def test_nothing_of_a_head_is_left_when_no_face_is_in_the_middle() -> None:
 class PaintedNet(ParsingNet):
     """Finds face where the crop is red, hair where it is green, a left ear where it is blue."""
 
-    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.full((len(crop), 9, *crop.shape[-2:]), -9.0)
         logits[:, 0] = 0.0
         logits[:, 1:4] = 40 * (crop - 0.5)
@@ -148,7 +148,7 @@ def test_beyond_the_head_crop_everything_is_background() -> None:
 class BlackIsHair(ParsingNet):
     """Finds face where the crop is red and hair where it is black."""
 
-    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(len(crop), 9, *crop.shape[-2:])
         logits[:, 1] = 40 * (crop[:, 0] - 0.5)
         logits[:, 2] = -logits[:, 1]
@@ -168,7 +168,7 @@ def test_where_the_crop_leaves_the_photo_is_background() -> None:
 class RedOverNeck(ParsingNet):
     """Finds face in the upper half of what is red or green, and neck in the lower half."""
 
-    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
         shown, half = 40 * (crop[:, :2].amax(1) - 0.25), crop.shape[-1] // 2
         logits = torch.zeros(len(crop), 9, *crop.shape[-2:])
         logits[:, 1, :half], logits[:, 6, half:] = shown[:, :half], shown[:, half:]
@@ -225,7 +225,7 @@ def test_the_matte_belongs_to_the_labels() -> None:
 class Halves(ParsingNet):
     """Left ear on the left half, right ear on the right half, face in the middle; sees what is red."""
 
-    def logits_at_half(self, crop: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
         logits = torch.full((len(crop), 9, *crop.shape[-2:]), -20.0)
         logits[:, 0] = 0.0
         red, size = 40 * (crop[:, 0] - 0.5), crop.shape[-1]
@@ -360,7 +360,7 @@ def test_one_network_looks_at_the_mirrored_head_too() -> None:
     net = ParsingNet(0.25, (8,) * 5).eval()
     image = torch.rand(1, 3, 64, 64)
     seen, turned = ParsingExperts([net])(image)
-    torch.testing.assert_close(seen, net.logits_at_half(image)[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(seen, net(image)[0], atol=1e-4, rtol=1e-4)
     mirrored, again = ParsingExperts([net])(image.flip(-1))
     exchanged = list(MIRRORED_CLASSES)
     torch.testing.assert_close(mirrored.flip(-1)[exchanged], turned, atol=1e-4, rtol=1e-4)

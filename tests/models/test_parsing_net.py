@@ -18,10 +18,10 @@ def net() -> ParsingNet:
     return ParsingNet(width=0.25, channels=(8, 8, 8, 8, 8)).eval()
 
 
-def test_logits_have_the_size_of_the_crop(net: ParsingNet) -> None:
+def test_logits_have_half_the_size_of_the_crop_and_probabilities_the_same(net: ParsingNet) -> None:
     crop = torch.rand(2, 3, 64, 96)
-    assert net(crop).shape == (2, len(PARSING_CLASSES), 64, 96)
-    assert net.logits_at_half(crop).shape == (2, len(PARSING_CLASSES), 32, 48)
+    assert net(crop).shape == (2, len(PARSING_CLASSES), 32, 48)
+    assert net.parse(crop).shape == (2, len(PARSING_CLASSES), 64, 96)
 
 
 def test_probabilities_sum_to_one(net: ParsingNet) -> None:

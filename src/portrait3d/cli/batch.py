@@ -7,6 +7,7 @@ import json
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,6 +28,8 @@ RECORD = "result.json"
 """File in a photo's directory, written last: what it was made from, and what came out."""
 SUMMARIES = ("summary.csv", "summary.json")
 """Files beside the photos' directories that tell about all of them."""
+PARQUET = "summary.parquet"
+"""The same of a batch on a cluster."""
 LONGEST = 200
 """Bytes of a directory's name; most file systems take 255."""
 DONE, KEPT, FAILED, LEFT = "done", "kept", "failed", "left"
@@ -135,13 +138,13 @@ def folders(photos: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     Names of directories are what every file system takes, whatever the photos' are: UTF-8 in one line.
     """
     pairs: list[tuple[Path, Path]] = []
-    taken = {out / name for name in SUMMARIES}
+    taken = {out / name for name in (*SUMMARIES, PARQUET)}
+    numbers: Counter[str] = Counter()  # a million photos may be called photo.jpg
     for photo in photos:
-        stem = _directory_name(photo)
-        name, number = stem, 1
+        stem = name = _directory_name(photo)
         while out / name in taken:
-            number += 1
-            name = f"{stem}-{number}"
+            numbers[stem] += 1
+            name = f"{stem}-{numbers[stem] + 1}"
         taken.add(out / name)
         pairs.append((photo, out / name))
     return pairs
@@ -173,10 +176,10 @@ def reconstruct_photos(
     try:
         waiting = []
         for pair in pairs:
-            kept = _kept(*pair, options)
-            results += kept
-            yield from kept
-            if not kept:
+            known = kept(*pair, options)
+            results += known
+            yield from known
+            if not known:
                 waiting.append(pair)
         for result in _work(waiting, options, jobs):
             results.append(result)
@@ -343,18 +346,23 @@ def _work_on(photo: Path, directory: Path, options: Options) -> Iterator[Result]
     return reconstruct_one(_model, photo, directory, options, record=True)
 
 
-def _kept(photo: Path, directory: Path, options: Options) -> list[Result]:
+def kept(photo: Path, directory: Path, options: Options) -> list[Result]:
     """The results of an earlier start, if they are all there and would come out the same now; or none."""
+    results = recorded(photo, directory, options)
+    files = [file for result in results for file in (result.portrait or {})["files"]]
+    return results if all(file.is_file() for file in files) else []
+
+
+def recorded(photo: Path, directory: Path, options: Options) -> list[Result]:
+    """What the record in a directory says of a photo, if it would come out the same now; or nothing."""
     try:
         known = json.loads((directory / RECORD).read_bytes())
         if known["made_from"] != _made_from(photo, options):
             return []
         entries = known["results"]
-        results = [_kept_result(photo, directory, entry, len(entries)) for entry in entries]
+        return [_kept_result(photo, directory, entry, len(entries)) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    files = [file for result in results for file in (result.portrait or {})["files"]]
-    return results if all(file.is_file() for file in files) else []
 
 
 def _kept_result(photo: Path, directory: Path, entry: dict[str, Any], faces: int) -> Result:

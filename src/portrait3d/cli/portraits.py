@@ -20,6 +20,7 @@ from portrait3d.cli.batch import (
     KEPT,
     LEFT,
     OVERVIEW_YAWS,
+    PARQUET,
     Options,
     Result,
     folders,
@@ -37,6 +38,13 @@ from portrait3d.cli.stopping import Stopped
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
     from portrait3d.portrait import Portrait
+
+
+class Engine(StrEnum):
+    """What works on photos."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Rig(StrEnum):
@@ -119,11 +127,21 @@ def demo(
 
 
 def reconstruct(
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO", help="Photos, or directories with photos in them.")
+    sources: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Photos, or directories with photos in them.")
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Directory for the results.")],
     face: Face = "0",
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="What works: this machine, or a Ray cluster, which takes URLs of object stores and lists "
+            "of photos (.txt) too."
+        ),
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT|auto", help="With --engine ray: where the cluster is.")
+    ] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Photos that are worked on at the same time.")] = 1,
     front_only: Annotated[
         bool, typer.Option("--front-only", help="Keep only what the photo shows, without sides and back.")
@@ -194,8 +212,11 @@ def reconstruct(
     output directory; with several photos or faces, to a directory for each in it. Of several photos,
     summary.csv and summary.json tell what came of each: one that fails does not stop the others (the exit
     code is then 1), and the same command, started again, goes on where it stopped. With --same-person there
-    is one head, in the output directory itself; portrait.json says in which photo's frame.
+    is one head, in the output directory itself; portrait.json says in which photo's frame. With --engine ray
+    the summary is summary.parquet.
     """
+    if engine is Engine.RAY and (same_person or jobs != 1):
+        raise typer.BadParameter("--engine ray goes without --same-person and --jobs.")
     if same_person and (face != "0" or jobs != 1):
         raise typer.BadParameter(
             "--same-person takes the largest face of each photo, without --face and --jobs."
@@ -221,6 +242,10 @@ def reconstruct(
         scale=1.0 if scale is None else scale,
         eye_distance=eye_distance,
     )
+    if engine is Engine.RAY:
+        _reconstruct_on_cluster(sources, output, options, address, json=json)
+        return
+    photos, out = [Path(source) for source in sources], Path(output)
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --output needs a directory.")
     chosen, left_out = photos_among(photos)
@@ -250,6 +275,32 @@ def reconstruct(
     elif several:
         say(f"{count(results)}{no_pictures(left_out)} -> {out / 'summary.csv'}")
     if code or any(result.error for result in results):
+        raise typer.Exit(code or FAILURE)
+
+
+def _reconstruct_on_cluster(
+    sources: list[str], out: str, options: Options, address: str, *, json: bool
+) -> None:
+    """Reconstruct on a Ray cluster: failures are told as they come, the rest is counted."""
+    from portrait3d.cli.stores import reconstruct_in_stores
+
+    counts: Counter[str] = Counter()
+    code = 0
+    try:
+        with closing(reconstruct_in_stores(sources, out, options, address)) as rows:
+            for row in rows:
+                counts[row["status"]] += 1
+                if row["error"]:
+                    complain(row["error"])
+    except Stopped as stop:
+        complain(str(stop))
+        code = stop.code
+    place = f"{out.rstrip('/')}/{PARQUET}"
+    if json:
+        print_json({**{status: counts[status] for status in (DONE, KEPT, FAILED)}, "summary": place})
+    else:
+        say(f"{counted(counts)} -> {place}")
+    if code or counts[FAILED]:
         raise typer.Exit(code or FAILURE)
 
 
@@ -358,7 +409,11 @@ def report(result: Result, *, quiet: bool) -> None:
 
 def count(results: list[Result]) -> str:
     """How many heads there are, and what became of the other photos."""
-    counts = Counter(result.status for result in results)
+    return counted(Counter(result.status for result in results))
+
+
+def counted(counts: Counter[str]) -> str:
+    """The same for numbers of results by their status."""
     heads = f"{counts[DONE] + counts[KEPT]} heads ({counts[KEPT]} of them from an earlier start)"
     left = f", {counts[LEFT]} left for the next start" if counts[LEFT] else ""
     return f"{heads}, {counts[FAILED]} failed{left}"

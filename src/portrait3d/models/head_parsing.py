@@ -295,7 +295,7 @@ def place(
 
 @torch.inference_mode()
 def _logits(net: ParsingNet, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
-    return net.logits_at_half(images)
+    return net(images)
 
 
 def _without_head(

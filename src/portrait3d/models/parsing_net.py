@@ -61,13 +61,11 @@ class ParsingNet(nn.Module):
         self.settings["folded"] = True
         return self
 
-    def forward(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
-        """Logits of every class; the crop is RGB in [0, 1] with sides that are multiples of 32."""
-        logits = self.logits_at_half(crop)
-        return F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+    def forward(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
+        """Logits of every class at half the crop's resolution, as the decoder computes them.
 
-    def logits_at_half(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 h w"]:
-        """Logits at half the crop's resolution, as the decoder computes them; what training compares."""
+        The crop is RGB in [0, 1] with sides that are multiples of 32.
+        """
         levels = [lateral(x) for lateral, x in zip(self.lateral, self.encoder(crop), strict=True)]
         x = F.relu6(levels[-1], inplace=True)
         x = self.context(x) + x
@@ -80,8 +78,9 @@ class ParsingNet(nn.Module):
 
     @torch.inference_mode()
     def parse(self, crop: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 9 H W"]:
-        """Class probabilities."""
-        return self(crop).softmax(1)
+        """Class probabilities at the crop's resolution."""
+        logits = F.interpolate(self(crop), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return logits.softmax(1)
 
 
 def _separable(given: int, wanted: int) -> nn.Sequential:

@@ -144,7 +144,7 @@ def train_depth(config: DepthTrainingConfig) -> nn.Module:
     samples = DepthSamples(sources, asdict(config.shares), config.augmentation, config.loop.seed)
     for _, batch in zip(loop, loop.batches(samples, config.batch), strict=False):
         with loop.autocast():
-            terms = depth_losses(net, batch, config)
+            terms = depth_losses(loop.parallel["net"], batch, config)
         loop.update("net", terms["total"])
         loop.log(terms)
     return loop.averaged

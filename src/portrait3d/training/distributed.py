@@ -1,14 +1,15 @@
-"""Training in several processes (torchrun): gradients are averaged, the first process writes and scores."""
+"""Training in several processes (torchrun): torch averages gradients, the first process writes and scores."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(hours=3)
 """How long processes wait for the first one, which prepares data and evaluates."""
@@ -65,30 +66,13 @@ class Workers:
         dist.broadcast(shared, 0)
         return shared.item()
 
-    def share(self, module: nn.Module) -> None:
-        """Give every process the first one's parameters and buffers."""
-        if self.count > 1:
-            for value in module.state_dict().values():
-                dist.broadcast(value.data, 0)
+    def parallel(self, module: nn.Module) -> nn.Module:
+        """A module whose forward and backward passes are one in all processes: gradients are averaged.
 
-    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replace every gradient by its mean over the processes; a missing one counts as zero.
-
-        A parameter that has no gradient anywhere keeps none.
+        It starts from the first process's weights, whose running statistics hold in training too. Every
+        parameter must count in every loss. A single process has the module itself.
         """
-        parameters = list(parameters)
-        if self.count == 1 or not parameters:
-            return
-        # One message for all gradients, and whether each exists: a parameter that no process used must keep
-        # none, or weight decay would act on it.
-        given = [p.new_tensor(p.grad is not None, dtype=torch.float32) for p in parameters]
-        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
-        total = torch.cat([*flat, torch.stack(given)])
-        dist.all_reduce(total)
-        *means, found = (total / self.count).split([*(p.numel() for p in parameters), len(parameters)])
-        for parameter, mean, share in zip(parameters, means, found.tolist(), strict=True):
-            if share > 0:
-                parameter.grad = mean.view_as(parameter).to(parameter.dtype)
+        return module if self.count == 1 else DistributedDataParallel(module)
 
     def _wait(self) -> None:
         if self.count > 1:

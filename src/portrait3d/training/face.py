@@ -156,7 +156,7 @@ def train_face(config: FaceTrainingConfig) -> Path:
         parts = [source.batch(loop.turn, config.working_size, config.loop.seed, random) for source in sources]
         batch = FaceBatch.joined(parts).to(loop.device)
         with loop.autocast():
-            output = net(batch.images)
+            output = loop.parallel["net"](batch.images)
         losses = loss(output, batch, loop.progress)
         loop.update("net", losses["total"])
         loop.log(losses)

@@ -3,6 +3,7 @@
 A stage owns its networks, optimisers and losses and reads from top to bottom:
 
     loop = TrainingLoop(config.loop, {"net": net}, {"net": optimizer}, averaged="net", evaluate=score)
+    net = loop.parallel["net"]
     for _, batch in zip(loop, loop.batches(samples, config.batch)):
         with loop.autocast():
             losses = loss(net, batch)
@@ -11,7 +12,8 @@ A stage owns its networks, optimisers and losses and reads from top to bottom:
 
 Started again with the same output directory, it goes on from its last checkpoint exactly: every sample is a
 function of its number alone, and everything else that changes is in the checkpoint. Started by torchrun,
-every process sees other samples and the gradients are averaged (`training.distributed`).
+every process sees other samples and the gradients are averaged (`training.distributed`): losses must then be
+computed by the modules in `parallel`, whose weights are those of `modules`.
 """
 
 import itertools
@@ -84,8 +86,8 @@ class TrainingLoop:
                 self.record = RunRecord(config.out, settings, config, tensorboard=config.tensorboard)
         if (config.out / "checkpoint.pt").is_file():
             self.restore()
-        for module in (*self.modules.values(), self.averaged):
-            self.workers.share(module)
+        # The same modules, for losses: in several processes their gradients are averaged.
+        self.parallel = {name: self.workers.parallel(module) for name, module in self.modules.items()}
 
     @property
     def progress(self) -> float:
@@ -167,7 +169,6 @@ class TrainingLoop:
         self.optimizers[optimizer].zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizers[optimizer].param_groups for p in group["params"]]
-        self.workers.average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, self.config.gradient_norm)
         self.optimizers[optimizer].step()
 

@@ -106,7 +106,7 @@ def train_parsing(config: ParsingTraining) -> ParsingNet:
     class_weights = torch.tensor(config.class_weights, device=loop.device)
     for _, (images, sets) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
         with loop.autocast():
-            logits = net.logits_at_half(images.contiguous(memory_format=torch.channels_last))
+            logits = loop.parallel["net"](images.contiguous(memory_format=torch.channels_last))
         losses = parsing_losses(logits.float(), sets, class_weights, config.dice_weight)
         loop.update("net", losses["total"])
         loop.log(losses)

@@ -131,9 +131,9 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
         adversarial = config.adversarial_weight > 0 and loop.progress >= config.adversarial_after
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         with loop.autocast():
-            repaired = generator(image, batch["holes"], batch["guide"]).float()
+            repaired = loop.parallel["generator"](image, batch["holes"], batch["guide"]).float()
 
-        # The generator's step: gradients pass through D and leave none in it.
+        # The generator's step: gradients pass through D and leave none in it, so that none are averaged.
         discriminator.requires_grad_(False)
         losses = generator_losses(repaired, batch, features, discriminator if adversarial else None, config)
         loop.update("generator", losses["total"])
@@ -141,7 +141,8 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
         if adversarial:
             discriminator.requires_grad_(True)
             # Its own step sees the same repairs again, with G held fixed.
-            losses["discriminator"] = discriminator_loss(repaired.detach(), batch, discriminator)
+            parallel = loop.parallel["discriminator"]
+            losses["discriminator"] = discriminator_loss(repaired.detach(), batch, parallel)
             loop.update("discriminator", losses["discriminator"])
         loop.log(losses)
     return cast(RefinementNet, loop.averaged)
