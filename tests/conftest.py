@@ -7,6 +7,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
@@ -22,6 +23,9 @@ install_import_hook("portrait3d", f"{checker.__name__}.check")
 import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from portrait3d import Portrait, Portrait3D
 
 # With two threads MKL's factorisations wait for each other for ever on some machines.
 torch.set_num_threads(1)
@@ -40,3 +44,17 @@ def astronaut() -> np.ndarray:
     from skimage.data import astronaut
 
     return astronaut()
+
+
+@pytest.fixture(scope="session")
+def model() -> "Portrait3D":
+    """Return the bundled networks; tests that change one copy the model first."""
+    from portrait3d import Portrait3D
+
+    return Portrait3D.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def portrait(model: "Portrait3D", astronaut: np.ndarray) -> "Portrait":
+    """Return what they make of the astronaut."""
+    return model.reconstruct(astronaut)

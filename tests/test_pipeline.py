@@ -26,16 +26,6 @@ FEATURES = {
 }
 
 
-@pytest.fixture(scope="module")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
-
-
-@pytest.fixture(scope="module")
-def portrait(model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"]) -> Portrait:
-    return model.reconstruct(astronaut)
-
-
 def test_the_landmarks_lie_on_the_detected_features(portrait: Portrait) -> None:
     left, right, nose, *corners = portrait.detection.keypoints
     wanted = {"left eye": left, "right eye": right, "nose": nose, "mouth": np.mean(corners, axis=0)}

@@ -63,16 +63,6 @@ OTHER_PROCESS = """
 
 
 @pytest.fixture(scope="module")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
-
-
-@pytest.fixture(scope="module")
-def portrait(model: Portrait3D, astronaut: Picture) -> Portrait:
-    return model.reconstruct(astronaut)
-
-
-@pytest.fixture(scope="module")
 def turned(model: Portrait3D, portrait: Portrait) -> Picture:
     return model.repose(portrait, yaw=20)
 
@@ -103,6 +93,7 @@ def test_threads_that_share_a_model_get_the_same_pictures(
     assert all((picture == turned).all() for picture in pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [

@@ -11,11 +11,6 @@ from portrait3d.pipeline import Portrait3D
 
 
 @pytest.fixture(scope="session")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
-
-
-@pytest.fixture(scope="session")
 def photo_file(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Path:
     path = tmp_path_factory.mktemp("app") / "a1b2c3.jpg"
     Image.fromarray(astronaut).save(path, quality=95)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from skimage.data import astronaut
 
-from portrait3d import Portrait3D
+from portrait3d import Portrait, Portrait3D
 from portrait3d.export.portrait_rows import LARGE, portrait_sheets, turn_row
 
 
@@ -21,9 +20,7 @@ def test_rows_are_split_over_sheets() -> None:
 
 
 @pytest.mark.slow
-def test_a_row_of_turns_shows_the_photo_itself_in_the_middle() -> None:
-    model = Portrait3D.from_pretrained()
-    portrait = model.reconstruct(astronaut())
+def test_a_row_of_turns_shows_the_photo_itself_in_the_middle(model: Portrait3D, portrait: Portrait) -> None:
     labels, pictures = zip(*turn_row(model, portrait, "astronaut"), strict=True)
     assert labels[0] == "astronaut -30°"
     assert labels[1:] == (*(f"yaw {a:+d}°" for a in (-20, -10, 0, 10, 20, 30)), "pitch -15°", "pitch +15°")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 BAD_DECODER = """
@@ -30,6 +32,7 @@ print(*faults, sep="\\n")
 """
 
 
+@pytest.mark.slow
 def test_five_hundred_damaged_pictures_are_decoded_or_refused(tmp_path: Path) -> None:
     command = [sys.executable, TOOLS / "fuzz.py", "--seeded", "--count", "500", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)

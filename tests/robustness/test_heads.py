@@ -24,14 +24,9 @@ FACE, HAIR, EARS, MOUTH, NECK, BODY, HAT = 1, 2, (3, 4), 5, 6, 7, 8
 
 
 @pytest.fixture(scope="module")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
-
-
-@pytest.fixture(scope="module")
-def true_parsing(model: Portrait3D, astronaut: np.ndarray) -> HeadParsing:
+def true_parsing(portrait: Portrait) -> HeadParsing:
     """What the networks see in the photo."""
-    return model.reconstruct(astronaut).head_parsing
+    return portrait.head_parsing
 
 
 def without(parsing: HeadParsing, *classes: int) -> HeadParsing:

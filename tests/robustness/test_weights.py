@@ -20,11 +20,6 @@ from portrait3d.models.plausibility import check_depth, check_face
 Network = TypeVar("Network", bound=nn.Module)
 
 
-@pytest.fixture(scope="module")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
-
-
 def with_weights(net: Network, change: Callable[[str, Tensor], Tensor]) -> Network:
     """A network with every real tensor changed; variances stay above 0, as no file with others is read."""
     net = copy.deepcopy(net)

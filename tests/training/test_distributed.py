@@ -52,6 +52,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_twice_the_batch(two: Path, tmp_path: Path) -> None:
     alone = train(tmp_path, 4)
     states = [load_file(two / f"process-{rank}.safetensors") for rank in (0, 1)]
@@ -61,11 +62,13 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(two: Path, tmp
     assert alone.step == 3
 
 
+@pytest.mark.slow
 def test_all_processes_stop_when_evaluations_do_not_get_better(two: Path) -> None:
     # The first evaluation is the best; the patience is two more.
     assert [int(load_file(two / f"process-{rank}.safetensors")["step"]) for rank in (0, 1)] == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes_the_log(two: Path) -> None:
     assert [entry["step"] for entry in logged(two) if "evaluation" in entry] == [1, 2, 3]
 

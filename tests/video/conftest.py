@@ -1,14 +1,7 @@
-"""A loaded pipeline and a face to film."""
+"""A face to film."""
 
 import numpy as np
 import pytest
-
-from portrait3d import Portrait3D
-
-
-@pytest.fixture(scope="session")
-def model() -> Portrait3D:
-    return Portrait3D.from_pretrained()
 
 
 @pytest.fixture(scope="session")

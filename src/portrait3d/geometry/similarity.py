@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 ROUNDS, KEPT = 3, 0.9
 """Rounds of `Similarity.robust`, and the share of the pairs, nearest first, that each is fitted to."""
@@ -22,13 +23,9 @@ class Similarity:
         """What brings points nearest to their partners in the mean square (Umeyama, 1991)."""
         source, target = source.astype(float), target.astype(float)
         a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-        # Kabsch and Umeyama: the rotation is the orthogonal factor of the covariance of the centred points.
-        u, stretch, v = np.linalg.svd(b.T @ a)
-        # The best orthogonal matrix may be a reflection; then the direction that matters least is turned
-        # round.
-        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
-        rotation = u @ np.diag(sign) @ v
-        scale = float((stretch * sign).sum() / (a**2).sum())
+        rotation = Rotation.align_vectors(b, a)[0].as_matrix()
+        # The best size given the rotation: a turned point's share of its partner, in the mean square.
+        scale = float((b * (a @ rotation.T)).sum() / (a**2).sum())
         return cls(scale, rotation, target.mean(axis=0) - scale * rotation @ source.mean(axis=0))
 
     @classmethod

@@ -118,10 +118,8 @@ def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
     hair = np.isin(labels, HAIRY)
     # Opening by reconstruction: a piece that an erosion empties is a thin rim, any other is kept whole.
     core = ndimage.binary_erosion(hair, iterations=THIN)
-    pieces, _ = ndimage.label(hair, np.ones((3, 3)))
-    thick = np.unique(pieces[core])
-    hair &= np.isin(pieces, thick[thick > 0])
-    return hair if core.sum() >= FEWEST else np.zeros_like(hair)
+    thick = ndimage.binary_propagation(core, np.ones((3, 3)), mask=hair)
+    return thick if core.sum() >= FEWEST else np.zeros_like(hair)
 
 
 def settled_front(
