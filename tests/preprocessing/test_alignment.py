@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from portrait3d.preprocessing.alignment import (
+    DETECTION_TURN,
     FACE_FOCAL,
+    FACE_MARGIN,
     Crop,
     crop_from_detection,
     crop_from_landmarks,
@@ -180,6 +182,17 @@ def test_a_detection_places_the_crop_on_the_face(astronaut: np.ndarray) -> None:
     assert crop.centre == pytest.approx((224, 132), abs=6)
     assert crop.side == pytest.approx(151, rel=0.1)
     assert math.degrees(crop.angle) == pytest.approx(3, abs=4)
+
+
+def test_the_crop_of_a_turned_face_is_larger_than_its_detection_says() -> None:
+    keypoints = np.array([[203, 102], [249, 102], [226, 124], [204, 144], [248, 144]], np.float32)
+    box = np.array([180, 58, 271, 176], np.float32)
+    ahead = crop_from_detection(Detection(box, 0.9, keypoints))
+    for side in (-1, 1):
+        turned = keypoints.copy()
+        turned[2, 0] += 20 * side
+        crop = crop_from_detection(Detection(box, 0.9, turned))
+        assert crop.side - ahead.side == pytest.approx(FACE_MARGIN * DETECTION_TURN * 20, abs=0.5)
 
 
 def test_a_detection_scales_and_shifts_with_the_photo() -> None:

@@ -39,6 +39,10 @@ DETECTION_Y = (0.664, 0.108)
 """Centre's y from the box's middle: weights of the middle of eyes and mouth, and of the box's size."""
 DETECTION_SIZE = (0.88, 0.347)
 """sqrt(width * height) of the landmarks' box: weights of the key points' spread, and of the box's size."""
+DETECTION_TURN = 0.4
+"""What the landmarks' box is larger by than `DETECTION_SIZE` says, over the nose's distance from the line
+between the middles of eyes and mouth: a face that turns seems smaller to CenterFace than its landmarks' box
+is. Set on 31 photos with a yaw beyond 25 degrees and on artist-made heads to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ def crop_from_detection(detection: Detection) -> Crop:
     middle = (box[:2] + box[2:]) / 2
     # The calibration holds in the upright frame, from the middle of the box.
     points = (torch.stack([(eyes + mouth) / 2, nose]) - middle) @ rotation
+    aside = abs(float(points[1, 0] - points[0, 0]))
     shift = torch.stack(
         [
             DETECTION_X[0] * points[0, 0] + DETECTION_X[1] * points[1, 0],
@@ -240,7 +245,7 @@ def crop_from_detection(detection: Detection) -> Crop:
         ]
     )
     x, y = (middle + rotation @ shift).tolist()
-    size = DETECTION_SIZE[0] * spread + DETECTION_SIZE[1] * extent
+    size = DETECTION_SIZE[0] * spread + DETECTION_SIZE[1] * extent + DETECTION_TURN * aside
     return Crop((x, y), FACE_MARGIN * size, angle, FACE_SIZE)
 
 
