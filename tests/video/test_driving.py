@@ -10,10 +10,10 @@ from portrait3d.geometry import rotation_from_euler
 from portrait3d.portrait import Portrait
 from portrait3d.video import driving
 from portrait3d.video.driving import (
+    DRAWN_JAW,
     FARTHEST,
     FREE,
     FULL_GAZE,
-    SEEN_JAW,
     drive,
     neutral_frame,
     within_reach,
@@ -66,7 +66,7 @@ def test_absolute_motion_is_the_drivers_own(portrait: Portrait) -> None:
     assert motion.reference is None
     own = portrait.coefficients.expression.numpy()
     jaw = list(portrait.head_model.expression_names).index("jawOpen")
-    face[:, jaw] /= SEEN_JAW
+    face[:, jaw] /= DRAWN_JAW
     np.testing.assert_allclose(motion.expressions + own, face, atol=1e-6)
     pose = motion.poses[2]
     assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((12, 4, -6), abs=1e-3)
@@ -134,5 +134,5 @@ def test_the_jaw_opens_as_far_as_the_drivers_and_closes_no_further_than_shut(por
     assert motion.reference is not None
     assert motion.reference < 30
     np.testing.assert_allclose(
-        motion.expressions[[5, 45, 85], jaw], [0, 0.2 / SEEN_JAW, -0.06 / SEEN_JAW], atol=0.02
+        motion.expressions[[5, 45, 85], jaw], [0, 0.2 / DRAWN_JAW, -0.06 / DRAWN_JAW], atol=0.02
     )

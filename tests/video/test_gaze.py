@@ -68,9 +68,9 @@ def test_a_portrait_follows_the_eyes_of_its_own_film(model: Portrait3D, astronau
     def weight(name: str, frame: int) -> float:
         return float(motion.expressions[frame, names.index(name)])
 
-    assert weight("eyeLookOutLeft", 8) == pytest.approx(0.95, abs=0.2)
-    assert weight("eyeLookInRight", 8) == pytest.approx(0.95, abs=0.2)
-    assert weight("eyeLookOutRight", 22) == pytest.approx(0.95, abs=0.2)
+    aside = [weight("eyeLookOutLeft", 8), weight("eyeLookInRight", 8), weight("eyeLookOutRight", 22)]
+    assert min(aside) > 0.85
+    assert np.mean(aside) == pytest.approx(1.0, abs=0.07)
     assert weight("eyeLookOutLeft", 2) < 0.1 > weight("eyeLookOutRight", 2)
     own = portrait.coefficients.expression.numpy()
     for blink in ("eyeBlinkLeft", "eyeBlinkRight"):
