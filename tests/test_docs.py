@@ -3,9 +3,14 @@
 import ast
 import functools
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "portrait3d"
@@ -169,3 +174,30 @@ def test_commands_and_options_that_pages_name_exist() -> None:
         if unknown_words(words)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+CLAIMS = re.findall(
+    r"^\| (.*?) \| .*? \| `(python -.*)` \| (.*) \|$",
+    (ROOT / "docs" / "quality.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+"""Claims of the page on quality, their commands and what these print."""
+
+
+def test_ten_claims_have_a_command() -> None:
+    assert len(CLAIMS) == 10
+
+
+@pytest.mark.parametrize("row", [row for row in CLAIMS if " -c " in row[1]], ids=lambda row: row[0][:40])
+def test_a_claims_command_prints_what_the_page_says(row: tuple[str, str, str]) -> None:
+    _, command, printed = row
+    words = [sys.executable, *shlex.split(command)[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == printed
+
+
+def test_the_tests_that_hold_a_claim_exist() -> None:
+    for _, command, _ in CLAIMS:
+        if " -m pytest " in command:
+            name, _, test = command.split()[-1].partition("::")
+            assert test in names_in(ROOT / name) or not test

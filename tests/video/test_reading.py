@@ -108,6 +108,7 @@ subprocess.run([sys.executable, *sys.argv[1:]], check=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory other programs took")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     script = Path(__file__).parents[1] / "long_films.py"
     command = [sys.executable, "-c", LARGE_PARENT, script, tmp_path, "100", "3000"]

@@ -36,6 +36,7 @@ def invoke(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_animate_keeps_rate_and_sound_and_names_bridged_frames(
     photo: Path, driver: Path, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_animate_keeps_rate_and_sound_and_names_bridged_frames(
     assert np.abs(pictures - pictures[0]).mean() < 2
 
 
+@pytest.mark.slow
 def test_turntable_writes_a_gif_that_loops(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gif"
     options = ("--seconds", 0.4, "--fps", 10, "--size", 96, "--view", "both")
