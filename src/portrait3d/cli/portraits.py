@@ -72,6 +72,7 @@ class MeshFormat(StrEnum):
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SWEEP_YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 SWEEP_PITCHES = (12.0, 0.0, -12.0)
+"""Yaw and pitch (degrees) of a sweep's columns and rows, the first row looking up."""
 SWEEP_CELL = 512
 """Longest side of a picture in a sweep, in pixels."""
 

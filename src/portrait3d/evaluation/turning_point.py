@@ -14,9 +14,11 @@ from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.pipeline import Portrait3D
 
 FEWEST_PAIRS = 20
+"""Clips with fewer pairs of frames are left out: every clip counts alike, and few pairs say little."""
 MOST_RESIDUAL = 8.0
 """Clips in which every point moves by more (median, mm) are left out: the body or the camera moves."""
 ROUNDS = 12
+"""Of the reweighted least squares that find the point."""
 NEAR = 1.5
 """Residuals (mm) below this count alike."""
 

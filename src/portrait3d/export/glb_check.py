@@ -15,6 +15,7 @@ from portrait3d.export.gltf import WEBP_EXTENSION
 from portrait3d.models.expressions import ARKIT_COUNT, arkit_basis
 
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+"""OpenGL's numbers of kinds of values, in numpy's words: glTF is little-endian."""
 SILENCE = "viseme_sil"
 """The target that moves nothing: players look for it by its name."""
 COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}

@@ -12,10 +12,12 @@ from jaxtyping import Float, Int64, Shaped
 
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
+"""OpenGL's numbers, by which glTF names kinds of values and of buffers."""
 SKELETON = "Armature"
 """Name of the node that holds the bones."""
 PNG, WEBP, WEBP_EXTENSION = "image/png", "image/webp", "EXT_texture_webp"
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+"""OpenGL's numbers of filters and of what lies beyond a texture's border."""
 GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0], np.float32)
 """OpenCV's axes (y down, z away) to glTF's (y up, z toward the viewer): half a turn about x."""
 ADULT_SIZE = 1.09

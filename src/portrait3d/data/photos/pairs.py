@@ -19,6 +19,7 @@ from portrait3d.parsing_classes import HEAD
 from portrait3d.preprocessing.alignment import FACE_SIZE, Crop
 
 OUTSIDE = 255
+"""What pixels of a crop beyond the photo are marked with: no class has this number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from portrait3d.data.people.model_views import HeadInCrop, HeadView, SkinModel, render_model_views
 
 ROUNDS = 15
+"""Of Gauss-Newton steps, at most: they end when nothing moves by 0.001 radians or mm."""
 FACE_BOUNDARY = 6
 """Pixels of the face's boundary that take no part: what lies beside them moves otherwise."""
 LEAST_PIXELS = 150

@@ -16,6 +16,7 @@ PALETTE = np.array(
 )
 """From black over brown to blond, red, greys and white."""
 TILE = 512
+"""Side of the repeated square of streaks, in its own cells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ PROFILE = np.array(
 POWER = 2.4
 """Exponent of the cross-sections: 2 would be ellipses."""
 AROUND, DOWN, ABOVE = 64, 36, 12
+"""Vertices around and down the torso, and how many rows of them are bare, above the collar."""
 
 
 @dataclass(frozen=True, slots=True)

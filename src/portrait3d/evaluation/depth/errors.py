@@ -21,6 +21,7 @@ JUMP = 15.0
 CORRESPONDENCES = 600
 """Points that take part in the alignment of everything."""
 ROUNDS = 12
+"""Of the alignment: nearest points are looked up anew in each (iterated closest points)."""
 SAMPLES = 1000
 """Points of each region whose distance to the true surface is measured."""
 KEPT = 0.9

@@ -39,6 +39,7 @@ LEAST_PIXELS = 150
 OFFSETS = np.arange(-48.0, 49.0, 4.0)
 """Depths that the floor may choose from, around the network's, mm."""
 PATCH = 7
+"""Side (pixels) of the window whose colours a depth must explain: a single pixel fits somewhere by chance."""
 
 Row = dict[str, str | int | float]
 """One row of the table: a clip's name, how many directions, and colour differences."""

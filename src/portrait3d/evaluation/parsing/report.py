@@ -54,6 +54,7 @@ BOXES: dict[str, tuple[float, float, float]] = {
 BOX = 1 / 3.2
 """Side of the landmarks' box over that of the head crop."""
 TIMED_SIDE = 1024
+"""Longest side (pixels) of the photo whose parsing is timed: that of the figures of speed elsewhere."""
 YAWS = {"yaw to 30": 30.0, "yaw 30 to 60": 60.0, "yaw beyond 60": 180.0}
 """Degrees of yaw, either way, below which heads belong to each group."""
 
