@@ -103,6 +103,8 @@ def test_some_heads_wear_hats_whose_surfaces_are_the_heads(avatars: AvatarScenes
         hat = scene.labels == HEADWEAR
         assert np.isfinite(scene.front[hat]).mean() > 0.99
         assert (scene.back[hat] >= scene.front[hat]).mean() > 0.99
+        # Behind a hat is the hat, on bald heads as well.
+        assert scene.back_is_hair[hat].mean() > 0.8
 
 
 def test_surfaces_of_two_things_are_the_outermost_of_both() -> None:

@@ -28,7 +28,7 @@ from portrait3d.data.synthetic.strands import PALETTE, HairLook
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.head_model import HeadModel
-from portrait3d.parsing_classes import EARS, ParsingClass
+from portrait3d.parsing_classes import EARS, HAIRY, ParsingClass
 from portrait3d.preprocessing.alignment import FACE_FOCAL, FACE_MARGIN, FACE_SIZE
 
 HEADWEAR, GLASSES, EARRINGS, DYED = 0.25, 0.25, 0.15, 0.6
@@ -171,7 +171,7 @@ def draw_dressed(
     mean_light = torch.from_numpy(light.mean(0))
     view = draw_avatar(avatar, pose, camera, light=mean_light, background=torch.from_numpy(background))
     image, depth, labels = view.picture.numpy(), view.depth.copy(), view.classes.copy()
-    sides = HeadSides(view.near, view.far, view.far_classes == ParsingClass.HAIR)
+    sides = HeadSides(view.near, view.far, np.isin(view.far_classes, HAIRY))
     if outfit.dyed:
         image = recoloured(image, labels == ParsingClass.HAIR, rng)
     if gear is not None:

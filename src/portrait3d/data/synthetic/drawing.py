@@ -16,7 +16,7 @@ from portrait3d.data.synthetic.strands import HairLook
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.pose import Pose
-from portrait3d.parsing_classes import HEAD, ParsingClass
+from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.shading import spherical_harmonics
 
@@ -125,6 +125,7 @@ class HeadSides:
     back: Float[np.ndarray, "H W"]
     """mm; inf beside the head."""
     back_is_hair: Bool[np.ndarray, "H W"]
+    """Where the last surface is hair or headwear."""
 
     def joined(self, other: "HeadSides") -> "HeadSides":
         """The surfaces of both together."""
@@ -146,7 +147,7 @@ def draw_sides(person: Person, pose: Pose, camera: Camera) -> HeadSides:
         far, label = _layer_side(layer, person, pose, camera, farthest=True)
         front = np.minimum(front, near)
         farther = np.isfinite(far) & (far > back)
-        back[farther], is_hair[farther] = far[farther], label[farther] == ParsingClass.HAIR
+        back[farther], is_hair[farther] = far[farther], np.isin(label[farther], HAIRY)
     # Frayed ends may hide one side of a ray and not the other.
     known = np.isfinite(front) & np.isfinite(back)
     return HeadSides(np.where(known, front, np.inf), np.where(known, back, np.inf), is_hair & known)
