@@ -9,8 +9,11 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece, Pose
+from portrait3d.head.assembly import neck_patch
+from portrait3d.head.atlas import Atlas
 from portrait3d.head.layout import SIDES
 from portrait3d.head.placement import head_layout, texels
+from portrait3d.head.skin import neck_cut
 from portrait3d.models.head_model import HeadModel
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.view import render_view
@@ -69,6 +72,19 @@ def test_the_cut_through_the_neck_is_closed_in_the_colour_of_the_nape(meshes: di
     nape = mesh.vertices[there[~np.isin(there, around)]]
     assert len(nape) > 0
     assert (nape[:, 2] > low[:, 2].max() - 1).all()
+
+
+def test_the_cut_through_the_neck_is_skin_where_hair_reaches_down_to_it(sitters: dict[str, Sitter]) -> None:
+    model, atlas = sitters["long"].head, Atlas(256)
+    hairy = (model.model_vertices[:, 2] > 60).astype(float)
+    cut = neck_patch(model, hairy, atlas)
+    x, y = cut.uv[0]
+    of_model = atlas.of_model(model.layout.points)
+    there = model.layout.point_vertex[np.abs(of_model - [x, y]).max(axis=1) < 1e-6]
+    assert len(there)
+    assert (model.model_vertices[there, 2] <= 60).all()
+    hindmost = model.model_vertices[neck_cut(model)[0], 2]
+    assert model.model_vertices[there, 2].max() == pytest.approx(hindmost[hindmost <= 60].max())
 
 
 def test_the_head_without_its_hair_is_clean_and_bald(meshes: dict[str, HeadMesh]) -> None:

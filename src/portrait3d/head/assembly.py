@@ -75,7 +75,7 @@ def assemble_head(
     # What any of the photos shows bare is not under hair; above, the main photo alone said what it shows.
     shown = np.logical_or.reduce([shown, *(photographed(shot.model, shot.view) for shot in others)])
     hairy = under_hair(model, view, None if hair is None else hair.body, shown)
-    patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, atlas)]
+    patches = [skin_patch(model, shown, hairy, atlas), neck_patch(model, hairy, atlas)]
     texture, layers = at_once(
         lambda: painted_skin(model, texels, skin, hairy, hair, delight=delight),
         lambda: None if hair is None else hair_layers(view, model, scene, hair, atlas),
@@ -147,12 +147,13 @@ def skin_patch(
     )
 
 
-def neck_patch(model: FittedHead, atlas: Atlas) -> Patch:
-    """The cut through the neck, closed by a fan of triangles in the colour of the nape."""
+def neck_patch(model: FittedHead, hairy: Float[np.ndarray, " V"], atlas: Atlas) -> Patch:
+    """The cut through the neck, closed by a fan of triangles in the colour of the nape's skin."""
     loop, faces = neck_cut(model)
     count = len(loop) + 1
-    # One texel for the whole cut, the hindmost of its margin: no photo shows anything of the cut.
-    nape = loop[model.model_vertices[loop, 2].argmax()]
+    # One texel for the whole cut, of which no photo shows anything: the hindmost of its margin that is bare.
+    bare = loop[hairy[loop] <= hairy[loop].min()]
+    nape = bare[model.model_vertices[bare, 2].argmax()]
     place = model.layout.points[np.flatnonzero(model.layout.point_vertex == nape)[:1]]
     return Patch(
         vertices=np.concatenate([model.vertices[loop], model.vertices[loop].mean(axis=0, keepdims=True)]),
