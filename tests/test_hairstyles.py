@@ -83,7 +83,7 @@ def test_bald_heads_have_no_hair_and_beards_stay_skin(model: Portrait3D, style: 
         ("bob_fringe", 0.0, 0.85, 20.0),
         ("side_part", 0.0, 0.85, 20.0),
         ("top_bun", 0.0, 0.8, 20.0),
-        ("low_bun", 50.0, 0.8, 30.0),
+        ("low_bun", 50.0, 0.8, 35.0),
         # Its end hides behind the neck.
         ("ponytail", 50.0, 0.8, 55.0),
         ("afro", 0.0, 0.85, 20.0),

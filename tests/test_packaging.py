@@ -40,13 +40,11 @@ def test_every_network_ships_weights_a_config_and_a_card() -> None:
             assert word in card, f"the card of {name} says nothing about {word!r}"
 
 
-def test_only_the_refinement_network_learned_from_labels_for_research() -> None:
-    def is_for_research(name: str) -> bool:
+def test_no_network_learned_from_what_is_for_research_alone() -> None:
+    for name in NETWORKS:
         card = (PACKAGE / "assets" / name / "README.md").read_text(encoding="utf-8").lower()
-        return "research-only" in card or "non-commercial" in card
-
-    # docs/models/refinement.md: its recipe no longer reads such labels, its weights still come from them.
-    assert [name for name in NETWORKS if is_for_research(name)] == ["refinement"]
+        assert "research-only" not in card, name
+        assert "non-commercial" not in card, name
 
 
 def test_the_page_on_networks_gives_their_true_sizes() -> None:
