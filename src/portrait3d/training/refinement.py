@@ -1,5 +1,6 @@
 """Training of the refinement network: `portrait3d train refinement --data DIR --minutes M --out DIR`."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from portrait3d.preprocessing.alignment import HEAD_SIZE
 from portrait3d.pretrained import bundled
 from portrait3d.training.loop import LoopConfig, TrainingLoop
 from portrait3d.weights import load_state
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +96,8 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
     torch.manual_seed(config.loop.seed)
     photos, unseen = (people_photos(config.data, split) for split in ("train", "val"))
     labels = OwnLabels((config.turns or config.loop.out) / "labels", ParsingExperts.load(bundled("parsing")))
+    # Minutes without another word, the first time.
+    logger.info("Reading what %d photos show, each once, into %s.", len(photos), labels.directory)
     samples = training_samples(photos, labels, config)
     held_out = held_out_damage(unseen, labels, config.validation_photos)
     features = Vgg19Features(config.vgg) if config.vgg else EfficientNetFeatures(levels=config.feature_levels)
