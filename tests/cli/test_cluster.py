@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import cluster_work
-from portrait3d.cli import batch, cluster, stores
+from portrait3d.cli import batch, cluster, portraits, stores
 from portrait3d.cli.batch import Options, Result
 from portrait3d.cli.workers import DiedError
 
@@ -270,6 +270,20 @@ def test_a_batch_that_is_stopped_tells_what_is_left(
         "s3://heads/stopped/me-2": (photos[1], "done"),
         "s3://heads/stopped/me-3": (photos[2], "left"),
     }
+
+
+def test_what_ray_tells_does_not_get_into_the_commands_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reconstruct_in_stores(*given: object) -> Iterator[stores.Row]:
+        print("(raylet) The node with node id 44a9 has been marked dead.")
+        yield {"status": "done", "error": None}
+
+    monkeypatch.setattr(stores, "reconstruct_in_stores", reconstruct_in_stores)
+    portraits._reconstruct_on_cluster(["s3://photos"], "s3://heads", Options(), "auto", json=True)
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["done"] == 1
+    assert "marked dead" in printed.err
 
 
 def test_without_a_cluster_the_command_says_so(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """`demo`, `reconstruct` and `repose`: a photo in, a head and turned photos out."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -288,7 +289,11 @@ def _reconstruct_on_cluster(
     counts: Counter[str] = Counter()
     code = 0
     try:
-        with closing(reconstruct_in_stores(sources, out, options, address)) as rows:
+        # Ray tells of machines that died on stdout, which is for this command's own document.
+        with (
+            redirect_stdout(sys.stderr),
+            closing(reconstruct_in_stores(sources, out, options, address)) as rows,
+        ):
             for row in rows:
                 counts[row["status"]] += 1
                 if row["error"]:
