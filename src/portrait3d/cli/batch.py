@@ -349,8 +349,12 @@ def _work_on(photo: Path, directory: Path, options: Options) -> Iterator[Result]
 def kept(photo: Path, directory: Path, options: Options) -> list[Result]:
     """The results of an earlier start, if they are all there and would come out the same now; or none."""
     results = recorded(photo, directory, options)
-    files = [file for result in results for file in (result.portrait or {})["files"]]
-    return results if all(file.is_file() for file in files) else []
+    return results if all(file.is_file() for file in files_of(results)) else []
+
+
+def files_of(results: Sequence[Result]) -> list[Path]:
+    """The files that results say they are in."""
+    return [file for result in results for file in (result.portrait or {})["files"]]
 
 
 def recorded(photo: Path, directory: Path, options: Options) -> list[Result]:

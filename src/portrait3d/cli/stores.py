@@ -15,6 +15,7 @@ from portrait3d.cli.batch import (
     RECORD,
     Options,
     Result,
+    files_of,
     folders,
     kept,
     reconstruct_one,
@@ -205,8 +206,8 @@ def _kept_there(
     directory.mkdir()
     store.get_file(f"{root}/{RECORD}", str(directory / RECORD))
     results = recorded(photo, directory, options)
-    files = [file for result in results for file in (result.portrait or {})["files"]]
-    return results if {f"{root}/{file.relative_to(directory).as_posix()}" for file in files} <= there else []
+    files = {f"{root}/{file.relative_to(directory).as_posix()}" for file in files_of(results)}
+    return results if files <= there else []
 
 
 def _put(directory: Path, store: "AbstractFileSystem", root: str) -> None:

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int8, Int64
 from scipy.io import loadmat
 from scipy.spatial import cKDTree
@@ -18,8 +17,9 @@ from scipy.spatial import cKDTree
 from portrait3d.errors import WeightsError
 from portrait3d.geometry.binding import bind
 from portrait3d.geometry.diffusion import diffuse
-from portrait3d.geometry.mesh import Binding, vertex_normals
+from portrait3d.geometry.mesh import Binding
 from portrait3d.geometry.similarity import Similarity
+from portrait3d.geometry.skin import normals
 from portrait3d.geometry.topology import Topology
 from portrait3d.models.coefficients import LENGTHS
 from portrait3d.models.head_model import ARRAYS, HeadModel
@@ -178,12 +178,12 @@ def _register(head: HeadModel, near: LinearModel) -> tuple[Float[np.ndarray, "V 
     placed = mean + np.tensordot(weight[0], head.identity_basis.double().numpy(), 1)
 
     skin, other = np.unique(faces), _largest_piece(near)
-    tree, normals = cKDTree(near.mean[other]), _normals(near.mean, near.faces)[other]
+    tree, outward = cKDTree(near.mean[other]), normals(near.mean, near.faces)[other]
     distance = np.zeros(0)
     for stiffness in STIFFNESS:
-        own = _normals(placed, faces)[skin]
+        own = normals(placed, faces)[skin]
         gap, nearest = tree.query(placed[skin])
-        normal = normals[nearest]
+        normal = outward[nearest]
         alike = ((own * normal).sum(axis=1) > ALIKE) & (gap < FARTHEST)
         apart = ((near.mean[other][nearest] - placed[skin]) * normal).sum(axis=1)
         # Along the normal alone: a nearest point says nothing of where along the surface a place belongs.
@@ -284,10 +284,6 @@ def _principal(
     signs = np.ones(count, np.int8)
     basis[: len(chosen)], signs[: len(chosen)] = every[chosen], np.array(parity)[chosen]
     return basis.reshape(count, -1, 3), signs
-
-
-def _normals(points: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "F 3"]) -> Float[np.ndarray, "N 3"]:
-    return vertex_normals(torch.from_numpy(points)[None], torch.from_numpy(faces))[0].numpy()
 
 
 def _largest_piece(model: LinearModel) -> Int64[np.ndarray, " M"]:

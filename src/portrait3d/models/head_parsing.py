@@ -129,10 +129,9 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
     probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
     own = likeliest(probabilities)
-    covered = torch.from_numpy(clothed(own, as_bytes(picture)))
-    probabilities[ParsingClass.BODY] += probabilities[ParsingClass.NECK] * covered
-    probabilities[ParsingClass.NECK] *= ~covered
-    own[covered.numpy()] = ParsingClass.BODY
+    covered = clothed(own, as_bytes(picture))
+    _make_body(probabilities, ParsingClass.NECK, torch.from_numpy(covered))
+    own[covered] = ParsingClass.BODY
     return HeadParsing(labels, own, probabilities, matte)
 
 
@@ -189,7 +188,7 @@ def keep_one_head(
     unworn = headwear_below(likeliest(probabilities), len(probabilities[0]) / 2 - WORN * crop_size)
     if unworn.any():
         probabilities = probabilities.clone()
-        _dress(probabilities, torch.from_numpy(unworn))
+        _make_body(probabilities, ParsingClass.HEADWEAR, torch.from_numpy(unworn))
     labels = likeliest(probabilities)
     # Gaps of up to two pixels, such as the rim of glasses or of a headband, don't part a head: each side
     # grows by one.
@@ -262,7 +261,7 @@ def photo_labels(
     matte, read = at_once(draw_matte, read_border)
     result = coded & 15
     drawn, made = matte.reshape(-1)[border], coded.reshape(-1)[border] >> 5
-    _dress(read.T, made == CLOTHES)
+    _make_body(read.T, ParsingClass.HEADWEAR, made == CLOTHES)
     _decide(read, IS_HEAD, drawn, made == STRANGER, border, result.reshape(-1))
     return result, matte
 
@@ -310,10 +309,11 @@ def _without_head(
     return probabilities / probabilities.sum(0)
 
 
-def _dress(probabilities, where) -> None:
-    """Make body of headwear at some places, in arrays or tensors whose first axis is that of the classes."""
-    probabilities[ParsingClass.BODY] += probabilities[ParsingClass.HEADWEAR] * where
-    probabilities[ParsingClass.HEADWEAR] *= ~where
+def _make_body(probabilities, kind: ParsingClass, where) -> None:
+    """Make body of another class at some places, in arrays or tensors whose first axis is that of the
+    classes."""
+    probabilities[ParsingClass.BODY] += probabilities[kind] * where
+    probabilities[kind] *= ~where
 
 
 def _only_within(
