@@ -133,6 +133,35 @@ def test_the_fitted_outline_moves_to_that_of_the_photo(sitters: dict[str, Sitter
     assert np.quantile(step, 0.99) < 0.7 * abs(pixels)
 
 
+@pytest.mark.parametrize("pixels", [-4, 4])
+def test_a_neck_is_at_least_as_wide_as_it_is_shown_above_clothes(
+    sitters: dict[str, Sitter], pixels: int
+) -> None:
+    known = sitters["bald"]
+    neck = known.labels == ParsingClass.NECK
+    change = ndimage.binary_dilation if pixels > 0 else ndimage.binary_erosion
+    wider = change(neck, iterations=abs(pixels))
+    labels = np.where(np.isin(known.labels, (1, 3, 4)), known.labels, 0).astype(np.uint8)
+    below = np.arange(len(labels))[:, None] > np.nonzero(neck)[0].min()
+    labels[below & (labels == 0)] = ParsingClass.BODY
+    labels[wider & (labels == ParsingClass.BODY)] = ParsingClass.NECK
+    view, head = replace(known, labels=labels).view, known.head
+    moved = on_outline(head, view)
+    outward = (view.pixels(moved) - view.pixels(head.vertices))[:, 0] * np.sign(head.model_vertices[:, 0])
+    cosine = np.abs(view_cosine(head.vertices, normals(head.vertices, head.faces)))
+    sides = (
+        (cosine < 0.25)
+        & (np.abs(head.model_vertices[:, 0]) > 30)
+        & np.isin(np.arange(len(moved)), head.faces)
+    )
+    sides &= (view.pixels(head.vertices)[:, 1] > 180) & (head.model_vertices[:, 1] < 100)
+    assert sides.sum() > 3
+    if pixels > 0:
+        assert 1.5 < outward[sides].max() < pixels + 1
+    else:
+        assert outward[sides].max() < 1.0
+
+
 @pytest.mark.parametrize("pixels", [0, 4])
 def test_a_far_cheek_before_hair_ends_where_its_skin_does(model: HeadModel, pixels: int) -> None:
     known = sitter(model, "bald", yaw=35)

@@ -11,12 +11,12 @@ from portrait3d.models.head_parsing import (
     CLOTHES,
     USUAL_FACE,
     ParsingExperts,
-    clothed,
     keep_one_head,
     leaves_crop,
     look,
     parse_head,
     place,
+    settle_neck,
 )
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
@@ -86,19 +86,48 @@ def test_the_head_crop_is_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cut.count(crop) == 1
 
 
-def test_a_neck_in_another_tint_than_the_face_is_clothes() -> None:
-    labels = np.zeros((40, 40), np.uint8)
-    labels[10:20], labels[20:40] = 1, 6
-    pixels = np.full((40, 40, 3), (200, 150, 120), np.uint8)
-    pixels[20:30] = (100, 75, 60)  # the neck, in the chin's shadow
-    pixels[30:40] = (90, 130, 40)  # a scarf
-    covered = clothed(labels, pixels)
-    assert covered[30:].all()
-    assert not covered[:30].any()
+def a_neck() -> tuple[np.ndarray, np.ndarray]:
+    """Labels and pixels: a face, the neck below it in the chin's shadow, clothes."""
+    labels = np.full((60, 60), 7, np.uint8)
+    labels[:30] = 0
+    labels[10:30, 20:40], labels[30:50, 22:38] = 1, 6
+    pixels = np.full((60, 60, 3), (200, 150, 120), np.uint8)
+    pixels[30:] = (100, 75, 60)
+    return labels, pixels
+
+
+@pytest.mark.parametrize("cloth", [(90, 130, 40), (250, 245, 240)])  # a scarf; a white collar
+def test_a_neck_unlike_the_face_is_clothes(cloth: tuple[int, int, int]) -> None:
+    labels, pixels = a_neck()
+    pixels[40:] = cloth
+    settled = settle_neck(labels, pixels)
+    assert (settled[41:] == 7).all()
+    assert (settled[:39] == labels[:39]).all()
+
+
+def test_necks_and_clothes_are_not_decided_pixel_by_pixel() -> None:
+    labels, pixels = a_neck()
+    pixels[40:] = (90, 130, 40)
+    rng = np.random.default_rng(0)
+    for odd, rows in (((90, 130, 40), slice(32, 38)), ((100, 75, 60), slice(44, 50))):
+        pixels[rows][rng.random((6, 60)) < 0.1] = odd
+    settled = settle_neck(labels, pixels)
+    assert (settled[32:38, 22:38] == 6).all()
+    assert (settled[44:50] == 7).all()
+
+
+def test_a_neck_hangs_together_with_its_head_and_has_no_holes() -> None:
+    labels, pixels = a_neck()
+    labels[52:56, 5:9] = 6  # skin on a lapel
+    labels[38:40, 24:26] = 7  # a pearl
+    settled = settle_neck(labels, pixels)
+    assert (settled[52:56, 5:9] == 7).all()
+    assert (settled[30:50, 22:38] == 6).all()
 
 
 def test_necks_are_left_alone_where_no_face_is_seen() -> None:
-    assert not clothed(np.full((8, 8), 6, np.uint8), np.zeros((8, 8, 3), np.uint8)).any()
+    labels = np.full((8, 8), 6, np.uint8)
+    assert (settle_neck(labels, np.zeros((8, 8, 3), np.uint8)) == labels).all()
 
 
 def test_nothing_of_a_head_is_left_when_no_face_is_in_the_middle() -> None:

@@ -140,9 +140,10 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
         labels[tuple(k[row, column] for k in index)] for index in (head, off_head, off_skin)
     )
     outermost = depth < OUTLINE.outermost
-    # Three kinds of contour: bare skin before hair or ground, a cheek with hair parsed over its edge, and
-    # skull that would stick out of the head.
+    # Four kinds of contour: bare skin before hair or ground, a neck that clothes cover from somewhere outside
+    # the fitted one on, a cheek with hair parsed over its edge, and skull that would stick out of the head.
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
+    bare |= outermost & (label == ParsingClass.NECK) & (beyond == ParsingClass.BODY) & (to_skin > 0)
     cheek = outermost & np.isin(label, HAIRY) & (to_skin > -OUTLINE.widest) & (model.face_mask > 0.05)
     inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_hair, 0.0), 0)
     outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
