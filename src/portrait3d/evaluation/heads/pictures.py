@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from portrait3d.data.people.avatars import Avatar, avatar_mesh, draw_avatar
@@ -19,8 +19,9 @@ from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.losses.perceptual import Features, perceptual_loss
-from portrait3d.parsing_classes import HAIRY, ParsingClass
+from portrait3d.parsing_classes import COVERING, HAIRY
 from portrait3d.rendering.view import DISTANCE, render_view
+from portrait3d.reposing.motion import RISE
 
 TURNS = (-60.0, -30.0, 30.0, 60.0, 90.0, 180.0)
 """From the photo's yaw to those of the pictures that are compared, degrees."""
@@ -59,9 +60,10 @@ class PictureErrors:
 
 @dataclass(frozen=True, eq=False)
 class HeadPair:
-    """An avatar's head and its reconstruction, both cut off at the same heights.
+    """An avatar's head and its reconstruction, both cut off at the same places.
 
-    Necks end at the chin, whatever their length, and hair where the photo shows no more of it.
+    Skin ends at a plane that rises from the chin to the nape: neck and shoulders don't count. Hair ends where
+    the photo shows no more of it.
     """
 
     photo: AvatarPhoto
@@ -78,20 +80,21 @@ class HeadPair:
     def of(cls, photo: AvatarPhoto, found: HeadMesh, avatar_from_found: Similarity) -> "HeadPair":
         """The pair of a photo's avatar and its reconstruction."""
         avatar = photo.avatar
-        hair = np.isin(avatar.labels, HAIRY)
-        end = np.where(hair, photo.hair_end, photo.chin)
-        corners = avatar.vertices[avatar.faces]
-        shoulder = np.isin(avatar.labels, (ParsingClass.NECK, ParsingClass.BODY)) & (
-            np.abs(corners[..., 0]).max(axis=1) > NECK_SIDE
-        )
-        true = avatar.kept((corners[..., 1].max(axis=1) <= end) & ~shoulder)
-        end = np.where(found.part[found.faces[:, 0]] == HeadPart.HAIR, photo.hair_end, photo.chin)
-        height = avatar_from_found.apply(found.vertices)[:, 1]
-        kept = replace(found, faces=found.faces[height[found.faces].max(axis=1) <= end])
+        kept, heights = cut(avatar.vertices, avatar.faces, np.isin(avatar.labels, HAIRY), photo)
+        aside = np.abs(avatar.vertices[avatar.faces, 0]).max(axis=1) > NECK_SIDE
+        kept &= ~(aside & np.isin(avatar.labels, COVERING))
+        lifted = np.column_stack([avatar.vertices[:, 0], heights, avatar.vertices[:, 2]])
+        true = replace(avatar, vertices=lifted.astype(np.float32)).kept(kept)
+
+        points = avatar_from_found.apply(found.vertices)
+        kept, heights = cut(points, found.faces, found.part[found.faces[:, 0]] == HeadPart.HAIR, photo)
+        down = avatar_from_found.rotation[1] / avatar_from_found.scale
+        lifted = found.vertices + (heights - points[:, 1])[:, None] * down
+        found = replace(found, vertices=lifted.astype(found.vertices.dtype), faces=found.faces[kept])
         points = true.vertices[np.unique(true.faces)]
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         radius = float(np.linalg.norm(points - middle, axis=1).max())
-        return cls(photo, true, kept, avatar_from_found, middle, radius)
+        return cls(photo, true, found, avatar_from_found, middle, radius)
 
     def draw_true(self, yaw: float, size: int = SIZE) -> HeadPicture:
         """The true head at an absolute yaw (degrees), in the photo's light: it is in the other's texture."""
@@ -133,6 +136,22 @@ class HeadPair:
         rotation = pose.rotation.double() @ torch.from_numpy(motion.rotation)
         place = pose.rotation.double() @ torch.from_numpy(motion.translation) + pose.translation
         return Pose(rotation.float(), (place / motion.scale).float()), camera
+
+
+def cut(
+    points: Float[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    hairy: Bool[np.ndarray, " F"],
+    photo: AvatarPhoto,
+) -> tuple[Bool[np.ndarray, " F"], Float[np.ndarray, " V"]]:
+    """What of a surface in the avatar's frame (mm) is head: which triangles, and the height (y) of every
+    vertex, lifted to where the head ends in triangles that cross it."""
+    behind_chin = np.maximum(points[:, 2] - photo.chin[2], 0)
+    ends = np.where(hairy[:, None], photo.hair_end, (photo.chin[1] - RISE * behind_chin)[faces])
+    kept = (points[faces, 1] < ends).any(axis=1)
+    lowest = np.full(len(points), -np.inf)
+    np.maximum.at(lowest, faces[kept], ends[kept])
+    return kept, np.where(np.isfinite(lowest), np.minimum(points[:, 1], lowest), points[:, 1])
 
 
 def compare_pictures(pair: HeadPair, features: DeepFeatures) -> PictureErrors:

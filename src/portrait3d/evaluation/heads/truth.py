@@ -61,17 +61,16 @@ class AvatarPhoto:
         return as_bytes(self.view.picture)
 
     @property
-    def chin(self) -> float:
-        """The lowest place of the face (y in the avatar's frame, mm)."""
-        return float(
-            self.avatar.vertices[self.avatar.faces[self.avatar.labels == ParsingClass.FACE], 1].max()
-        )
+    def chin(self) -> Float[np.ndarray, "3"]:
+        """The lowest place of the face in the avatar's frame, mm."""
+        face = self.avatar.vertices[self.avatar.faces[self.avatar.labels == ParsingClass.FACE]].reshape(-1, 3)
+        return face[face[:, 1].argmax()]
 
     @property
     def hair_end(self) -> float:
         """How far down the photo shows hair (y in the avatar's frame, mm), at least to the chin."""
         hair = np.isin(self.view.classes, HAIRY)
-        return float(self.places(hair)[:, 1].max(initial=self.chin))
+        return float(self.places(hair)[:, 1].max(initial=self.chin[1]))
 
     def places(self, shown: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "N 3"]:
         """What some of the pixels show, in the avatar's frame, mm."""
