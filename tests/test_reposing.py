@@ -156,9 +156,17 @@ def test_the_photo_colours_what_it_shows_and_the_texture_the_rest(portrait: Port
 def test_what_the_photo_saw_edge_on_loses_its_colours_in_a_large_turn(reposer: Reposer) -> None:
     head = reposer.layers.head
     pose = reposer.portrait.camera_from_model
-    large, small = (head.surface.kept(Turn(pose, HeadAngles(yaw, 0.0, 0.0))) for yaw in (40.0, 2.0))
+    large, small = (head.surface.kept(Turn(pose, HeadAngles(yaw, 0.0, 0.0)), False) for yaw in (40.0, 2.0))
     assert 0.05 < np.mean(large[head.shown] < 0.5) < 0.5
     assert small[head.shown].min() > 0.95
+
+
+def test_hair_loses_stretched_colours_before_skin_does(reposer: Reposer) -> None:
+    head, pose = reposer.layers.head, reposer.portrait.camera_from_model
+    skin, hair = (head.surface.kept(Turn(pose, HeadAngles(40.0, 0.0, 0.0)), hair) for hair in (False, True))
+    assert (hair <= skin).all()
+    assert ((hair < 0.1) & (skin > 0.5)).any()
+    assert hair[skin == 1].max() == 1
 
 
 def test_hair_is_as_see_through_as_the_matte(portrait: Portrait) -> None:

@@ -114,8 +114,9 @@ class TurningHead:
         head, surface = self.head, self.head.surface
         points = surface.moved(turn, displacement)
         # How far each vertex may take the photo's colours: shown there, and not stretched by the turn.
+        hair = head.piece == HeadPiece.HAIR
         trust = head.shown * np.where(
-            np.isin(head.piece, MOUTH), self._closed(displacement), surface.kept(turn)
+            np.isin(head.piece, MOUTH), self._closed(displacement), surface.kept(turn, hair)
         )
         steepness = [surface.steepness * head.shown] if guided else []
         # Columns: the photo's x and y, the texture's u and v, trust, steepness, hidden by clothes, moving.
@@ -173,7 +174,7 @@ class TurningHead:
     ) -> Painted:
         """Draw a sheet where it lies before what is drawn, as far as it is visible at all."""
         surface = sheet.surface
-        opacity = surface.kept(turn) * surface.moving
+        opacity = surface.kept(turn, sheet is self.hair) * surface.moving
         steepness = [] if painted.guide is None else [surface.steepness]
         attributes = np.stack([*surface.photo.T, opacity, *steepness], axis=1)
         drawn = self.canvas.draw(surface.moved(turn, displacement), surface.faces, attributes)

@@ -16,6 +16,8 @@ from portrait3d.reposing.regions import SETTLED
 STRETCHED, SMEARED = 1.6, 4.0
 """Surface drawn this many times wider than the photo shows it begins to lose the photo's colours, and has
 lost them: the photo saw it edge-on and says little about it."""
+STRETCHED_HAIR, SMEARED_HAIR = 1.3, 2.2
+"""The same for hair, whose strands become smears where they are stretched; skin is smooth."""
 BELOW = 0.02
 """What lags by this share of the turn lies below the head."""
 FLATTEST = 0.05
@@ -71,14 +73,15 @@ class Surface:
             return turn.apply(self.vertices, self.follow)
         return turn.apply(self.vertices + self.binding.apply(displacement), self.follow)
 
-    def kept(self, turn: Turn) -> Float[np.ndarray, " N"]:
+    def kept(self, turn: Turn, hair: bool | Bool[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
         """How far the photo's colours are kept after a turn: 1, less where it stretches them, down to 0."""
         # A patch of the surface is seen as wide as its cosine: the ratio after to before is how far the photo
         # is stretched.
         turned = turn.rotate(self.normals, self.follow)
         after = np.abs(view_cosine(turn.apply(self.vertices, self.follow), turned))
         growth = after / np.maximum(self.steepness, FLATTEST)
-        return 1 - smoothstep((growth - STRETCHED) / (SMEARED - STRETCHED))
+        begins = np.where(hair, STRETCHED_HAIR, STRETCHED)
+        return 1 - smoothstep((growth - begins) / (np.where(hair, SMEARED_HAIR, SMEARED) - begins))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
