@@ -20,10 +20,13 @@ from portrait3d.data.people.avatars import HELD_OUT, Avatar, avatar_mesh, read_a
 from portrait3d.errors import NoFaceError
 from portrait3d.evaluation.heads.pictures import HeadPair, compare_pictures
 from portrait3d.evaluation.heads.report import ERRORS, Failure, MeasuredHead, by_style, measure_heads
-from portrait3d.evaluation.heads.truth import AvatarPhoto, measure_head, photograph, true_surface
-from portrait3d.evaluation.surfaces import Surface, outer_surface, sample_surface
+from portrait3d.evaluation.heads.simpler_depth import FittedDepth, FrontDepth
+from portrait3d.evaluation.heads.truth import AvatarPhoto, azimuths, measure_head, photograph, true_surface
+from portrait3d.evaluation.surfaces import Surface, outer_surface, sample_surface, turned
 from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, welded_normals
 from portrait3d.geometry.similarity import Similarity
+from portrait3d.geometry.skin import HEAD_CENTRE
+from portrait3d.models.depth_net import DepthNet
 from portrait3d.pipeline import Portrait3D
 from tiny_avatars import ellipsoid, write_avatars
 
@@ -221,9 +224,19 @@ def test_each_part_that_is_missing_shows_in_its_own_number(avatars, truths) -> N
     assert earless.ears > whole.ears + 2
     assert earless.unseen < 0.5
     assert hairless.unseen > 10
+    assert min(hairless.unseen_sides, hairless.unseen_back) > 5
     assert hairless.hair_seen > 10
     assert math.isnan(hairless.hair_predicted)
     assert hairless.face < 0.15
+
+
+def test_azimuths_count_from_the_camera_whatever_way_the_head_looks() -> None:
+    directions = np.array([[0, 0, -80], [80, 0, 0], [-80, 0, 0], [0, 0, 80]], float)
+    ahead = azimuths(HEAD_CENTRE + directions, turned(0.0, 0.0, np.zeros(3), 1000.0))
+    assert np.allclose(ahead, [0, 90, 90, 180], atol=0.1)
+    aside = azimuths(HEAD_CENTRE + directions, turned(90.0, 0.0, np.zeros(3), 1000.0))
+    assert np.allclose(aside[[0, 3]], 90, atol=0.1)
+    assert sorted(aside[1:3].round()) == [0, 180]
 
 
 def test_a_bald_heads_back_counts_as_unseen(avatars, truths) -> None:
@@ -235,6 +248,7 @@ def test_a_bald_heads_back_counts_as_unseen(avatars, truths) -> None:
     )
     errors, _ = measure_head(flat, photo.camera, photo, truths["bald"])
     assert errors.unseen > 5
+    assert errors.unseen_back > errors.unseen_sides + 5
     assert math.isnan(errors.hair_seen)
 
 
@@ -310,6 +324,36 @@ def test_other_colours_differ_in_colour_and_features_alone(avatars, truths) -> N
 
 
 # Report
+
+
+def crops(labels: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """Colours, labels, a fitted ball's surfaces, its mask and its middle's depth."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    height = np.sqrt(np.maximum(24.0**2 - x**2 - y**2, 0))[None, None].astype(np.float32)
+    ball = torch.from_numpy(height)
+    given = torch.from_numpy(labels)[None, None]
+    return torch.zeros(1, 3, 64, 64), given, 1000 - ball, 1000 + ball, ball > 0, torch.tensor([1000.0])
+
+
+def test_simpler_depths_put_hair_around_the_fitted_head_and_keep_the_learned_front() -> None:
+    labels = np.ones((64, 64), np.uint8)
+    labels[:32] = 2
+    given = crops(labels)
+    _, _, near, far, *_ = given
+    net = DepthNet((8, 8), 64).eval()
+    with torch.no_grad():
+        learned, fitted = net(*given), FittedDepth(net)(*given)
+        front = FrontDepth(net)(*given)
+    hair = given[1] == 2
+    assert torch.equal(fitted.front, near - 15.0 * hair)
+    assert torch.equal(fitted.back, far + 15.0 * hair)
+    assert torch.equal(fitted.hair_logit > 0, hair)
+    assert torch.equal(front.front, learned.front)
+    assert (front.back >= front.front).all()
+    thick = hair & (learned.front < near)
+    assert thick.any()
+    assert torch.allclose((front.back - far)[thick], (near - learned.front)[thick], atol=1e-3)
+    assert FittedDepth(net).size == FrontDepth(net).size == 64
 
 
 class PerfectModel(Portrait3D):

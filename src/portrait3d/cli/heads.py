@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -61,6 +61,13 @@ def heads(
     views: Annotated[
         int, typer.Option(min=1, max=3, help="Photos of each avatar that one head is made of.")
     ] = 1,
+    depth: Annotated[
+        Literal["learned", "front", "fitted"],
+        typer.Option(
+            help="Avatars' hair as learned; by the learned front alone; or of one thickness all round the "
+            "fitted head."
+        ),
+    ] = "learned",
     every: Annotated[
         bool, typer.Option("--all", help="Use all avatars, those that training saw as well.")
     ] = False,
@@ -70,15 +77,23 @@ def heads(
 
     With --data: gaps are pixels of background with head all around, inside pixels show the surface's inner
     side; the GLB's size is in MB. With --avatars: distances of hair that the photo shows, of hair that is
-    predicted, of hair and bald scalp that the photo doesn't show, of ears and face to the other surface, the
-    faces aligned by a similarity, whose scale is "size"; silhouettes, colours and deep features of both heads
-    turned away from the photo. Photos that fail are reported, and the exit code is then 1.
+    predicted, of hair and bald scalp that the photo doesn't show (all, 45 to 135° around the head, and behind
+    it), of ears and face to the other surface, the faces aligned by a similarity, whose scale is "size";
+    silhouettes, colours and deep features of both heads turned away from the photo. Photos that fail are
+    reported, and the exit code is then 1.
     """
     if (data is None) == (avatars is None):
         raise typer.BadParameter("Give either --data or --avatars.")
     if avatars is not None:
         failed = measure(
-            avatars, None if every else head or [], yaw or [], models, out, views=views, json=json
+            avatars,
+            None if every else head or [],
+            yaw or [],
+            models,
+            out,
+            views=views,
+            depth=depth,
+            json=json,
         )
     elif data is not None and out is not None:
         failed = show_directions(photos_to_show(data, limit), models, out, json=json)
@@ -131,6 +146,7 @@ def measure(
     out: Path | None,
     *,
     views: int = 1,
+    depth: str = "learned",
     json: bool,
 ) -> bool:
     """Photograph artist-made heads and compare what is reconstructed; whether any photo failed.
@@ -141,6 +157,7 @@ def measure(
     from portrait3d.cli.portraits import load_model
     from portrait3d.data.people.avatars import HELD_OUT, read_avatars
     from portrait3d.evaluation.heads.report import YAWS, Failure, by_style, measure_heads
+    from portrait3d.evaluation.heads.simpler_depth import SIMPLER
     from portrait3d.export.avatar_rows import avatar_rows
     from portrait3d.export.images import save_image
     from portrait3d.losses.perceptual import EfficientNetFeatures
@@ -148,6 +165,8 @@ def measure(
     chosen = read_avatars(avatars, None if names is None else names or HELD_OUT)
     yaws = yaws or list(YAWS)
     model, features = load_model(models, quiet=json), EfficientNetFeatures()
+    if depth != "learned":
+        model.depth_net = SIMPLER[depth](model.depth_net)  # pyright: ignore[reportAttributeAccessIssue]
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     sheets: dict[str, list[np.ndarray]] = {}

@@ -21,6 +21,7 @@ from portrait3d.geometry.mesh import HeadMesh, HeadPart
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.similarity import Similarity
+from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 from portrait3d.rendering.rasterizer import rasterize
 
@@ -40,6 +41,8 @@ FACE_SIDE, FACE_TOP, FACE_DEPTH = 65.0, -40.0, -25.0
 class, but not what a head is aligned by."""
 SCALP_DEPTH = 20.0
 """Skin of the class face that lies deeper than this (mm) is behind the ears: scalp and nape without hair."""
+SIDES, BACK = 45.0, 135.0
+"""Azimuths about the head's middle, degrees from the photo's view, at which sides and back begin."""
 LEAST_PIXELS = 200
 """Of the face that both show; with fewer there is nothing to align by."""
 
@@ -90,6 +93,10 @@ class HeadErrors:
     unseen: float
     """From true hair and bare scalp that the photo doesn't show to the reconstruction, down to where it shows
     hair: what hides behind the body is anybody's guess."""
+    unseen_sides: float
+    """The same from `SIDES` on, seen from above; 0 is before the head, 180 behind it."""
+    unseen_back: float
+    """The same from `BACK` on."""
     ears: float
     """From true ears that aren't covered to the reconstruction."""
     face: float
@@ -152,15 +159,26 @@ def measure_head(
     hair = np.isin(truth.labels, HAIRY)
     scalp = (truth.labels == ParsingClass.FACE) & (truth.points[:, 2] > SCALP_DEPTH)
     unseen = (hair | scalp) & ~shown & (truth.points[:, 1] <= photo.hair_end)
+    azimuth = azimuths(truth.points, photo.camera_from_avatar)
+    aside, behind = (azimuth >= SIDES) & (azimuth < BACK), azimuth >= BACK
     errors = HeadErrors(
         hair_seen=truth.kept(hair & shown).distance_to(found),
         hair_predicted=found.of(HeadPart.HAIR).distance_to(truth),
         unseen=truth.kept(unseen).distance_to(found),
+        unseen_sides=truth.kept(unseen & aside).distance_to(found),
+        unseen_back=truth.kept(unseen & behind).distance_to(found),
         ears=truth.of(ParsingClass.LEFT_EAR, ParsingClass.RIGHT_EAR).distance_to(found),
         face=truth.kept(face & shown).distance_to(found),
         size=1 / motion.scale,
     )
     return errors, motion
+
+
+def azimuths(points: Float[np.ndarray, "N 3"], camera_from_avatar: Pose) -> Float[np.ndarray, " N"]:
+    """How far around the head points of the avatar's frame (mm) lie, from the side of the camera, degrees."""
+    rotation = camera_from_avatar.rotation.double().numpy()
+    across, _, away = rotation @ (points - HEAD_CENTRE).T
+    return np.degrees(np.arctan2(np.abs(across), -away))
 
 
 def in_face_proper(points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
