@@ -51,9 +51,10 @@ class Entry:
 def load_state(net: nn.Module, path: Path, *, widen: bool = False, partly: bool = False) -> None:
     """Fill a network from a safetensors file; no tensor is read before all names, kinds and shapes fit.
 
-    One on the device "meta" gets the file's tensors for its own. With `widen`, convolutions of the file may have fewer channels than the network's: the further ones come
-    last and at first change nothing, for what the file's channels make of them is zero. With `partly`, the
-    file may hold more than the network has, such as the classifier of a backbone.
+    One on the device "meta" gets the file's tensors for its own. With `widen`, convolutions of the file may
+    have fewer channels than the network's: the further ones come last and at first change nothing, for what
+    the file's channels make of them is zero. With `partly`, the file may hold more than the network has, such
+    as the classifier of a backbone.
     """
     with _safetensors(path) as entries:
         _fill(net, _of_network(entries, net) if partly else entries, str(path), widen=widen)
