@@ -96,8 +96,8 @@ class Crop:
         # At least two pixels of the reduced photo are left to each of the crop's: boxes of the photo's own
         # grid are coarse steps for a crop that is turned.
         shrink = max(1, int(step / 2))
-        region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-        source = np.atleast_3d(np.asarray(region.reduce(shrink) if shrink > 1 else region))
+        region = np.ascontiguousarray(pixels[top:bottom, left:right])
+        source = np.atleast_3d(region if shrink == 1 else np.asarray(Image.fromarray(region).reduce(shrink)))
         # A step of a whole number must not ask for one sample more because of rounding.
         samples = max(1, math.ceil(step / shrink - 1e-6))
         # Three points tell the affine map from the crop to the reduced region.

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.pixels import inner_distance, nearest
 from portrait3d.head.frame import whole_head
 from portrait3d.parsing_classes import HAIRY, HEAD, SKIN, ParsingClass
 from portrait3d.portrait import Portrait
@@ -128,9 +129,9 @@ def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Region
 
 def hole_weight(head: Float[np.ndarray, "S S"], neck: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """1 where the photo shows head (its share of a pixel) or neck and close by, falling to 0 further out."""
-    from_head = ndimage.distance_transform_edt(head < 0.2)
+    from_head = inner_distance(head < 0.2)
     weight = np.clip((OUTLINES.hole_outer - from_head) / (OUTLINES.hole_outer - OUTLINES.hole_inner), 0, 1)
-    return np.maximum(weight, np.clip(OUTLINES.neck_outer - ndimage.distance_transform_edt(~neck), 0, 1))
+    return np.maximum(weight, np.clip(OUTLINES.neck_outer - nearest(neck)[0], 0, 1))
 
 
 def moving_share(portrait: Portrait, frame: Crop, source_pose: Turn) -> Float[np.ndarray, "S S"]:
@@ -152,7 +153,7 @@ def inside_boundary(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"
     # A strip of hair that is narrower has no colours further inside: those would be the skin's.
     wide = ndimage.binary_opening(hair, iterations=round(OUTLINES.hair_boundary) + 1)
     boundary = np.where(wide, OUTLINES.hair_boundary, OUTLINES.boundary)
-    return np.clip(ndimage.distance_transform_edt(inner) - boundary, 0, 1)
+    return np.clip(inner_distance(inner) - boundary, 0, 1)
 
 
 def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
