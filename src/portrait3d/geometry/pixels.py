@@ -12,7 +12,7 @@ from portrait3d.compilation import compiled
 def nearest(
     known: Bool[np.ndarray, "H W"],
 ) -> tuple[Float[np.ndarray, "H W"], tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"]]]:
-    """Distance (pixels) to the nearest known pixel, and its row and column; H + W or more where none is known.
+    """Distance (pixels) to the nearest known pixel, and its row and column; H + W or more if there is none.
 
     scipy's `distance_transform_edt(~known, return_indices=True)`, among equals too, in a fifth of its time.
     """

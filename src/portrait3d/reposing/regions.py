@@ -12,7 +12,7 @@ from portrait3d.geometry.pixels import inner_distance, nearest
 from portrait3d.head.frame import whole_head
 from portrait3d.parsing_classes import HAIRY, HEAD, SKIN, ParsingClass
 from portrait3d.portrait import Portrait
-from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.alignment import Crop, CropGrid
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.motion import Turn
 
@@ -66,10 +66,10 @@ class Window:
         """The photo's columns."""
         return slice(self.left, self.right)
 
-    def restore(self, crop: Crop, maps: Float[Tensor, "C S S"]) -> Float[Tensor, "C h w"]:
-        """Maps of a crop's pixels in the window, zero beyond the crop."""
+    def grid(self, crop: Crop) -> CropGrid:
+        """Where the window's pixels lie in a crop of the photo."""
         x, y = crop.centre
-        return replace(crop, centre=(x - self.left, y - self.top)).restore(maps, *self.shape)
+        return replace(crop, centre=(x - self.left, y - self.top)).grid(*self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Region
     hole = hole_weight(np.maximum(matte, np.isin(labels, HEAD)), labels == ParsingClass.NECK)
     hole *= moving_share(portrait, frame, source_pose)
     own = np.stack([hole, inside_boundary(labels)]).astype(np.float32)
-    hole, inside = window.restore(frame, torch.from_numpy(own)).split(1)
+    hole, inside = window.grid(frame).restore(torch.from_numpy(own)).split(1)
     shown = portrait.parsing[window.rows, window.columns]
     groups = SKIN, HAIRY, (ParsingClass.NECK,), (ParsingClass.INNER_MOUTH,), (ParsingClass.BODY,)
     lookup = np.stack([np.isin(np.arange(len(ParsingClass)), group) for group in groups]).astype(np.float32)
