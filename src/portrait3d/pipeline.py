@@ -299,7 +299,7 @@ class Portrait3D:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
         arguments.instance(turn, CoarseTurn, "turn")
         guide = None if turn.guide is None else turn.guide[None]
-        # What it adds to a picture is small: rounding to bfloat16 moves hardly a byte, and none by more than 1.
+        # What it adds to a picture is small: rounding it to bfloat16 moves few bytes, none by more than 1.
         with fast_convolutions():
             picture = self.refinement_net(turn.image[None], turn.holes[None], guide)[0]
         check_finite(head_of(self.refinement_net), picture)
