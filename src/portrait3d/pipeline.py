@@ -36,6 +36,7 @@ from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
+from portrait3d.models.folding import fold_norms
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
@@ -345,8 +346,10 @@ class Portrait3D:
 
 
 def _load(kind: type[Any], directory: Path) -> Any:
-    """One learned stage from its directory."""
-    return ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+    """One learned stage from its directory, made to be used and not to be trained."""
+    net = ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+    fold_norms(net)
+    return net
 
 
 def _check_face(photo: Photo, detection: Detection) -> None:
