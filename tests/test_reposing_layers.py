@@ -16,7 +16,7 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Drawing
-from portrait3d.reposing.layers import OPENS, Painted, TurningHead, over, photographed_mouth
+from portrait3d.reposing.layers import OPENS, Painted, TurningHead, photographed_mouth
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Regions, photo_frame, see_regions, soften
 from portrait3d.reposing.sheets import LIFT, Sheet, lifted, mouth_surface, neck_surface, part_depth
@@ -62,13 +62,20 @@ def centre(portrait: Portrait, point: tuple[float, float, float]) -> tuple[slice
     return slice(y - 2, y + 3), slice(x - 2, x + 3)
 
 
+def opaque(layers: TurningHead, turn: Turn) -> Painted:
+    """The window with what one z-buffer sorts."""
+    painted = layers._ground(guided=False)
+    layers._draw_opaque(painted, turn, None)
+    return painted
+
+
 def test_a_layer_covers_as_far_as_it_is_opaque() -> None:
     blank = torch.full((4, 4), torch.inf)
-    ground = Painted(torch.zeros(3, 4, 4), torch.ones(1, 4, 4), torch.zeros(1, 4, 4), blank)
+    painted = Painted(torch.tensor([0.0, 0, 0, 1, 0])[:, None, None].repeat(1, 4, 4), blank)
     none = torch.zeros(0, dtype=torch.int64)
     drawn = Drawing((slice(1, 3), slice(1, 3)), none, none, torch.zeros(1, 0), torch.full((2, 2), 900.0))
     maps = torch.cat([torch.ones(3, 2, 2), torch.zeros(2, 2, 2)])
-    painted = over(ground, drawn, maps, torch.full((1, 2, 2), 0.3), drawn.depth)
+    painted.cover(drawn, maps, torch.full((1, 2, 2), 0.3), drawn.depth)
     torch.testing.assert_close(painted.picture[:, 1:3, 1:3], torch.full((3, 2, 2), 0.3))
     torch.testing.assert_close(painted.unknown[:, 1:3, 1:3], torch.full((1, 2, 2), 0.7))
     assert painted.picture.sum() == pytest.approx(12 * 0.3)
@@ -93,11 +100,10 @@ def test_a_sheet_shows_unless_something_hides_it(layers: TurningHead, rest: Turn
         surface = replace(surface, follow=np.zeros_like(surface.follow))
     turn = Turn(pose_of(rest), HeadAngles(60.0, 0.0, 0.0)) if hidden == "stretching" else rest
     size = layers.picture.shape[1:]
-    ground = Painted(
-        GREEN.expand(3, *size), layers.hole, torch.zeros_like(layers.hole), torch.full(size, depth)
-    )
-    painted = layers._draw_sheet(ground, Sheet(surface, photo), None, turn, None)
-    changed = ((painted.picture - ground.picture).abs().amax(0) > 0.3).sum()
+    ground = torch.cat([GREEN.expand(3, *size), layers.hole, torch.zeros_like(layers.hole)])
+    painted = Painted(ground.clone(), torch.full(size, depth))
+    layers._draw_sheet(painted, Sheet(surface, photo), None, turn, None)
+    changed = ((painted.picture - ground[:3]).abs().amax(0) > 0.3).sum()
     assert changed > 1000 if hidden == "nothing" else changed < 20
 
 
@@ -148,7 +154,7 @@ def test_the_photo_colours_the_opaque_head_where_it_can_be_trusted(
         turn = Turn(pose_of(rest), HeadAngles(0.0, 25.0, 0.0))
     elif why == "another class":
         layers.photo = np.concatenate([layers.photo[..., :3], np.zeros_like(layers.photo[..., 3:])], axis=-1)
-    painted = layers._draw_opaque(turn, None)
+    painted = opaque(layers, turn)
     nose = centre(portrait, (0.0, 0.0, 840.0))
     green = float((painted.picture[1] - painted.picture[0])[nose].mean())
     unknown = float(painted.unknown[0][nose].mean())
@@ -161,7 +167,7 @@ def test_eyes_are_new_but_not_unknown_and_the_plate_is_unknown(
 ) -> None:
     layers.head = replace(layers.head, shown=np.zeros_like(layers.head.shown))
     layers.hole = reposer.layers.hole
-    painted = layers._draw_opaque(rest, None)
+    painted = opaque(layers, rest)
     head = layers.head
     drawn = layers.canvas.draw(head.surface.vertices, head.surface.faces, np.zeros((len(head.piece), 1)))
     piece = np.full(drawn.depth.shape, 255, np.uint8)
@@ -179,12 +185,12 @@ def test_eyes_are_new_but_not_unknown_and_the_plate_is_unknown(
 
 def test_the_opaque_head_has_a_soft_outline(layers: TurningHead, rest: Turn) -> None:
     layers.head = replace(layers.head, shown=np.zeros_like(layers.head.shown))
-    green = layers._draw_opaque(rest, None).picture[1]
+    green = opaque(layers, rest).picture[1]
     assert ((green > 0.05) & (green < 0.95)).sum() > 100
 
 
 def test_what_stands_still_or_hangs_behind_clothes_is_not_drawn(layers: TurningHead, rest: Turn) -> None:
-    drawn = layers._draw_opaque(rest, None).picture
+    drawn = opaque(layers, rest).picture
     low = (layers.head.under > 0.99) & (layers.head.surface.moving > 0.99)
     assert low.sum() > 20
     x, y = (layers.head.surface.photo[low] - [layers.canvas.window.left, layers.canvas.window.top]).T.astype(
@@ -193,10 +199,10 @@ def test_what_stands_still_or_hangs_behind_clothes_is_not_drawn(layers: TurningH
     x, y = x.clip(0, drawn.shape[2] - 1), y.clip(0, drawn.shape[1] - 1)
     assert (drawn.amax(0)[y, x] > 0.2).float().mean() > 0.9
     layers.clothes = torch.ones_like(layers.clothes)
-    assert (layers._draw_opaque(rest, None).picture.amax(0)[y, x] > 0.2).float().mean() < 0.5
+    assert (opaque(layers, rest).picture.amax(0)[y, x] > 0.2).float().mean() < 0.5
     surface = replace(layers.head.surface, follow=np.zeros_like(layers.head.surface.follow))
     layers.head = replace(layers.head, surface=surface)
-    assert layers._draw_opaque(rest, None).picture.amax() < 0.01
+    assert opaque(layers, rest).picture.amax() < 0.01
 
 
 def test_lips_that_part_show_the_mouths_own_colours(layers: TurningHead) -> None:
@@ -342,7 +348,7 @@ def test_new_parts_of_eyes_and_mouth_are_holes_for_the_network(
     size = (1, *reposer.window.shape)
     new = torch.zeros(size)
     new[:, 80:100, 80:100] = 1.0
-    painted = Painted(torch.zeros(3, *size[1:]), torch.zeros(size), new, torch.zeros(size[1:]))
+    painted = Painted(torch.cat([torch.zeros(4, *size[1:]), new]), torch.zeros(size[1:]))
     monkeypatch.setattr(reposer.layers, "draw", lambda *_, **__: painted)
     turn = reposer.coarse_turn(HeadAngles(10.0, 0.0, 0.0))
     assert turn.holes.sum() > 50

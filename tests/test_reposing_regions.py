@@ -69,7 +69,7 @@ def test_maps_of_a_crop_lie_in_the_window_as_in_the_photo() -> None:
     maps = torch.rand(2, crop.size, crop.size, generator=torch.Generator().manual_seed(0))
     window = Window(30, 20, 230, 180)
     whole = crop.restore(maps, 320, 340)[:, window.rows, window.columns]
-    torch.testing.assert_close(window.restore(crop, maps), whole, atol=1e-3, rtol=0)
+    torch.testing.assert_close(window.grid(crop).restore(maps), whole, atol=1e-3, rtol=0)
 
 
 def test_the_hole_reaches_a_little_beyond_the_head_and_fades() -> None:

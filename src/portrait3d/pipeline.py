@@ -36,9 +36,11 @@ from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
+from portrait3d.models.folding import fold_norms
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
+from portrait3d.models.precision import fast_convolutions
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.models.same_person import DOUBTFUL, SURE, strangeness, with_joint_identity
 from portrait3d.portrait import HeadAngles, Portrait
@@ -298,7 +300,9 @@ class Portrait3D:
         """The refinement network's picture of a coarse turn (paper, section 3.4)."""
         arguments.instance(turn, CoarseTurn, "turn")
         guide = None if turn.guide is None else turn.guide[None]
-        picture = self.refinement_net(turn.image[None], turn.holes[None], guide)[0]
+        # What it adds to a picture is small: rounding it to bfloat16 moves few bytes, none by more than 1.
+        with fast_convolutions():
+            picture = self.refinement_net(turn.image[None], turn.holes[None], guide)[0]
         check_finite(head_of(self.refinement_net), picture)
         return picture
 
@@ -342,8 +346,10 @@ class Portrait3D:
 
 
 def _load(kind: type[Any], directory: Path) -> Any:
-    """One learned stage from its directory."""
-    return ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+    """One learned stage from its directory, made to be used and not to be trained."""
+    net = ParsingExperts.load(directory) if kind is ParsingExperts else load_network(kind, directory)
+    fold_norms(net)
+    return net
 
 
 def _check_face(photo: Photo, detection: Detection) -> None:

@@ -64,14 +64,16 @@ def load_network(kind: type[Network], directory: Path | str) -> Network:
     settings = _read_settings(kind, directory / "config.json")
     try:
         with _Undrawn(), torch.device("meta"):  # shapes without memory
-            outline = kind(**settings)
+            net = kind(**settings)
     except Exception as error:  # whatever a constructor makes of numbers that don't go together
         raise WeightsError(
             f"{directory / 'config.json'}: settings {shortened(settings)} make no {kind.__name__}: {error}"
         ) from None
-    check_state(outline, directory / "model.safetensors")
-    with _Undrawn():
-        net = kind(**settings)
+    check_state(net, directory / "model.safetensors")
+    # Buffers that no file holds come from the constructor.
+    if dict(net.named_buffers()).keys() - net.state_dict().keys():
+        with _Undrawn():
+            net = kind(**settings)
     load_state(net, directory / "model.safetensors")
     net.source = str(directory / "model.safetensors")  # pyright: ignore[reportArgumentType] (for messages)
     return net.eval()

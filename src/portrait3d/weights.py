@@ -6,6 +6,7 @@ format, code in a pickle, tensors of another name, shape or kind, values that ar
 at what networks make of a photo.
 """
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,9 +51,10 @@ class Entry:
 def load_state(net: nn.Module, path: Path, *, widen: bool = False, partly: bool = False) -> None:
     """Fill a network from a safetensors file; no tensor is read before all names, kinds and shapes fit.
 
-    With `widen`, convolutions of the file may have fewer channels than the network's: the further ones come
-    last and at first change nothing, for what the file's channels make of them is zero. With `partly`, the
-    file may hold more than the network has, such as the classifier of a backbone.
+    One on the device "meta" gets the file's tensors for its own. With `widen`, convolutions of the file may
+    have fewer channels than the network's: the further ones come last and at first change nothing, for what
+    the file's channels make of them is zero. With `partly`, the file may hold more than the network has, such
+    as the classifier of a backbone.
     """
     with _safetensors(path) as entries:
         _fill(net, _of_network(entries, net) if partly else entries, str(path), widen=widen)
@@ -202,17 +204,22 @@ def _fill(net: nn.Module, entries: Mapping[str, Entry], place: str, *, widen: bo
     """Fill a network from entries that fit it; `place` says in messages where they are from."""
     _check_entries(net, entries, place, widen=widen)
     state = {}
+    ranges = {}
     for name, value in net.state_dict().items():
         given = entries[name].read().to(value.dtype)
         state[name] = _widened(given, value) if widen else given
-        if not torch.isfinite(state[name]).all():
+        # One pass over the values: what isn't a number is passed on to both ends of their range.
+        low, high = ranges[name] = tuple(map(float, state[name].aminmax()))
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise WeightsError(f"{name} in {place} has values that aren't finite.")
-        if name.endswith("running_var") and (state[name] < 0).any():
+        if name.endswith("running_var") and low < 0:
             raise WeightsError(f"{name} in {place} has variances below 0.")
-    kernels = {name: value for name, value in state.items() if value.ndim >= 2}
-    if kernels and not any(value.any() for value in kernels.values()):
-        raise WeightsError(f"{place} is no trained network: {next(iter(kernels))} and all others are zero.")
-    net.load_state_dict(state)
+    kernels = [name for name, value in state.items() if value.ndim >= 2]
+    if kernels and not any(any(ranges[name]) for name in kernels):
+        raise WeightsError(f"{place} is no trained network: {kernels[0]} and all others are zero.")
+    # A network that is only an outline has no memory to copy them to.
+    outline = any(value.is_meta for value in net.state_dict().values())
+    net.load_state_dict(state, assign=outline)
 
 
 def _check_entries(net: nn.Module, entries: Mapping[str, Entry], place: str, *, widen: bool = False) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage
 
 from portrait3d.geometry.mesh import HeadMesh, welded_normals
+from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.tangents import vertex_tangents
 from portrait3d.rendering.interpolation import interpolate
 from portrait3d.rendering.rasterizer import rasterize
@@ -62,5 +62,5 @@ def _with_margin(
     picture: UInt8[np.ndarray, "S S 3"], known: Bool[np.ndarray, "S S"]
 ) -> UInt8[np.ndarray, "S S 3"]:
     """The picture with its islands continued by `MARGIN`, so that nothing else shines in at their borders."""
-    away, (row, column) = ndimage.distance_transform_edt(~known, return_indices=True)
+    away, (row, column) = nearest(known)
     return np.where((away < MARGIN)[..., None], picture[row, column], picture)

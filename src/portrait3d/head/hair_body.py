@@ -15,6 +15,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage import measure
 
+from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import normals
 from portrait3d.geometry.topology import Topology
 from portrait3d.head.fitted import FittedHead
@@ -153,7 +154,7 @@ def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]
     alone = np.where(view.hair, deepest + LIMITS.thickness, begin - 2 * LIMITS.clear)
     end = alone + certain * (np.maximum(view.back, alone) - alone)
     # Signed distance to the outline.
-    inward = ndimage.distance_transform_edt(view.inside) - ndimage.distance_transform_edt(~view.inside)
+    inward = inner_distance(view.inside) - inner_distance(~view.inside)
     return np.stack([begin, end, (inward - LIMITS.inset) * view.millimetres]).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.pixels import blurred_inside, nearest, smoothstep
+from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest, smoothstep
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
 FEWEST = 40
@@ -160,8 +160,7 @@ def settled_back(
     outline, along which the surface is seen edge-on. `expected_error` is in mm."""
     # Inverse-variance weights, from the errors that the network expects.
     weight = (
-        np.minimum(ndimage.distance_transform_edt(inside) / DEPTH.boundary, 1.0) ** 2
-        / np.maximum(expected_error, 1) ** 2
+        np.minimum(inner_distance(inside) / DEPTH.boundary, 1.0) ** 2 / np.maximum(expected_error, 1) ** 2
     )
     total = ndimage.gaussian_filter(weight, DEPTH.back_blur)
     smooth = ndimage.gaussian_filter(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
@@ -177,7 +176,7 @@ def rounded(
 ) -> tuple[Float[np.ndarray, "S S"], Float[np.ndarray, "S S"]]:
     """Front and back that meet along the outline as they do on anything round: near it, thickness grows with
     the square root of the distance from it. Beyond it they go on as one. A pixel measures `millimetres`."""
-    distance = ndimage.distance_transform_edt(inside) * millimetres
+    distance = inner_distance(inside) * millimetres
     core = inside & (distance >= min(DEPTH.round, float(distance.max())))
     if not core.any():
         return front, back

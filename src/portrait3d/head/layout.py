@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int64, UInt8
-from scipy import ndimage
 
+from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.topology import Topology
 
 SIDES = 2
@@ -77,7 +77,7 @@ class Texels:
         index = np.full(side * side, -1)
         index[place] = np.arange(len(place))
         empty = (index < 0).reshape(side, side)
-        away, (row, column) = ndimage.distance_transform_edt(empty, return_indices=True)
+        away, (row, column) = nearest(~empty)
         margin = np.flatnonzero(empty & (away < MARGIN))
         beside = index[row.ravel()[margin].astype(np.int64) * side + column.ravel()[margin]]
         return cls(side, place, face, matrix, margin, beside)

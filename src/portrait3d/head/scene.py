@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.pictures import resample, weighted_median
-from portrait3d.geometry.pixels import blurred_inside
+from portrait3d.geometry.pixels import blurred_inside, inner_distance
 from portrait3d.parsing_classes import SKIN, ParsingClass
 
 SKIN_BORDER = 3.0
@@ -100,7 +100,7 @@ class Scene:
         own = (self.labels == kind) & (self.coverage > 0.8)
         if not own.any():
             return np.zeros(own.shape)
-        return np.clip((ndimage.distance_transform_edt(own) - BORDER) / (DEEP - BORDER), 0, 1) ** 2
+        return np.clip((inner_distance(own) - BORDER) / (DEEP - BORDER), 0, 1) ** 2
 
     def usual(self, weight: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "3"]:
         """The weighted median colour; some weight must be above 0."""
@@ -116,4 +116,4 @@ class Scene:
 
 def faded(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """1 inside a region, falling to 0 over its border of `SKIN_BORDER`."""
-    return np.clip((ndimage.distance_transform_edt(region) - 0.5) / SKIN_BORDER, 0, 1)
+    return np.clip((inner_distance(region) - 0.5) / SKIN_BORDER, 0, 1)

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pixels import about_border, smoothstep
+from portrait3d.geometry.pixels import about_border, inner_distance, smoothstep
 from portrait3d.geometry.skin import normals, openings, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
@@ -89,7 +89,7 @@ def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndar
     Hair around comes along, less and less: it falls off beside the face's edge without a cliff. Beside the
     skin's own contour it stays: there it is behind what it is beside.
     """
-    inner = ndimage.distance_transform_edt(np.isfinite(skin)) > OUTLINE.outermost
+    inner = inner_distance(np.isfinite(skin)) > OUTLINE.outermost
     lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - DEPTH.lift), 0), 0)
     # A cone under every pixel that moves: each ring around it follows by one slope less, as far as there is
     # hair.
@@ -134,7 +134,7 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     # nearest pixels within and beyond those show.
     in_head, head, off_head = about_border(head_outline(labels))
     in_skin, _, off_skin = about_border(np.isin(labels, SKIN))
-    own = ndimage.distance_transform_edt(np.isfinite(view.skin))
+    own = inner_distance(np.isfinite(view.skin))
     to_ground, to_skin, depth = (view.read(m, model.vertices) for m in (in_head, in_skin, own))
     within, beside, beyond = (
         labels[tuple(k[row, column] for k in index)] for index in (head, off_head, off_skin)

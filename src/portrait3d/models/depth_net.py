@@ -12,10 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pixels import inner_distance
 from portrait3d.models.face_depth import HeadDepths, carried_on
 from portrait3d.parsing_classes import COVERING, EARS, FACE, HEAD, ParsingClass
 
@@ -187,7 +187,7 @@ def outline_distance(region: Bool[Tensor, "B 1 H W"], unit: float) -> Float[Tens
 
     The root makes a ball's depth (nearly) linear in it along the outline.
     """
-    distances = [ndimage.distance_transform_edt(mask) for mask in region[:, 0].cpu().numpy()]
+    distances = [inner_distance(mask) for mask in region[:, 0].cpu().numpy()]
     stacked = torch.from_numpy(np.stack(distances)).to(region.device, torch.float32)  # pyright: ignore
     return (stacked / unit).sqrt()[:, None]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.camera import Camera
+from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.coefficients import FaceCoefficients
@@ -99,7 +99,7 @@ def carried_on(depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     for filled, given in zip(result, depth, strict=True):
         known = given.isfinite().cpu().numpy()
         if known.any():
-            row, column = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+            _, (row, column) = nearest(known)
             filled.copy_(given[row, column])
     return result
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
+from portrait3d.geometry.pixels import inner_distance, nearest
 from portrait3d.models.face_fit import FaceFit
 from portrait3d.models.head_model import HeadModel, neck_vertices
 from portrait3d.models.head_parsing import HeadParsing
@@ -113,12 +113,16 @@ def uncovered_share(landmarks: Float[Tensor, "68 2"], probabilities: Float[Tenso
     1 where the hull lies outside the picture or is less than a pixel.
     """
     size = probabilities.shape[-1]
-    # Half planes n x + d <= 0 whose intersection is the hull.
-    sides = ConvexHull(landmarks.double().numpy()).equations
-    x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    points = landmarks.double().numpy()
+    # Half planes n x + d <= 0 whose intersection is the hull; only the box around it needs to be looked at.
+    sides = ConvexHull(points).equations
+    left, top = np.floor(points.min(axis=0)).astype(int).clip(0, size)
+    right, bottom = np.ceil(points.max(axis=0)).astype(int).clip(0, size)
+    x, y = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
     beyond = sides[:, :2] @ np.stack([x.ravel(), y.ravel()]) + sides[:, 2:]
-    inside = torch.from_numpy((beyond <= 0).all(axis=0).reshape(size, size))
-    return 1 - float(probabilities[list(FACE)].sum(0)[inside].mean()) if inside.any() else 1.0
+    inside = torch.from_numpy((beyond <= 0).all(axis=0).reshape(x.shape))
+    face = probabilities[list(FACE), top:bottom, left:right].sum(0)
+    return 1 - float(face[inside].mean()) if inside.any() else 1.0
 
 
 def head_silhouette(fit: FaceFit, head_crop: Crop, head: HeadModel) -> Bool[np.ndarray, "S S"]:
@@ -146,8 +150,8 @@ def ragged_share(head: Bool[np.ndarray, "S S"], landmarks: Float[np.ndarray, "68
     whole = np.pad(head, margin, mode="edge")
     # Morphological opening with a disc, eroded and dilated by distance transforms: what it removes is
     # narrower than the disc.
-    core = distance_transform_edt(whole) > radius
+    core = inner_distance(whole) > radius
     rest = np.s_[margin:-margin, margin:-margin]
-    opened = (distance_transform_edt(~core) <= radius)[rest] if core.any() else np.zeros_like(head)
+    opened = (nearest(core)[0] <= radius)[rest] if core.any() else np.zeros_like(head)
     above = head[: max(int(landmarks[33, 1]), 0)]
     return float((above & ~opened[: len(above)]).sum() / above.sum()) if above.any() else 1.0

@@ -26,6 +26,6 @@ def fold_norms(net: nn.Module) -> None:
 
 def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if convolution.weight.is_meta:  # only shapes are asked for; arithmetic would load torch's compiler
-        convolution.bias = nn.Parameter(torch.empty_like(norm.bias))
+        convolution.bias = nn.Parameter(torch.empty(norm.num_features, device="meta"))
         return convolution
     return fuse_conv_bn_eval(convolution, norm)

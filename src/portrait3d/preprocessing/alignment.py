@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -96,8 +96,8 @@ class Crop:
         # At least two pixels of the reduced photo are left to each of the crop's: boxes of the photo's own
         # grid are coarse steps for a crop that is turned.
         shrink = max(1, int(step / 2))
-        region = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-        source = np.atleast_3d(np.asarray(region.reduce(shrink) if shrink > 1 else region))
+        region = np.ascontiguousarray(pixels[top:bottom, left:right])
+        source = np.atleast_3d(region if shrink == 1 else np.asarray(Image.fromarray(region).reduce(shrink)))
         # A step of a whole number must not ask for one sample more because of rounding.
         samples = max(1, math.ceil(step / shrink - 1e-6))
         # Three points tell the affine map from the crop to the reduced region.
@@ -124,19 +124,20 @@ class Crop:
 
         `mode` is `bilinear` or `nearest`.
         """
+        return self.grid(height, width).restore(values, mode)
+
+    def grid(self, height: int, width: int) -> "CropGrid":
+        """Where the pixels of a photo of height x width lie in the crop: for restoring more than once."""
         left, top, right, bottom = self._bounds(height, width)
         y, x = torch.meshgrid(
             torch.arange(top, bottom, dtype=torch.float32) + 0.5,
             torch.arange(left, right, dtype=torch.float32) + 0.5,
             indexing="ij",
         )
-        positions = self.crop_from_photo(torch.stack([x, y], -1)).to(values.dtype)
-        grid = _normalised(positions, values)
-        # Border values up to the very edge: zeros would be mixed into the outermost half pixel.
-        sampled = functional.grid_sample(values[None], grid, mode, "border", align_corners=False)[0]
-        restored = values.new_zeros(len(values), height, width)
-        restored[:, top:bottom, left:right] = sampled * (grid.abs() <= 1).all(-1)
-        return restored
+        # From -1 to 1, as grid_sample (align_corners=False) wants them.
+        places = self.crop_from_photo(torch.stack([x, y], -1)) * 2 / self.size - 1
+        within = (places.abs() <= 1).all(-1)
+        return CropGrid(places, within, slice(top, bottom), slice(left, right), height, width)
 
     @property
     def roll(self) -> Pose:
@@ -193,6 +194,31 @@ class Crop:
             for value, limit, first in zip(high, (width, height), (left, top), strict=True)
         )
         return left, top, right, bottom
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropGrid:
+    """Where the pixels of a part of a photo lie in a crop."""
+
+    places: Float[Tensor, "h w 2"]
+    """x and y, -1 to 1 across the crop."""
+    within: Bool[Tensor, "h w"]
+    """Whether the crop reaches the pixel."""
+    rows: slice
+    columns: slice
+    """The part of the photo; the crop reaches nothing beyond it."""
+    height: int
+    width: int
+    """The whole photo's size."""
+
+    def restore(self, values: Float[Tensor, "C size size"], mode: str = "bilinear") -> Float[Tensor, "C H W"]:
+        """Maps of the crop at the photo's pixels, as `Crop.restore` gives them."""
+        # Border values up to the very edge: zeros would be mixed into the outermost half pixel.
+        grid = self.places[None].to(values)
+        sampled = functional.grid_sample(values[None], grid, mode, "border", align_corners=False)[0]
+        restored = values.new_zeros(len(values), self.height, self.width)
+        restored[:, self.rows, self.columns] = sampled * self.within
+        return restored
 
 
 def crop_camera(size: int, zoom: float) -> Camera:
@@ -266,11 +292,3 @@ def _rotation(angle: float, like: Tensor) -> Float[Tensor, "2 2"]:
     """Turns picture vectors clockwise by `angle` (radians)."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return like.new_tensor([[cosine, -sine], [sine, cosine]])
-
-
-def _normalised(
-    positions: Float[Tensor, "*grid 2"], values: Float[Tensor, "*channels H W"]
-) -> Float[Tensor, "1 *grid 2"]:
-    """Pixel coordinates as grid_sample (align_corners=False) wants them."""
-    height, width = values.shape[-2:]
-    return (positions * 2 / positions.new_tensor([width, height]) - 1)[None]

@@ -91,7 +91,8 @@ class FaceDetector:
         )
 
     @cached_property
-    def _net(self) -> CenterFace:
+    def net(self) -> CenterFace:
+        """The network, loaded."""
         # With channels last, torch takes three quarters of the time that it needs otherwise.
         net = load_network(CenterFace, bundled("detector"))
         return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -99,7 +100,7 @@ class FaceDetector:
     def _detect_at(self, pixels: UInt8[np.ndarray, "H W 3"], side: int) -> tuple[list[Detection], float]:
         """Faces at one size of the photo, and the best score."""
         picture, zoom = _resized(pixels, side)
-        net = self._net
+        net = self.net
         with torch.inference_mode():
             heat, extent, offset, points = (output[0].numpy() for output in net(picture))
         # Only cells with a face are decoded. Sizes are exponentials, so that they are positive; offsets count

@@ -1,11 +1,14 @@
 """Reading 8-bit pictures between their pixels: compiled loops for what crops and framings are made of."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from portrait3d.compilation import compiled
+from portrait3d.preprocessing.threads import side_by_side
 
 
 def read_means(
@@ -19,8 +22,11 @@ def read_means(
     `picture_from_own` moves the square's pixel coordinates (x, y, 1) to those of the picture. Every pixel is
     the mean of samples x samples bilinear readings, evenly spread over it.
     """
-    out = np.zeros((picture.shape[2], size, size), np.float32)
-    _read_means(np.ascontiguousarray(picture), picture_from_own, samples, out)
+    out = np.empty((picture.shape[2], size, size), np.float32)
+    read = partial(_read_means, np.ascontiguousarray(picture), picture_from_own, samples, out)
+    # Rows in one part for each of torch's threads.
+    ends = np.linspace(0, size, torch.get_num_threads() + 1).astype(int)
+    side_by_side(read, ends[:-1], ends[1:])
     return torch.from_numpy(out)
 
 
@@ -45,12 +51,14 @@ def add_level(
 
 
 @compiled
-def _read_means(source, picture_from_own, samples, out):
+def _read_means(source, picture_from_own, samples, out, begin, end):
     height, width = source.shape[:2]
     (xx, xy, x0), (yx, yy, y0) = picture_from_own
     step, share = 1 / samples, 1 / (255 * samples * samples)
-    for row in range(out.shape[1]):
+    sums = np.empty(out.shape[0], np.float32)
+    for row in range(begin, end):
         for column in range(out.shape[2]):
+            sums[:] = 0
             for i in range(samples):
                 v = row + (i + 0.5) * step
                 for j in range(samples):
@@ -64,18 +72,21 @@ def _read_means(source, picture_from_own, samples, out):
                     a, b, c, d = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
                     right, bottom = left + 1, top + 1
                     # Neighbours beyond the border are black: they keep their place and lose their weight.
-                    if left < 0:
-                        left, a, c = 0, 0.0, 0.0
-                    if top < 0:
-                        top, a, b = 0, 0.0, 0.0
-                    if right == width:
-                        right, b, d = left, 0.0, 0.0
-                    if bottom == height:
-                        bottom, c, d = top, 0.0, 0.0
-                    for k in range(out.shape[0]):
+                    if left < 0 or top < 0 or right == width or bottom == height:
+                        if left < 0:
+                            left, a, c = 0, 0.0, 0.0
+                        if top < 0:
+                            top, a, b = 0, 0.0, 0.0
+                        if right == width:
+                            right, b, d = left, 0.0, 0.0
+                        if bottom == height:
+                            bottom, c, d = top, 0.0, 0.0
+                    for k in range(len(sums)):
                         upper = a * source[top, left, k] + b * source[top, right, k]
                         lower = c * source[bottom, left, k] + d * source[bottom, right, k]
-                        out[k, row, column] += share * (upper + lower)
+                        sums[k] += share * (upper + lower)
+            for k in range(len(sums)):
+                out[k, row, column] = sums[k]
 
 
 @compiled

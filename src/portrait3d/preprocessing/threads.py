@@ -18,7 +18,8 @@ _setting = Lock()
 
 
 def side_by_side(work: Callable[..., Result], *items: Iterable[Any]) -> list[Result]:
-    """What `map` gives, each call in a thread of its own, the first in this one.
+    """What `map` gives, each call in a thread of its own, the first in this one; where torch has one thread
+    alone, all of them in this one.
 
     Torch's own threads are shared out among the calls meanwhile, or they would get into each other's way;
     threads that don't take part keep theirs. The threads start anew every time, since waiting ones would not
@@ -26,6 +27,8 @@ def side_by_side(work: Callable[..., Result], *items: Iterable[Any]) -> list[Res
     """
     calls = list(zip(*items, strict=True))
     threads = torch.get_num_threads()
+    if threads == 1:
+        return [work(*call) for call in calls]
     share = max(1, threads // len(calls))
     _limit_this_thread(share)
     try:

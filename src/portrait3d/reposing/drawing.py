@@ -42,9 +42,9 @@ class Drawing:
         maps = values.new_zeros(len(values), depth.numel())
         maps[:, self.place] = values
         maps = maps.unflatten(1, depth.shape)
-        soft, covered = maps.clone(), torch.empty(1, *depth.shape)
-        _soften(maps.numpy(), depth.numpy(), np.float32(EDGE), soft.numpy(), covered[0].numpy())
-        return soft, covered
+        covered = torch.empty(1, *depth.shape)
+        _soften(maps.numpy(), depth.numpy(), np.float32(EDGE), covered[0].numpy())
+        return maps, covered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +110,12 @@ def _read(picture, x, y, scale, out):
 
 
 @compiled
-def _soften(maps, depth, edge, soft, covered):
+def _soften(maps, depth, edge, covered):
     """At edges, the mean of what the 3 x 3 pixels around show, and the share of them that show anything."""
     height, width = depth.shape
     far = np.float32(np.inf)
+    # Means are written once all are known: edges are few, and a second copy of the maps is large.
+    edges = []
     for row in range(height):
         for column in range(width):
             here = depth[row, column]
@@ -126,17 +128,22 @@ def _soften(maps, depth, edge, soft, covered):
                     least, most = min(least, depth[y, x]), max(most, depth[y, x])
             # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts as a
             # step.
-            if least == far or most - least <= edge:
-                continue
-            shown = 0
-            for c in range(len(maps)):
-                soft[c, row, column] = 0
-            for y in (top, row, bottom):
-                for x in (left, column, right):
-                    if depth[y, x] < far:
-                        shown += 1
-                        for c in range(len(maps)):
-                            soft[c, row, column] += maps[c, y, x]
-            for c in range(len(maps)):
-                soft[c, row, column] /= shown
-            covered[row, column] = np.float32(shown) / np.float32(9)
+            if least < far and most - least > edge:
+                edges.append((row, column))
+    means = np.zeros((len(edges), len(maps)), np.float32)
+    for k, (row, column) in enumerate(edges):
+        top, bottom = max(row - 1, 0), min(row + 1, height - 1)
+        left, right = max(column - 1, 0), min(column + 1, width - 1)
+        shown = 0
+        for y in (top, row, bottom):
+            for x in (left, column, right):
+                if depth[y, x] < far:
+                    shown += 1
+                    for c in range(len(maps)):
+                        means[k, c] += maps[c, y, x]
+        for c in range(len(maps)):
+            means[k, c] /= shown
+        covered[row, column] = np.float32(shown) / np.float32(9)
+    for k, (row, column) in enumerate(edges):
+        for c in range(len(maps)):
+            maps[c, row, column] = means[k, c]

@@ -14,10 +14,12 @@ SHEET, SEEN = LAYERS.index("sheet"), LAYERS.index("seen")
 STEEPNESS = len(LAYERS)
 
 
-def guide_to_ground(picture: Float[Tensor, "3 h w"], hole: Float[Tensor, "1 h w"]) -> Float[Tensor, "9 h w"]:
-    """The guide of what is behind the head: the photo as it is, and what fills its hole."""
+def guide_to_ground(
+    picture: Float[Tensor, "3 h w"], hole: Float[Tensor, "1 h w"]
+) -> list[Float[Tensor, "_ h w"]]:
+    """The guide of what is behind the head, in parts: the photo as it is, and what fills its hole."""
     none = torch.zeros_like(hole).expand(len(LAYERS) - 1, -1, -1)
-    return torch.cat([none, hole, 1 - hole, picture])
+    return [none, hole, 1 - hole, picture]
 
 
 def guide_to_opaque(

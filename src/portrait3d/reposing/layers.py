@@ -34,18 +34,44 @@ OPENS = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """The window with some of the layers drawn."""
+    """The window with some of the layers drawn; further ones are drawn into the same memory."""
 
-    picture: Float[Tensor, "3 h w"]
-    """RGB in [0, 1]."""
-    unknown: Float[Tensor, "1 h w"]
-    """How far a pixel shows what the photo does not."""
-    inner: Float[Tensor, "1 h w"]
-    """The same for eyes and mouth, which are drawn well enough not to need a network's guess."""
+    maps: Float[Tensor, "M h w"]
+    """`picture`, `unknown`, `inner` and, where it was asked for, `guide`."""
     depth: Float[Tensor, "h w"]
     """mm; infinite where nothing that turns is drawn."""
-    guide: Float[Tensor, "9 h w"] | None = None
-    """`guide.CHANNELS`, where they were asked for."""
+
+    @property
+    def picture(self) -> Float[Tensor, "3 h w"]:
+        """RGB in [0, 1]."""
+        return self.maps[:3]
+
+    @property
+    def unknown(self) -> Float[Tensor, "1 h w"]:
+        """How far a pixel shows what the photo does not."""
+        return self.maps[3:4]
+
+    @property
+    def inner(self) -> Float[Tensor, "1 h w"]:
+        """The same for eyes and mouth, which are drawn well enough not to need a network's guess."""
+        return self.maps[4:5]
+
+    @property
+    def guide(self) -> Float[Tensor, "9 h w"] | None:
+        """`guide.CHANNELS`, if they are drawn too."""
+        return self.maps[5:] if len(self.maps) > 5 else None
+
+    def cover(
+        self,
+        drawn: Drawing,
+        maps: Float[Tensor, "M h w"],
+        alpha: Float[Tensor, "1 h w"],
+        depth: Float[Tensor, "h w"],
+    ) -> None:
+        """Put the maps of a drawing's box over these."""
+        self.maps[:, *drawn.box].lerp_(maps, alpha)
+        nearest = self.depth[drawn.box]
+        torch.minimum(nearest, depth, out=nearest)
 
 
 class TurningHead:
@@ -101,17 +127,24 @@ class TurningHead:
 
         With a guide if it is to be `guided`, which takes a little longer.
         """
-        painted = self._draw_opaque(turn, displacement, guided)
+        painted = self._ground(guided)
+        self._draw_opaque(painted, turn, displacement)
         for sheet, visible in ((self.neck, 1 - self.clothes), (self.teeth, None), (self.hair, None)):
             if sheet is not None:
-                painted = self._draw_sheet(painted, sheet, visible, turn, displacement)
+                self._draw_sheet(painted, sheet, visible, turn, displacement)
         return painted
 
+    def _ground(self, guided: bool) -> Painted:
+        """The clean plate."""
+        guide = guide_to_ground(self.clean_plate, self.hole) if guided else []
+        maps = torch.cat([self.clean_plate, self.hole, torch.zeros_like(self.hole), *guide])
+        return Painted(maps, torch.full(maps.shape[1:], torch.inf))
+
     def _draw_opaque(
-        self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None, guided: bool = False
-    ) -> Painted:
-        """What one z-buffer sorts, over the clean plate."""
-        head, surface = self.head, self.head.surface
+        self, painted: Painted, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None
+    ) -> None:
+        """Draw what one z-buffer sorts."""
+        head, surface, guided = self.head, self.head.surface, painted.guide is not None
         points = surface.moved(turn, displacement)
         # How far each vertex may take the photo's colours: shown there, and not stretched by the turn.
         hair = head.piece == HeadPiece.HAIR
@@ -133,10 +166,7 @@ class TurningHead:
         maps, covered = drawn.spread(torch.cat([*rows, drawn.values[-2:]]))
         # Seen as far as it covers the pixel, moves at all, and no clothes lie before it.
         alpha = covered * maps[-1:] * (1 - maps[-2:-1] * self.clothes[:, *drawn.box])
-        blank = torch.full(self.picture.shape[1:], torch.inf)
-        guide = guide_to_ground(self.clean_plate, self.hole) if guided else None
-        ground = Painted(self.clean_plate, self.hole, torch.zeros_like(self.hole), blank, guide)
-        return over(ground, drawn, maps[:-2], alpha, drawn.depth)
+        painted.cover(drawn, maps[:-2], alpha, drawn.depth)
 
     def _colours(
         self, values: Float[Tensor, "D K"], piece: UInt8[Tensor, " K"]
@@ -171,7 +201,7 @@ class TurningHead:
         visible: Float[Tensor, "1 h w"] | None,
         turn: Turn,
         displacement: Float[np.ndarray, "M 3"] | None,
-    ) -> Painted:
+    ) -> None:
         """Draw a sheet where it lies before what is drawn, as far as it is visible at all."""
         surface = sheet.surface
         opacity = surface.kept(turn, sheet is self.hair) * surface.moving
@@ -190,30 +220,13 @@ class TurningHead:
         known = [maps[:3], torch.zeros_like(maps[:2])]
         if painted.guide is not None:
             known.append(guide_to_sheet(SHEET if sheet is self.hair else SEEN, maps[4:], maps[:3]))
-        return over(painted, drawn, torch.cat(known), alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
+        painted.cover(drawn, torch.cat(known), alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
 
     def _read_photo(
         self, photo: Float[np.ndarray, "h w C"], pixels: Float[Tensor, "D K"]
     ) -> Float[Tensor, "C K"]:
         """What is known of the photo's pixels (x, y, ...)."""
         return read(photo, pixels[0] - self.canvas.window.left, pixels[1] - self.canvas.window.top)
-
-
-def over(
-    painted: Painted,
-    drawn: Drawing,
-    maps: Float[Tensor, "M h w"],
-    alpha: Float[Tensor, "1 h w"],
-    depth: Float[Tensor, "h w"],
-) -> Painted:
-    """Put colour, unknown and inner share of a drawing's box over a picture; its guide if there is one."""
-    at = (slice(None), *drawn.box)
-    guide = [] if painted.guide is None else [painted.guide]
-    whole = torch.cat([painted.picture, painted.unknown, painted.inner, *guide])
-    whole[at] = whole[at].lerp(maps, alpha)
-    nearest = painted.depth.clone()
-    nearest[drawn.box] = torch.minimum(nearest[drawn.box], depth)
-    return Painted(whole[:3], whole[3:4], whole[4:5], nearest, whole[5:] if guide else None)
 
 
 def photographed_mouth(

@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.pixels import inner_distance, nearest
 from portrait3d.head.frame import whole_head
 from portrait3d.parsing_classes import HAIRY, HEAD, SKIN, ParsingClass
 from portrait3d.portrait import Portrait
-from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.alignment import Crop, CropGrid
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.motion import Turn
 
@@ -65,10 +66,10 @@ class Window:
         """The photo's columns."""
         return slice(self.left, self.right)
 
-    def restore(self, crop: Crop, maps: Float[Tensor, "C S S"]) -> Float[Tensor, "C h w"]:
-        """Maps of a crop's pixels in the window, zero beyond the crop."""
+    def grid(self, crop: Crop) -> CropGrid:
+        """Where the window's pixels lie in a crop of the photo."""
         x, y = crop.centre
-        return replace(crop, centre=(x - self.left, y - self.top)).restore(maps, *self.shape)
+        return replace(crop, centre=(x - self.left, y - self.top)).grid(*self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +119,7 @@ def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Region
     hole = hole_weight(np.maximum(matte, np.isin(labels, HEAD)), labels == ParsingClass.NECK)
     hole *= moving_share(portrait, frame, source_pose)
     own = np.stack([hole, inside_boundary(labels)]).astype(np.float32)
-    hole, inside = window.restore(frame, torch.from_numpy(own)).split(1)
+    hole, inside = window.grid(frame).restore(torch.from_numpy(own)).split(1)
     shown = portrait.parsing[window.rows, window.columns]
     groups = SKIN, HAIRY, (ParsingClass.NECK,), (ParsingClass.INNER_MOUTH,), (ParsingClass.BODY,)
     lookup = np.stack([np.isin(np.arange(len(ParsingClass)), group) for group in groups]).astype(np.float32)
@@ -128,9 +129,9 @@ def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Region
 
 def hole_weight(head: Float[np.ndarray, "S S"], neck: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """1 where the photo shows head (its share of a pixel) or neck and close by, falling to 0 further out."""
-    from_head = ndimage.distance_transform_edt(head < 0.2)
+    from_head = inner_distance(head < 0.2)
     weight = np.clip((OUTLINES.hole_outer - from_head) / (OUTLINES.hole_outer - OUTLINES.hole_inner), 0, 1)
-    return np.maximum(weight, np.clip(OUTLINES.neck_outer - ndimage.distance_transform_edt(~neck), 0, 1))
+    return np.maximum(weight, np.clip(OUTLINES.neck_outer - nearest(neck)[0], 0, 1))
 
 
 def moving_share(portrait: Portrait, frame: Crop, source_pose: Turn) -> Float[np.ndarray, "S S"]:
@@ -152,7 +153,7 @@ def inside_boundary(labels: UInt8[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"
     # A strip of hair that is narrower has no colours further inside: those would be the skin's.
     wide = ndimage.binary_opening(hair, iterations=round(OUTLINES.hair_boundary) + 1)
     boundary = np.where(wide, OUTLINES.hair_boundary, OUTLINES.boundary)
-    return np.clip(ndimage.distance_transform_edt(inner) - boundary, 0, 1)
+    return np.clip(inner_distance(inner) - boundary, 0, 1)
 
 
 def soften(unknown: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:

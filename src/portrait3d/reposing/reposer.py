@@ -15,6 +15,7 @@ from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, as_planes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.preprocessing.alignment import CropGrid
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.drawing import read
 from portrait3d.reposing.expression import ExpressionModes
@@ -85,7 +86,7 @@ class Reposer:
         if still:
             picture = self.layers.picture
             unknown = new = torch.zeros(1, *self.window.shape)
-            guide = guide_to_ground(picture, unknown) if guided else None
+            guide = torch.cat(guide_to_ground(picture, unknown)) if guided else None
         else:
             painted = self.layers.draw(turn, displacement, guided=guided)
             picture, unknown, new = painted.picture, soften(painted.unknown), painted.inner
@@ -112,14 +113,14 @@ class Reposer:
         if refined is not None and everywhere:
             if turn.drawn is None:
                 raise ValueError("A picture that counts everywhere needs a guided turn.")
-            change = self.window.restore(self.drawn.head_crop, refined - turn.image)
+            change = self._in_crop.restore(refined - turn.image)
             picture = picture + change * turn.drawn
         elif refined is not None:
             # The network changes known pixels a little: take that difference out of the holes as well, or
             # their borders show.
             known = 1 - (F.max_pool2d(turn.holes, 3, 1, 1) > 0.05).float()
             refined = refined + push_pull(turn.image - refined, known[0])
-            fine = self.window.restore(self.drawn.head_crop, refined)
+            fine = self._in_crop.restore(refined)
             picture = picture + (fine - picture) * turn.unknown
         if self.drawn is self.portrait:
             pixels[self.window.rows, self.window.columns] = as_bytes(picture)
@@ -157,7 +158,7 @@ class Reposer:
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
         """The window's guide as the head crop sees it; what is around is the photo's."""
         seen, inside = self._seen_by_crop(guide.clamp(0, 1))
-        around = guide_to_ground(self.photo_crop, torch.zeros_like(inside))
+        around = torch.cat(guide_to_ground(self.photo_crop, torch.zeros_like(inside)))
         return around + (seen - around) * inside
 
     def _seen_by_crop(
@@ -177,6 +178,11 @@ class Reposer:
     def photo_crop(self) -> Float[Tensor, "3 S S"]:
         """The photo in the head crop."""
         return self.drawn.head_crop.extract(self.drawn.photo.pixels)
+
+    @cached_property
+    def _in_crop(self) -> CropGrid:
+        """Where the window's pixels lie in the head crop."""
+        return self.window.grid(self.drawn.head_crop)
 
     @cached_property
     def _places(self) -> tuple[Float[Tensor, "2 K"], Float[Tensor, "1 S S"]]:
