@@ -14,7 +14,7 @@ from torch import nn
 from portrait3d.cli import portraits
 from portrait3d.cli.refinement import refinement
 from portrait3d.data.people.avatars import Avatar, AvatarView, read_avatars
-from portrait3d.errors import NoFaceError
+from portrait3d.errors import InvalidImageError, NoFaceError
 from portrait3d.evaluation.refinement import turn_report, turn_truth
 from portrait3d.evaluation.refinement.flicker import score_flicker, second_difference
 from portrait3d.evaluation.refinement.parts import exchanged, halves, parts_of, score_parts
@@ -26,10 +26,12 @@ from portrait3d.evaluation.refinement.turn_scores import (
     halo_band,
     heads_own,
     score_true_turns,
+    score_turn,
 )
 from portrait3d.evaluation.refinement.turn_truth import (
     COARSE,
     FRONTAL,
+    OTHER,
     PREVIOUS,
     REAL,
     REFINED,
@@ -38,6 +40,7 @@ from portrait3d.evaluation.refinement.turn_truth import (
     TrueTurn,
     turn_truly,
 )
+from portrait3d.export.images import save_image
 from portrait3d.export.turn_rows import turns_sheet
 from portrait3d.geometry.pictures import as_bytes, resample
 from portrait3d.models.head_model import HeadModel
@@ -45,6 +48,7 @@ from portrait3d.parsing_classes import ParsingClass
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import crop_from_landmarks
+from portrait3d.preprocessing.image import decode_photo
 from portrait3d.reposing import CoarseTurn, Reposer
 from synthetic_head import synthetic_portrait
 from tiny_avatars import write_avatars
@@ -164,6 +168,19 @@ def test_photos_are_turned_by_the_true_change_and_every_picture_has_its_outline(
     assert 0.05 < head.mean() < 0.95
     assert 0.05 < drawn.mean() < 0.95
     assert turns_sheet([turn]).shape[1] > 5 * 384
+
+
+def test_pictures_of_another_method_are_compared_too(model: Turner, sitting: Sitting, tmp_path: Path) -> None:
+    with pytest.raises(InvalidImageError, match=r"A-15\.png"):
+        list(turn_truly(model, sitting, model.portrait, changes=(-15.0,), others=tmp_path))
+    photo = model.portrait.photo.pixels
+    save_image(255 - photo, tmp_path / "A-15.png")
+    (turn,) = turn_truly(model, sitting, model.portrait, changes=(-15.0,), others=tmp_path)
+    assert (turn.pictures[OTHER] == 255 - photo).all()
+    assert np.isnan(score_turn(turn, Planes(), None)[OTHER][-2:]).all(), "its outline is not known"
+    save_image(photo[1:], tmp_path / "A-15.png")
+    with pytest.raises(InvalidImageError, match=r"A-15\.png"):
+        list(turn_truly(model, sitting, model.portrait, changes=(-15.0,), others=tmp_path))
 
 
 def test_the_report_names_who_has_no_face(folder: Path, model: Turner) -> None:
@@ -315,23 +332,29 @@ def test_even_changes_do_not_flicker_and_jumps_do() -> None:
 
 
 def test_the_command_turns_avatars_and_prints_every_table(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    sitting: Sitting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = []
     row = TrueTurnRow(REFINED, 15.0, 4, float("nan"), 0.9, 1.2, 1.1, 0.8)
 
     def evaluate(model: object, avatars: list[Avatar], features: object, **options: object):
         asked.append(([avatar.name for avatar in avatars], options))
-        return TurnReport([row], [], []), [], ["B"]
+        return TurnReport([row], [], []), [a_turn(sitting)], ["B"]
 
     monkeypatch.setattr(portraits, "load_model", lambda models, quiet: models)
     monkeypatch.setattr(turn_report, "evaluate_turns", evaluate)
     monkeypatch.setattr("portrait3d.losses.perceptual.EfficientNetFeatures", Planes)
-    refinement(avatars=folder, head=["A"], previous=tmp_path, why=True, json=True)
+    asides = {"previous": tmp_path, "others": tmp_path, "why": True}
+    refinement(avatars=folder, head=["A"], **asides, photos=tmp_path, json=True)
+    assert (decode_photo(tmp_path / "A.png").pixels == a_turn(sitting).pictures[UNTURNED]).all()
     printed = capsys.readouterr()
     assert json.loads(printed.out)["turns"][0] | {"identity": None} == json.loads(printed.out)["turns"][0]
     assert "B: no face" in printed.err
-    assert asked == [(["A"], {"recognition": None, "previous": tmp_path, "why": True})]
+    assert asked == [(["A"], {"recognition": None, **asides})]
     refinement(avatars=folder, head=["A"])
     assert "Is a turned photo like the real view?" in capsys.readouterr().out
 

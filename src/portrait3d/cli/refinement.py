@@ -49,6 +49,14 @@ def refinement(
     previous: Annotated[
         Path | None, typer.Option(help="Directory of other networks that turn the avatars too.")
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Write the avatars' photos here, HEAD.png, for another method to turn."),
+    ] = None,
+    others: Annotated[
+        Path | None,
+        typer.Option(help="Directory of another method's turns of them, HEAD+15.png, HEAD-30.png, ..."),
+    ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Put parts of the avatars' real views in, to see what each costs.")
     ] = False,
@@ -74,6 +82,8 @@ def refinement(
             recognition=recognition,
             vgg=vgg,
             previous=previous,
+            photos=photos,
+            others=others,
             why=why,
             sheet=sheet,
             json=json,
@@ -111,6 +121,8 @@ def measure_turns(
     recognition: Path | None,
     vgg: Path | None,
     previous: Path | None,
+    photos: Path | None,
+    others: Path | None,
     why: bool,
     sheet: Path | None,
     json: bool,
@@ -120,6 +132,7 @@ def measure_turns(
     from portrait3d.cli.portraits import load_model
     from portrait3d.data.people.avatars import HELD_OUT, read_avatars
     from portrait3d.evaluation.refinement.turn_report import evaluate_turns
+    from portrait3d.evaluation.refinement.turn_truth import UNTURNED, picture_name
     from portrait3d.export.images import save_image
     from portrait3d.export.turn_rows import turns_sheet
     from portrait3d.losses.perceptual import EfficientNetFeatures, Vgg19Features
@@ -133,8 +146,13 @@ def measure_turns(
             Vgg19Features(vgg) if vgg else EfficientNetFeatures(),
             recognition=recognition,
             previous=None if previous is None else load_model(previous, quiet=json),
+            others=others,
             why=why,
         )
+    if photos is not None:
+        taken = {turn.sitting.avatar.name: turn.pictures[UNTURNED] for turn in turned}
+        for name, photo in taken.items():
+            save_image(photo, photos / picture_name(name))
     for name in faceless:
         complain(f"{name}: no face was found in its photo.")
     if sheet is not None and turned:

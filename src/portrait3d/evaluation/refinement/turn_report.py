@@ -33,6 +33,7 @@ def evaluate_turns(
     *,
     recognition: Path | None = None,
     previous: Portrait3D | None = None,
+    others: Path | None = None,
     why: bool = False,
 ) -> tuple[TurnReport, list[TrueTurn], list[str]]:
     """Turn photos of avatars and compare them with photos of the same avatars that really turned.
@@ -43,6 +44,7 @@ def evaluate_turns(
         features: Those of Eq. 13.
         recognition: An ONNX file of a face recognition network; without it nothing is said about identity.
         previous: Weights to compare with.
+        others: Directory of another method's pictures (`turn_truth.picture_name`) to compare with.
         why: Say where the differences lie.
 
     Returns:
@@ -54,7 +56,7 @@ def evaluate_turns(
         sitting = Sitting.of(avatar, model.head_model)
         try:
             portrait = model.reconstruct(as_bytes(sitting.view(FRONTAL).picture))
-            turns += list(turn_truly(model, sitting, portrait, previous))
+            turns += list(turn_truly(model, sitting, portrait, previous, others=others))
         except NoFaceError:
             faceless.append(avatar.name)
             continue

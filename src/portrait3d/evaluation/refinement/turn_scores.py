@@ -10,11 +10,19 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from portrait3d.evaluation.refinement.clips import compare_pictures
-from portrait3d.evaluation.refinement.turn_truth import COARSE, PREVIOUS, REAL, REFINED, UNTURNED, TrueTurn
+from portrait3d.evaluation.refinement.turn_truth import (
+    COARSE,
+    OTHER,
+    PREVIOUS,
+    REAL,
+    REFINED,
+    UNTURNED,
+    TrueTurn,
+)
 from portrait3d.models.recognition import RecognitionNet
 from portrait3d.parsing_classes import ParsingClass
 
-ORDER = (REFINED, PREVIOUS, COARSE, UNTURNED, REAL)
+ORDER = (REFINED, PREVIOUS, OTHER, COARSE, UNTURNED, REAL)
 """Of the rows."""
 EDGE, HALO = 2.0, 8.0
 """Distances from the head's outline, pixels of the head crop: up to the first, to either side, is the outline
@@ -41,7 +49,7 @@ class TrueTurnRow:
     face size."""
     halo: float
     """Gradient energy beside the head's outline over that of the real view, geometric mean; above 1 where
-    something hangs over into the background."""
+    something hangs over into the background; NaN where the outline is not known."""
     outline: float
     """The same on the outline itself; below 1 where it is blurred."""
 
@@ -74,7 +82,9 @@ def score_turn(
 
 
 def outline_energies(turn: TrueTurn, name: str) -> Float[np.ndarray, "2"]:
-    """Gradient energy beside and on the outline of the head in one of a turn's pictures."""
+    """Gradient energy beside and on the outline of the head in one of a turn's pictures; NaN if unknown."""
+    if name not in turn.figures:
+        return np.full(2, np.nan)
     picture, figure, counted = turn.crop.extract(turn.pictures[name]), turn.figures[name], heads_own(turn)
     return np.array([gradient_energy(picture, counted & band(figure)) for band in (halo_band, edge_band)])
 

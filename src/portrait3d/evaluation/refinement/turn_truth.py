@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from portrait3d.data.refinement.head_turns import (
 )
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.light import draw_light
+from portrait3d.errors import InvalidImageError
 from portrait3d.evaluation.heads.truth import FOCAL, PHOTO_DISTANCE, PRINCIPAL_ROW, SIZE
 from portrait3d.evaluation.refinement.turns import read_landmarks
 from portrait3d.evaluation.surfaces import turned
@@ -29,6 +31,7 @@ from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop
+from portrait3d.preprocessing.image import decode_photo
 from portrait3d.reposing import CoarseTurn, Reposer
 from portrait3d.reposing.guide import LAYERS
 from portrait3d.reposing.motion import Turn
@@ -37,10 +40,11 @@ CHANGES = (-30.0, -15.0, 15.0, 30.0)
 """Of yaw, degrees."""
 FRONTAL = HeadAngles(0.0, 0.0, 0.0)
 """Where the photo shows the head looking, and the shoulders in all views."""
-REFINED, COARSE, PREVIOUS, UNTURNED, REAL = (
+REFINED, COARSE, PREVIOUS, OTHER, UNTURNED, REAL = (
     "refined",
     "not refined",
     "previous weights",
+    "another method",
     "not turned",
     "the real view",
 )
@@ -104,7 +108,7 @@ class TrueTurn:
     found: Mapping[str, Float[Tensor, "68 2"]]
     """Landmarks that the face network reads in the pictures."""
     figures: Mapping[str, Bool[np.ndarray, "S S"]]
-    """What is person rather than background in the head crop of each picture."""
+    """What is person rather than background in the head crop of each picture; unknown of another method's."""
 
     @property
     def truth(self) -> Float[np.ndarray, "68 2"]:
@@ -119,6 +123,7 @@ def turn_truly(
     portrait: Portrait,
     previous: Portrait3D | None = None,
     changes: Sequence[float] = CHANGES,
+    others: Path | None = None,
 ) -> Iterator[TrueTurn]:
     """Turn the photo of a sitting by changes of yaw.
 
@@ -128,6 +133,10 @@ def turn_truly(
         portrait: What the pipeline makes of `sitting.view(FRONTAL)`.
         previous: Other weights, which reconstruct and turn the photo too.
         changes: Degrees.
+        others: Directory of another method's pictures, named by `picture_name`.
+
+    Raises:
+        InvalidImageError: A picture of the other method is missing, or is not of the photo's size.
     """
     source, pixels = sitting.view(FRONTAL), portrait.photo.pixels
     turners = [(model, model.reposer(portrait), REFINED)]
@@ -144,9 +153,24 @@ def turn_truly(
             figures[name] = drawn_figure(portrait, reposer.portrait, turn)
             if turner is model:
                 pictures[COARSE], figures[COARSE] = reposer.composite(turn), figures[name]
+        if others is not None:
+            pictures[OTHER] = read_other(others / picture_name(sitting.avatar.name, change), pixels.shape)
         near = torch.from_numpy(portrait.landmarks)
         found = {name: read_landmarks(model, picture, near) for name, picture in pictures.items()}
         yield TrueTurn(sitting, change, source, real, portrait.head_crop, pictures, found, figures)
+
+
+def picture_name(head: str, change: float = 0.0) -> str:
+    """The file of a head's photo, or of what another method makes of it after a change of yaw (degrees)."""
+    return f"{head}{change:+.0f}.png" if change else f"{head}.png"
+
+
+def read_other(path: Path, shape: tuple[int, ...]) -> UInt8[np.ndarray, "H W 3"]:
+    """Another method's picture; `InvalidImageError` unless it has the photo's shape."""
+    picture = decode_photo(path).pixels
+    if picture.shape != shape:
+        raise InvalidImageError(f"{path} has {picture.shape[:2]} pixels, the photo {shape[:2]}.")
+    return picture
 
 
 def turn_as(reposer: Reposer, source: HeadAngles, target: HeadAngles) -> CoarseTurn:
