@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.refinement_net import GuidedUNet, RefinementNet
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
 from portrait3d.reposing import CoarseTurn, Reposer
-from portrait3d.reposing.guide import CHANNELS, LAYERS, STEEPNESS
+from portrait3d.reposing.guide import CHANNELS, LAYERS, PLATE, STEEPNESS
+from portrait3d.reposing.reposer import OUTLINE
 from synthetic_head import synthetic_portrait
 
 YAW = 25.0
@@ -127,3 +129,12 @@ def test_the_pipeline_gives_a_guided_network_its_guide(portrait: Portrait, repos
     lit = model.draw_pose(reposer, target).astype(int)
     assert (lit - plain).max() > 20
     assert (lit == plain).all(axis=-1).mean() > 0.3
+
+
+def test_the_outline_stays_as_it_is_drawn(reposer: Reposer, turn: CoarseTurn) -> None:
+    assert turn.drawn is not None
+    drawn = reposer._seen_by_crop(turn.drawn)[0][0].numpy()
+    head = torch.stack([channel(turn, name) for name in LAYERS[:PLATE]]).sum(0).numpy() > 0.5
+    away = ndimage.distance_transform_edt(head) + ndimage.distance_transform_edt(~head)
+    assert drawn[away < 1.5].mean() < 0.1
+    assert drawn[head & (away > 2 * OUTLINE)].mean() > 0.9

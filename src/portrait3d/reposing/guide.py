@@ -10,7 +10,7 @@ colours, and in guessed ones; what comes to light behind the head. Pixels of the
 CHANNELS = (*LAYERS, "steepness", "red", "green", "blue")
 """Of a guide: the shares of the layers; how steeply the photo sees the surface (1 straight on, 0 edge-on or
 not at all); and the reference, what the photo shows at the surface's place, however badly."""
-SHEET, SEEN = LAYERS.index("sheet"), LAYERS.index("seen")
+SHEET, SEEN, PLATE = (LAYERS.index(name) for name in ("sheet", "seen", "plate"))
 STEEPNESS = len(LAYERS)
 
 

@@ -19,7 +19,7 @@ from portrait3d.preprocessing.alignment import CropGrid
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.drawing import read
 from portrait3d.reposing.expression import ExpressionModes
-from portrait3d.reposing.guide import LAYERS, guide_to_ground
+from portrait3d.reposing.guide import LAYERS, PLATE, guide_to_ground
 from portrait3d.reposing.layers import TurningHead
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Window, soften, turning_window
@@ -27,6 +27,9 @@ from portrait3d.reposing.sheets import channels_last
 
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
+OUTLINE = 3.0
+"""Half the width (pixels of the head crop) of the band along the head's outline that stays as it is drawn: the
+true turns that the network learns from are never quite in place, so it blurs edges."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
 
@@ -49,7 +52,8 @@ class CoarseTurn:
     guide: Float[Tensor, "9 S S"] | None = None
     """`guide.CHANNELS` in the head crop, where they were asked for."""
     drawn: Float[Tensor, "1 h w"] | None = None
-    """With a guide: how far each pixel of the window was drawn or uncovered, rather than kept."""
+    """With a guide: how far a picture that counts everywhere does so at each of the window's pixels: where
+    something was drawn or uncovered, but not along the head's outline."""
 
 
 class Reposer:
@@ -94,7 +98,7 @@ class Reposer:
         image, holes = self._to_crop(picture, torch.maximum(unknown, new))
         if guide is None:
             return CoarseTurn(image, holes, picture, unknown, self.window, still)
-        drawn = guide[: len(LAYERS)].sum(0, keepdim=True)
+        drawn = guide[: len(LAYERS)].sum(0, keepdim=True) * self._beside_outline(guide)
         guide = self._guide_to_crop(guide)
         return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, drawn)
 
@@ -154,6 +158,13 @@ class Reposer:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
         seen, inside = self._seen_by_crop(torch.cat([picture.clamp(0, 1), unknown]))
         return self.photo_crop + (seen[:3] - self.photo_crop) * inside, (seen[3:] > 0.2).float()
+
+    def _beside_outline(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "1 h w"]:
+        """0 on the outline of what a guide says is head, 1 away from it."""
+        crop = self.drawn.head_crop
+        head = guide[:PLATE].sum(0, keepdim=True).clamp(0, 1)
+        share = box_means(head, max(1, round(OUTLINE * crop.side / crop.size)))
+        return 1 - (4 * share * (1 - share)).clamp(min=0).sqrt()
 
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
         """The window's guide as the head crop sees it; what is around is the photo's."""

@@ -33,7 +33,7 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.image import decode_photo
 from portrait3d.reposing import CoarseTurn, Reposer
-from portrait3d.reposing.guide import LAYERS
+from portrait3d.reposing.guide import PLATE
 from portrait3d.reposing.motion import Turn
 
 CHANGES = (-30.0, -15.0, 15.0, 30.0)
@@ -189,7 +189,7 @@ def figure(portrait: Portrait, view: AvatarView) -> Bool[np.ndarray, "S S"]:
 def drawn_figure(portrait: Portrait, turned: Portrait, turn: CoarseTurn) -> Bool[np.ndarray, "S S"]:
     """What of a portrait's turn is person, in another portrait's head crop of the same photo."""
     assert turn.guide is not None
-    head = turn.guide[: LAYERS.index("plate")].sum(0, keepdim=True)
+    head = turn.guide[:PLATE].sum(0, keepdim=True)
     height, width = turned.photo.pixels.shape[:2]
     shown = turned.head_crop.restore(head, height, width)[0].numpy() > 0.5
     whole = shown | (turned.parsing == ParsingClass.BODY)
