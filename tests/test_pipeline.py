@@ -8,7 +8,15 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from portrait3d import InvalidImageError, NoFaceError, PoorFitWarning, Portrait, Portrait3D
+from portrait3d import (
+    InvalidImageError,
+    NoFaceError,
+    PoorFitWarning,
+    Portrait,
+    Portrait3D,
+    WeightsError,
+    pipeline,
+)
 from portrait3d.errors import DifferentPeopleError
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece
 from portrait3d.head.frame import texture_size
@@ -224,6 +232,62 @@ def test_everybody_in_a_photo_gets_a_head_as_if_alone(
     assert np.array_equal(second.head.vertices, portrait.head.vertices)
 
 
+def test_many_photos_give_what_each_gives_alone_in_their_order(
+    model: Portrait3D, portrait: Portrait, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    smaller = astronaut[:400, 60:420]
+    photos = [smaller, np.zeros((64, 64, 3), np.uint8), astronaut, b"no picture", astronaut[:, ::-1].copy()]
+    results = list(model.reconstruct_many(iter(photos), batch=3))
+    kinds = [Portrait, NoFaceError, Portrait, InvalidImageError, Portrait]
+    assert [type(each) for each in results] == kinds
+    for found, alone in ((results[0], model.reconstruct(smaller)), (results[2], portrait)):
+        assert isinstance(found, Portrait)
+        np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=1e-3)
+        assert (found.parsing != alone.parsing).mean() < 1e-4
+        torch.testing.assert_close(found.depth.front, alone.depth.front, atol=0.05, rtol=0)
+        assert found.quality == pytest.approx(alone.quality, abs=1e-4)
+
+
+def test_photos_are_taken_as_they_are_needed(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"]
+) -> None:
+    crops = []
+    hook = model.face_net.register_forward_pre_hook(lambda _, given: crops.append(len(given[0])))
+    taken = []
+    photos = (taken.append(k) or astronaut for k in range(4))
+    results = model.reconstruct_many(photos, batch=2)
+    assert not taken
+    next(results)
+    hook.remove()
+    assert taken == [0, 1]
+    # The networks see both at once: their crops, then the better placed ones and their mirror images.
+    assert crops == [2, 4]
+
+
+def test_a_photo_that_networks_fail_at_leaves_the_others(
+    model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smaller = astronaut[:400, 60:420]
+    fit_faces = pipeline.fit_faces
+
+    def failing(net, head, photos, crops):
+        if any(len(pixels) == 400 for pixels in photos):
+            raise WeightsError("broken")
+        return fit_faces(net, head, photos, crops)
+
+    monkeypatch.setattr(pipeline, "fit_faces", failing)
+    first, second = model.reconstruct_many([smaller, astronaut])
+    assert isinstance(first, WeightsError)
+    assert isinstance(second, Portrait)
+
+
+def test_a_single_photo_is_not_many(model: Portrait3D) -> None:
+    with pytest.raises(TypeError, match="photos must be several photos, got str"):
+        model.reconstruct_many("photo.jpg")
+    with pytest.raises(ValueError, match="batch must be"):
+        model.reconstruct_many([], batch=0)
+
+
 def test_weights_that_are_nowhere_are_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="face"):
         Portrait3D.from_pretrained(tmp_path)
@@ -309,19 +373,16 @@ def test_photos_of_one_person_share_an_identity_in_whatever_order(
 def test_photos_of_different_people_are_refused_unless_told_otherwise(
     model: Portrait3D, astronaut: UInt8[np.ndarray, "H W 3"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, faces = model.fit_face, []
+    fitted, faces = pipeline.fit_faces, []
 
-    def somebody_else(photo, detection):
-        fit = fitted(photo, detection)
+    def somebody_else(*given):
+        (fit,) = fitted(*given)
         opposite = 2 * model.face_net.shape_mean[:80] - fit.coefficients.identity
         faces.append(fit)
-        return (
-            replace(fit, coefficients=replace(fit.coefficients, identity=opposite))
-            if len(faces) == 2
-            else fit
-        )
+        second = len(faces) == 2
+        return [replace(fit, coefficients=replace(fit.coefficients, identity=opposite)) if second else fit]
 
-    monkeypatch.setattr(model, "fit_face", somebody_else)
+    monkeypatch.setattr(pipeline, "fit_faces", somebody_else)
     with pytest.raises(DifferentPeopleError, match="different people"):
         model.reconstruct_person([astronaut, mirrored(astronaut)])
     faces.clear()

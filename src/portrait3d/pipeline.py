@@ -12,8 +12,9 @@ repose          Portrait ─ reposer ─► Reposer ─ coarse_turn ─► Coars
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,23 @@ from portrait3d import arguments
 from portrait3d.errors import (
     DifferentPeopleError,
     DifferentPeopleWarning,
+    InvalidImageError,
+    NoFaceError,
     PoorFitWarning,
     UnseenPoseWarning,
+    WeightsError,
 )
-from portrait3d.geometry import HeadMesh, Mesh
-from portrait3d.models.depth_net import DepthNet, HeadDepth, predict_depth
+from portrait3d.geometry import HeadMesh, Mesh, Pose
+from portrait3d.models.coefficients import FaceCoefficients
+from portrait3d.models.depth_net import DepthNet, HeadDepth, predict_depths
 from portrait3d.models.expressions import NEUTRAL
 from portrait3d.models.face_depth import render_head_depths
-from portrait3d.models.face_fit import FaceFit, fit_face
+from portrait3d.models.face_fit import FaceFit, fit_face, fit_faces
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.folding import fold_norms
 from portrait3d.models.head_model import HeadModel
-from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, parse_head
+from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, first_looks, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
 from portrait3d.models.precision import fast_convolutions
 from portrait3d.models.refinement_net import RefinementNet
@@ -193,6 +198,51 @@ class Portrait3D:
         decoded, detections = self.find_faces(photo)
         return [self.reconstruct_face(decoded, detection) for detection in detections]
 
+    def reconstruct_many(
+        self, photos: Iterable[PhotoSource], batch: int = 8
+    ) -> Iterator[Portrait | InvalidImageError | NoFaceError | WeightsError]:
+        """Recover the head of the largest face in each photo; as `reconstruct` does, up to rounding.
+
+        Networks see `batch` photos at once, and no more than these are held at a time. What comes out is in
+        the photos' order: for each its portrait, or the error that `reconstruct` raises for it.
+        """
+        arguments.whole_number(batch, "batch", 1)
+        if isinstance(photos, str | bytes | os.PathLike) or not isinstance(photos, Iterable):
+            raise TypeError(f"photos must be several photos, got {type(photos).__name__}.")
+        return self._in_batches(iter(photos), batch)
+
+    def _in_batches(
+        self, photos: Iterator[PhotoSource], batch: int
+    ) -> Iterator[Portrait | InvalidImageError | NoFaceError | WeightsError]:
+        while taken := list(islice(photos, batch)):
+            results: dict[int, Portrait | InvalidImageError | NoFaceError | WeightsError] = {}
+            found: dict[int, tuple[Photo, Detection]] = {}
+            for place, photo in enumerate(taken):
+                try:
+                    decoded, faces = self.find_faces(photo)
+                    found[place] = decoded, faces[0]
+                except (InvalidImageError, NoFaceError) as error:
+                    results[place] = error
+            results |= zip(found, self._reconstruct_faces(list(found.values())), strict=True)
+            for place in range(len(taken)):
+                portrait = results.pop(place)
+                if isinstance(portrait, Portrait):
+                    _warn_if_poor(portrait)
+                yield portrait
+
+    @torch.inference_mode()
+    def _reconstruct_faces(
+        self, found: Sequence[tuple[Photo, Detection]]
+    ) -> list[Portrait] | list[Portrait | WeightsError]:
+        """The portraits of faces in several photos; where networks fail at all together, each by itself."""
+        try:
+            read = self._read_faces(found)
+            return self._lift_all([(*face, *what) for face, what in zip(found, read, strict=True)])
+        except WeightsError as error:
+            if len(found) == 1:
+                return [error]
+            return [portrait for face in found for portrait in self._reconstruct_faces([face])]
+
     def find_faces(self, photo: PhotoSource) -> tuple[Photo, list[Detection]]:
         """The decoded photo and its faces, at least one, the largest first; errors as of `reconstruct`."""
         decoded = decode_photo(photo)
@@ -210,18 +260,55 @@ class Portrait3D:
 
     def _read_face(self, photo: Photo, detection: Detection) -> tuple[FaceFit, HeadParsing, FitSigns]:
         """The fitted face, what every pixel around it shows, and signs of how far to trust both."""
-        fit = self.fit_face(photo, detection)
-        head_crop = fit.crop.head_crop()
-        parsing = parse_head(self.parsing_net, photo.pixels, head_crop)
-        check_finite(head_of(self.parsing_net), parsing.head_probabilities)
-        return fit, parsing, FitSigns.of(fit, head_crop, parsing, self.head_model)
+        return self._read_faces([(photo, detection)])[0]
+
+    def _read_faces(
+        self, found: Sequence[tuple[Photo, Detection]]
+    ) -> list[tuple[FaceFit, HeadParsing, FitSigns]]:
+        """The same of one face in each of several photos, networks working on all at once."""
+        if not found:
+            return []
+        for photo, detection in found:
+            _check_face(photo, detection)
+        photos = [photo.pixels for photo, _ in found]
+        crops = [crop_from_detection(detection) for _, detection in found]
+        fits = fit_faces(self.face_net, self.head_model, photos, crops)
+        head_crops = [fit.crop.head_crop() for fit in fits]
+        read = []
+        looks = first_looks(self.parsing_net, photos, head_crops)
+        for pixels, fit, head_crop, first in zip(photos, fits, head_crops, looks, strict=True):
+            parsing = parse_head(self.parsing_net, pixels, head_crop, first)
+            check_finite(head_of(self.parsing_net), parsing.head_probabilities)
+            read.append((fit, parsing, FitSigns.of(fit, head_crop, parsing, self.head_model)))
+        return read
 
     def _lift(
         self, photo: Photo, detection: Detection, fit: FaceFit, parsing: HeadParsing, signs: FitSigns
     ) -> Portrait:
         """The portrait of a face that was read, with the depth of its head."""
+        return self._lift_all([(photo, detection, fit, parsing, signs)])[0]
+
+    def _lift_all(
+        self, read: Sequence[tuple[Photo, Detection, FaceFit, HeadParsing, FitSigns]]
+    ) -> list[Portrait]:
+        """The portraits of faces that were read, the depth network working on all at once."""
+        if not read:
+            return []
+        depths = self._lift_heads(
+            [(photo, fit, fit.crop.head_crop(), parsing) for photo, _, fit, parsing, _ in read]
+        )
+        return [self._portrait(*face, depth) for face, depth in zip(read, depths, strict=True)]
+
+    def _portrait(
+        self,
+        photo: Photo,
+        detection: Detection,
+        fit: FaceFit,
+        parsing: HeadParsing,
+        signs: FitSigns,
+        depth: HeadDepth,
+    ) -> Portrait:
         head_crop = fit.crop.head_crop()
-        depth = self.lift_head(photo, fit, head_crop, parsing)
         vertices = self.head_model.vertices(fit.coefficients.batched)
         camera_from_model = head_crop.roll @ fit.crop_from_model
         return Portrait(
@@ -315,17 +402,32 @@ class Portrait3D:
     @torch.inference_mode()
     def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> HeadDepth:
         """First and last surface of face, hair and ears in the wide crop's camera (paper, section 3.3)."""
-        wide = head_crop.wide_crop(self.depth_net.size)
-        vertices = self.head_model.vertices(fit.coefficients.batched)
-        fitted = render_head_depths(self.head_model, vertices, fit.crop_from_model.batched, wide.camera())
-        labels = torch.from_numpy(wide.extract_labels(parsing.labels))[None]
-        picture = wide.extract(photo.pixels)[None]
-        found = predict_depth(self.depth_net, picture, fitted, labels, wide.camera())
-        place, middle = head_of(self.depth_net), float(fitted.center)
-        for depth in (found.front, found.back):
-            check_depth(depth, found.valid, middle, place)
-        check_finite(place, found.back_hair, found.front_scale, found.back_scale)
-        return found
+        return self._lift_heads([(photo, fit, head_crop, parsing)])[0]
+
+    def _lift_heads(self, read: Sequence[tuple[Photo, FaceFit, Crop, HeadParsing]]) -> list[HeadDepth]:
+        """The same of one head in each of several photos."""
+        crops = [head_crop.wide_crop(self.depth_net.size) for _, _, head_crop, _ in read]
+        # Wide crops of one size have one camera.
+        camera = crops[0].camera()
+        coefficients = [fit.coefficients.to_vector() for _, fit, _, _ in read]
+        vertices = self.head_model.vertices(FaceCoefficients.from_vector(torch.stack(coefficients)))
+        poses = [fit.crop_from_model for _, fit, _, _ in read]
+        pose = Pose(
+            torch.stack([one.rotation for one in poses]), torch.stack([one.translation for one in poses])
+        )
+        fitted = render_head_depths(self.head_model, vertices, pose, camera)
+        labels = [
+            torch.from_numpy(crop.extract_labels(parsing.labels))
+            for crop, (*_, parsing) in zip(crops, read, strict=True)
+        ]
+        pictures = [crop.extract(photo.pixels) for crop, (photo, *_) in zip(crops, read, strict=True)]
+        depths = predict_depths(self.depth_net, torch.stack(pictures), fitted, torch.stack(labels), camera)
+        place = head_of(self.depth_net)
+        for found, middle in zip(depths, fitted.center, strict=True):
+            for depth in (found.front, found.back):
+                check_depth(depth, found.valid, float(middle), place)
+            check_finite(place, found.back_hair, found.front_scale, found.back_scale)
+        return depths
 
     def head_without_light(self, portrait: Portrait) -> HeadMesh:
         """A portrait's head with the fitted light's shading taken out of the skin's colours.

@@ -10,10 +10,11 @@ from portrait3d.models import head_parsing
 from portrait3d.models.head_parsing import (
     CLOTHES,
     USUAL_FACE,
+    FirstLook,
     ParsingExperts,
+    first_looks,
     keep_one_head,
     leaves_crop,
-    look,
     parse_head,
     place,
     settle_neck,
@@ -313,11 +314,11 @@ def test_a_small_face_is_looked_at_again_from_nearer(
     pixels[150 - side // 2 : 150 + side // 2, 150 - side // 2 : 150 + side // 2, 0] = 255
     looked_at: list[float] = []
 
-    def watched(experts: ParsingExperts, pixels: np.ndarray, crop: Crop, *given: torch.Tensor) -> list[View]:
-        looked_at.append(crop.side)
-        return look(experts, pixels, crop, *given)
+    def watched(experts: ParsingExperts, photos: list[np.ndarray], crops: list[Crop]) -> list[FirstLook]:
+        looked_at.extend(crop.side for crop in crops)
+        return first_looks(experts, photos, crops)
 
-    monkeypatch.setattr(head_parsing, "look", watched)
+    monkeypatch.setattr(head_parsing, "first_looks", watched)
     experts = ParsingExperts([PaintedNet(0.25, (8,) * 5)]).eval()
     labels = parse_head(experts, pixels, Crop((150.0, 150.0), 260.0, 0.0, 256)).labels
     assert looked_at == pytest.approx(sides, rel=0.05)
@@ -360,7 +361,7 @@ def test_networks_of_several_framings_lie_in_one_directory(tmp_path: Path) -> No
     experts = ParsingExperts.load(tmp_path)
     assert experts.framings == ["plain", "tanh"]
     assert not experts.training
-    assert experts(torch.rand(2, 3, 64, 64)).shape == (2, 9, 32, 32)
+    assert experts(torch.rand(3, 2, 3, 64, 64)).shape == (3, 2, 9, 32, 32)
 
 
 def test_parsing_without_a_network_is_refused() -> None:
@@ -388,9 +389,9 @@ def test_views_give_the_softmax_of_their_logits_between_pixels() -> None:
 def test_one_network_looks_at_the_mirrored_head_too() -> None:
     net = ParsingNet(0.25, (8,) * 5).eval()
     image = torch.rand(1, 3, 64, 64)
-    seen, turned = ParsingExperts([net])(image)
+    seen, turned = ParsingExperts([net])(image[None])[0]
     torch.testing.assert_close(seen, net(image)[0], atol=1e-4, rtol=1e-4)
-    mirrored, again = ParsingExperts([net])(image.flip(-1))
+    mirrored, again = ParsingExperts([net])(image[None].flip(-1))[0]
     exchanged = list(MIRRORED_CLASSES)
     torch.testing.assert_close(mirrored.flip(-1)[exchanged], turned, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(again.flip(-1)[exchanged], seen, atol=1e-4, rtol=1e-4)

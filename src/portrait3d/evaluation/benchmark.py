@@ -199,7 +199,12 @@ def forward_passes(model: Portrait3D) -> Iterator[list[Pass]]:
     hooks = []
     for name, net in nets.items():
         hooks.append(net.register_forward_pre_hook(lambda *_, name=name: begin(name)))
-        hooks.append(net.register_forward_hook(lambda _, inputs, __, name=name: end(name, len(inputs[0]))))
+        # Pictures come as the leading axes have it: of parsing, for each head one for each network.
+        hooks.append(
+            net.register_forward_hook(
+                lambda _, inputs, __, name=name: end(name, inputs[0].shape[:-3].numel())
+            )
+        )
     try:
         yield passes
     finally:

@@ -202,7 +202,6 @@ def uncovered_face(labels: UInt8[Tensor, "B H W"]) -> Bool[Tensor, "B 1 H W"]:
     return torch.isin(labels, labels.new_tensor(FACE))[:, None]
 
 
-@torch.no_grad()
 def predict_depth(
     net: DepthNet,
     head_rgb: Float[Tensor, "1 3 H W"],
@@ -210,14 +209,26 @@ def predict_depth(
     labels: UInt8[Tensor, "1 H W"],
     camera: Camera,
 ) -> HeadDepth:
-    """Front and back of the head in one wide crop.
+    """Front and back of the head in one wide crop; arguments as of `predict_depths`."""
+    return predict_depths(net, head_rgb, head, labels, camera)[0]
+
+
+@torch.no_grad()
+def predict_depths(
+    net: DepthNet,
+    head_rgb: Float[Tensor, "B 3 H W"],
+    head: HeadDepths,
+    labels: UInt8[Tensor, "B H W"],
+    camera: Camera,
+) -> list[HeadDepth]:
+    """Front and back of the heads in wide crops.
 
     Args:
         net: The network.
-        head_rgb: The wide crop, RGB in [0, 1].
-        head: What `render_head_depths` draws in the wide crop's camera.
-        labels: The nine parsing classes in the wide crop.
-        camera: The wide crop's.
+        head_rgb: The wide crops, RGB in [0, 1].
+        head: What `render_head_depths` draws in the wide crops' camera.
+        labels: The nine parsing classes in the wide crops.
+        camera: The wide crops'.
     """
     found = net(
         head_rgb,
@@ -227,17 +238,21 @@ def predict_depth(
         head.mask[:, None],
         head.center,
     )
-    back_hair = found.hair_logit[0, 0].sigmoid()
-    seen = head_region(labels)[0, 0]
+    back_hair = found.hair_logit.sigmoid()
+    seen = head_region(labels)
     # Hair behind neck and clothes is not seen; the network alone tells where it hangs.
-    covered = torch.isin(labels[0], labels.new_tensor(COVERING)) & (back_hair > 0.5)
-    return HeadDepth(
-        front=found.front[0, 0],
-        back=found.back[0, 0],
-        back_hair=back_hair,
-        head=seen,
-        valid=seen | covered,
-        front_scale=found.front_scale[0, 0],
-        back_scale=found.back_scale[0, 0],
-        camera=camera,
-    )
+    covered = torch.isin(labels, labels.new_tensor(COVERING))[:, None] & (back_hair > 0.5)
+    valid = seen | covered
+    return [
+        HeadDepth(
+            front=found.front[k, 0],
+            back=found.back[k, 0],
+            back_hair=back_hair[k, 0],
+            head=seen[k, 0],
+            valid=valid[k, 0],
+            front_scale=found.front_scale[k, 0],
+            back_scale=found.back_scale[k, 0],
+            camera=camera,
+        )
+        for k in range(len(labels))
+    ]

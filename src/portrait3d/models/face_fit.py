@@ -1,5 +1,6 @@
 """From face crops to fits of the head model: a crop is read together with its mirror image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,21 @@ class FaceReading:
     """Mean distance between the landmarks read in the crop and in its mirror image, percent of face size;
     0 where the mirror image was not read."""
 
+    def each(self) -> list["FaceReading"]:
+        """The readings of the crops, one by one."""
+        pose = self.camera_from_model
+        return [
+            FaceReading(FaceCoefficients.from_vector(vector), Pose(rotation, translation), *rest)
+            for vector, rotation, translation, *rest in zip(
+                self.coefficients.to_vector().split(1),
+                pose.rotation.split(1),
+                pose.translation.split(1),
+                self.landmarks.split(1),
+                self.asymmetry.split(1),
+                strict=True,
+            )
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class FaceFit:
@@ -47,27 +63,44 @@ class FaceFit:
 
 
 def fit_face(net: FaceNet, head: HeadModel, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> FaceFit:
-    """Shape, light and pose of the face in a crop of a photo (paper, section 3.1).
+    """Shape, light and pose of the face in a crop of a photo (paper, section 3.1); as `fit_faces` does."""
+    return fit_faces(net, head, [pixels], [crop])[0]
+
+
+def fit_faces(
+    net: FaceNet, head: HeadModel, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]], crops: Sequence[Crop]
+) -> list[FaceFit]:
+    """Shape, light and pose of the face in one crop of each photo.
 
     The first result places the crop anew, and the second, made in that crop, is kept: the paper's alignment
     after the face is known. A third pass gains nothing. Raises `WeightsError` if either is no face at all.
     """
+
+    def read(crops: Sequence[Crop], *, mirrored: bool) -> tuple[list[FaceReading], list[Tensor]]:
+        pictures = [crop.extract(pixels) for pixels, crop in zip(photos, crops, strict=True)]
+        readings = read_faces(net, head, torch.stack(pictures), mirrored=mirrored).each()
+        for reading in readings:
+            _check_reading(net, head, reading)
+        seen = [crop.photo_from_crop(one.landmarks[0]) for crop, one in zip(crops, readings, strict=True)]
+        return readings, seen
+
     # The first pass only places the crop anew: that is not worth reading its mirror image.
-    first = read_faces(net, head, crop.extract(pixels)[None], mirrored=False)
-    _check_reading(net, head, first)
-    before = crop.photo_from_crop(first.landmarks[0])
-    crop = crop_from_landmarks(before)
-    reading = read_faces(net, head, crop.extract(pixels)[None])
-    _check_reading(net, head, reading)
-    landmarks = crop.photo_from_crop(reading.landmarks[0])
-    return FaceFit(
-        crop=crop,
-        coefficients=FaceCoefficients.from_vector(reading.coefficients.to_vector()[0]),
-        crop_from_model=Pose(reading.camera_from_model.rotation[0], reading.camera_from_model.translation[0]),
-        landmarks=landmarks,
-        moved=float(landmark_distance(before[None], landmarks[None])),
-        asymmetry=float(reading.asymmetry),
-    )
+    _, before = read(crops, mirrored=False)
+    crops = [crop_from_landmarks(landmarks) for landmarks in before]
+    readings, after = read(crops, mirrored=True)
+    return [
+        FaceFit(
+            crop=crop,
+            coefficients=FaceCoefficients.from_vector(reading.coefficients.to_vector()[0]),
+            crop_from_model=Pose(
+                reading.camera_from_model.rotation[0], reading.camera_from_model.translation[0]
+            ),
+            landmarks=landmarks,
+            moved=float(landmark_distance(first[None], landmarks[None])),
+            asymmetry=float(reading.asymmetry),
+        )
+        for crop, reading, first, landmarks in zip(crops, readings, before, after, strict=True)
+    ]
 
 
 def _check_reading(net: FaceNet, head: HeadModel, reading: FaceReading) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -77,12 +78,14 @@ class ParsingExperts(nn.Module):
         """The framing of each network."""
         return [expert.framing for expert in self.experts]  # pyright: ignore[reportReturnType]
 
-    def forward(self, images: Float[Tensor, "E 3 H W"]) -> Float[Tensor, "V 9 h w"]:
-        """Logits of one picture for each network, each in its own framing; of one network, two."""
-        if len(images) > 1:
-            return torch.cat(side_by_side(_logits, self.experts, images.split(1)))
-        seen, mirrored = _logits(self.experts[0], torch.cat([images, images.flip(-1)]))  # pyright: ignore[reportArgumentType]
-        return torch.stack([seen, mirrored.flip(-1)[list(MIRRORED_CLASSES)]])
+    def forward(self, images: Float[Tensor, "N E 3 H W"]) -> Float[Tensor, "N V 9 h w"]:
+        """Logits of N heads, one picture each for every network, in its own framing; of a single one, two."""
+        pictures = [own.contiguous(memory_format=torch.channels_last) for own in images.unbind(1)]
+        if len(pictures) > 1:
+            return torch.stack(side_by_side(_logits, self.experts, pictures), 1)
+        both = torch.cat([pictures[0], pictures[0].flip(-1)])
+        seen, mirrored = _logits(self.experts[0], both).chunk(2)  # pyright: ignore[reportArgumentType]
+        return torch.stack([seen, mirrored.flip(-1)[:, list(MIRRORED_CLASSES)]], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +103,23 @@ class HeadParsing:
     and in between along the outline, where hair is thin above all."""
 
 
-def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> HeadParsing:
+def parse_head(
+    experts: ParsingExperts,
+    pixels: UInt8[np.ndarray, "H W 3"],
+    crop: Crop,
+    first: "FirstLook | None" = None,
+) -> HeadParsing:
     """Label the pixels of the head crop and of the photo.
 
     Face, hair, ears and headwear that are not connected to the face in the crop's middle are another
     person's, or wrong, and become background, neck or body. So does everything where the crop leaves the
     photo. Hair that leaves the head crop is followed as far as `GROWTH`. A face that is small in it, since
-    the detected box was too large or little of the face shows, is looked at again from nearer.
+    the detected box was too large or little of the face shows, is looked at again from nearer. `first` is
+    what `first_looks` sees in the crop, if that is known already.
     """
     height, width = pixels.shape[:2]
-    picture = crop.extract(pixels)
-    views = look(experts, pixels, crop, picture)
+    (first,) = [first] if first else first_looks(experts, [pixels], [crop])
+    views = list(first.views)
     grid = Frame(crop)
     merged, within = parse_grid(views, grid, height, width)
     kept, changed = keep_one_head(merged, crop.size)
@@ -135,28 +144,45 @@ def parse_head(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop
     # The head crop's own pixels.
     middle = slice((grid.size - crop.size) // 2, (grid.size + crop.size) // 2)
     probabilities = _only_within(kept[:, middle, middle], within[middle, middle])
-    own = settle_neck(likeliest(probabilities), as_bytes(picture))
+    own = settle_neck(likeliest(probabilities), as_bytes(first.picture))
     _make(probabilities, ParsingClass.BODY, ParsingClass.NECK, torch.from_numpy(own == ParsingClass.BODY))
     _make(probabilities, ParsingClass.NECK, ParsingClass.BODY, torch.from_numpy(own == ParsingClass.NECK))
     return HeadParsing(labels, own, probabilities, matte)
 
 
-def look(
-    experts: ParsingExperts,
-    pixels: UInt8[np.ndarray, "H W 3"],
-    crop: Crop,
-    picture: Float[Tensor, "3 size size"] | None = None,
-) -> list[View]:
-    """Run every network on the head in a head crop; `picture` is the crop, if it has been cut out already."""
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What the networks see of a head at first."""
 
-    def extract(frame: Frame) -> Float[Tensor, "3 size size"]:
-        return frame.extract(pixels) if picture is None or frame != Frame(crop) else picture
+    picture: Float[Tensor, "3 size size"]
+    """The head crop."""
+    views: list[View]
 
+
+def first_looks(
+    experts: ParsingExperts, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]], crops: Sequence[Crop]
+) -> list[FirstLook]:
+    """Run every network on the heads in the head crops of some photos, one of each, at once."""
     device = next(experts.parameters()).device
-    frames = [frame_head(name, crop, pixels.shape[:2], crop.size) for name in experts.framings]
-    images = torch.stack(side_by_side(extract, frames))
-    found = experts(images.to(device, memory_format=torch.channels_last)).cpu()
-    return [View(frame, logits) for frame, logits in zip(cycle(frames), found, strict=False)]
+    frames, pictures, images = [], [], []
+    for pixels, crop in zip(photos, crops, strict=True):
+        own = [frame_head(name, crop, pixels.shape[:2], crop.size) for name in experts.framings]
+        plain = Frame(crop)
+        several = [plain, *(frame for frame in own if frame != plain)]
+        seen = dict(zip(several, side_by_side(partial(Frame.extract, pixels=pixels), several), strict=True))
+        frames.append(own)
+        pictures.append(seen[plain])
+        images.append(torch.stack([seen[frame] for frame in own]))
+    found = experts(torch.stack(images).to(device)).cpu()
+    return [
+        FirstLook(picture, [View(frame, logits) for frame, logits in zip(cycle(own), told, strict=False)])
+        for picture, own, told in zip(pictures, frames, found, strict=True)
+    ]
+
+
+def look(experts: ParsingExperts, pixels: UInt8[np.ndarray, "H W 3"], crop: Crop) -> list[View]:
+    """Run every network on the head in a crop."""
+    return first_looks(experts, [pixels], [crop])[0].views
 
 
 def parse_grid(

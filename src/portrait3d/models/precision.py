@@ -1,12 +1,11 @@
 """Arithmetic of networks where half the digits are enough."""
 
-from contextlib import AbstractContextManager
 from functools import cache
 
 import torch
 
 
-def fast_convolutions() -> AbstractContextManager[None]:
+def fast_convolutions() -> torch.autocast:
     """Convolutions in bfloat16 with sums in float32 on CPUs that have instructions for it; as ever on others.
 
     They take about half the time. The same machine gives the same numbers, others may round otherwise.

@@ -28,8 +28,8 @@ from portrait3d.reposing.sheets import channels_last
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
 OUTLINE = 3.0
-"""Half the width (pixels of the head crop) of the band along the head's outline that stays as it is drawn: the
-true turns that the network learns from are never quite in place, so it blurs edges."""
+"""Half the width (pixels of the head crop) of the band along the head's outline that stays as it is drawn:
+true turns, from which the network learns, are never quite in place, and so it blurs edges."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
 

@@ -203,8 +203,7 @@ def time_rows(experts: ParsingExperts, photo: StoredPhoto, runs: int = 15) -> li
     pixels = np.array(Image.fromarray(photo.pixels).resize((width, height)))
     x, y = photo.crop.centre
     crop = replace(photo.crop, centre=(x * scale, y * scale), side=photo.crop.side * scale)
-    images = torch.rand(len(experts.framings), 3, crop.size, crop.size)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = torch.rand(1, len(experts.framings), 3, crop.size, crop.size)
     tasks: dict[str, Callable[[], Any]] = {
         "networks": lambda: experts(images),
         f"parsing of a photo of {TIMED_SIDE} px": lambda: parse_head(experts, pixels, crop),
