@@ -14,8 +14,10 @@ from portrait3d.head.hair_body import (
     LIMITS,
     BodyGrid,
     HairBody,
+    bare_ears,
     body_field,
     body_limits,
+    carve,
     ear_plane,
     grow_body,
     largest_pieces,
@@ -26,7 +28,7 @@ from portrait3d.head.hair_body import (
 from portrait3d.head.hair_view import head_outline
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
-from synthetic_head import THICKNESS, Sitter, fitted_head
+from synthetic_head import THICKNESS, Sitter, fitted_head, sitter
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,31 @@ def test_hair_does_not_come_out_of_the_cheeks_side(bodies: dict[str, HairBody]) 
     beside = (vertices[:, 1] > 0) & (vertices[:, 1] < 60)
     assert beside.sum() > 50
     assert vertices[beside, 2].min() > LIMITS.before_ears - 6
+
+
+def test_hair_keeps_clear_of_bare_ears_and_not_of_covered_ones(
+    bodies: dict[str, HairBody], sitters: dict[str, Sitter]
+) -> None:
+    bare = {style: bare_ears(known.head, known.view) for style, known in sitters.items()}
+    ears = sitters["cap"].head.model_vertices[bare["cap"]]
+    assert cKDTree(ears).query(bodies["cap"].vertices)[0].min() > 1.0
+    assert bare["cap"].sum() > 2 * bare["half-covered ears"].sum() > 100
+    assert not bare["long"].any()
+
+
+def test_what_is_near_some_points_is_taken_out_of_a_body_and_the_rest_stays() -> None:
+    field = np.full((14, 14, 14), 5.0)
+    carve(field, np.array([-30.0, 0.0, 0.0]), 2.0, np.array([[-17.0, 13.0, 13.0]]))
+    away = np.linalg.norm(2.0 * np.moveaxis(np.indices(field.shape), 0, -1) - 13.0, axis=-1)
+    assert np.allclose(field, np.minimum(5.0, away - LIMITS.around_ears))
+
+
+def test_of_two_ears_one_behind_the_other_the_near_one_is_bare(model: HeadModel) -> None:
+    known = sitter(model, "cap", yaw=80.0)
+    bare = bare_ears(known.head, known.view)
+    depth = known.head.vertices[:, 2]
+    assert bare.any()
+    assert depth[bare].max() < depth[known.head.ears_mask > 0.5].mean()
 
 
 def test_hanging_hair_reaches_behind_the_neck(bodies: dict[str, HairBody]) -> None:

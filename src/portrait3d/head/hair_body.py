@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from skimage import measure
 
 from portrait3d.geometry.pixels import inner_distance
-from portrait3d.geometry.skin import normals
+from portrait3d.geometry.skin import HEAD_CENTRE, normals
 from portrait3d.geometry.topology import Topology
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
@@ -63,6 +63,10 @@ class BodyLimits:
     """Pixels across in which a lock is as thick as its deepest neighbour."""
     clear: float = 6.0
     """Distances to the body's surface beyond this, mm, do not matter."""
+    around_ears: float = 4.0
+    """Hair's body keeps this far from bare ears, mm: its triangles would cut through what is so hollow."""
+    far_ear: float = 40.0
+    """An ear this far (mm) behind the head's middle is not the one that the photo shows."""
     island: float = 400.0
     shallow: float = 4.0
     """What comes out of the skin by itself, no larger (mm²) and no higher (mm) than this, is an error of the
@@ -112,6 +116,7 @@ def grow_body(view: HairView, model: FittedHead) -> HairBody | None:
     origin = low - GRID.margin * voxel
     shape = np.ceil((high - low) / voxel).astype(int) + 2 * GRID.margin + 1
     field = body_field(view, limits, samples(model, origin, voxel, shape)).reshape(shape)
+    carve(field, origin, voxel, model.model_vertices[bare_ears(model, view)])
     # Clipped distances on both sides of the surface are alike, so that the blur rounds edges and moves no
     # plane.
     field = ndimage.gaussian_filter(field, GRID.smooth, mode="nearest")
@@ -191,6 +196,34 @@ def body_field(
     # The intersection of three half spaces: behind the front, before the back, inside the outline.
     field = np.minimum(np.minimum(depth - at[0], at[1] - depth), at[2])
     return np.clip(np.where(off, -LIMITS.clear, field), -LIMITS.clear, LIMITS.clear)
+
+
+def bare_ears(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
+    """The outer sides of ears over which the photo shows no hair, as vertices of the model."""
+    covered = view.read(view.hair, model.vertices, beyond=0.0) > 0.5
+    # Seen from the side, one ear lies behind the other: of that one the photo says nothing.
+    near = model.vertices[:, 2] < model.to_camera(HEAD_CENTRE[None])[0, 2] + LIMITS.far_ear
+    aside = normals(model.model_vertices, model.faces)[:, 0] * np.sign(model.model_vertices[:, 0]) > 0
+    return near & aside & ~covered & (model.ears_mask > 0.5)
+
+
+def carve(
+    field: Float[np.ndarray, "X Y Z"],
+    origin: Float[np.ndarray, "3"],
+    voxel: float,
+    points: Float[np.ndarray, "N 3"],
+) -> None:
+    """Take what is within `LIMITS.around_ears` of some points (model frame, mm) out of a body's samples."""
+    reach = LIMITS.around_ears + LIMITS.clear
+    for side in (points[points[:, 0] < 0], points[points[:, 0] >= 0]):
+        if len(side):
+            low = np.floor((side.min(axis=0) - reach - origin) / voxel).astype(int).clip(0)
+            high = np.ceil((side.max(axis=0) + reach - origin) / voxel).astype(int).clip(0) + 1
+            box = tuple(map(slice, low, high))
+            part = field[box]
+            at = origin + voxel * (low + np.moveaxis(np.indices(part.shape), 0, -1))
+            away = cKDTree(side).query(at.reshape(-1, 3))[0].reshape(part.shape)
+            part[...] = np.minimum(part, away - LIMITS.around_ears)
 
 
 def largest_pieces(
