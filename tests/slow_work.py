@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from portrait3d.cli.batch import DONE, Options, Result
 
 PROGRAM = """
@@ -52,3 +54,16 @@ def running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def start_nothing() -> None:
+    """Load nothing."""
+
+
+def count_up(record: Path, first: int, length: int) -> Iterator[np.ndarray]:
+    """A megabyte each of first, first + 10, ...; tells a file how many have been made, and dies below 0."""
+    for k in range(length):
+        if first < 0:
+            os._exit(9)
+        record.write_text(str(k + 1))
+        yield np.full(1_000_000, first + 10 * k, np.uint8)

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import track
 
+from portrait3d.cli import film
 from portrait3d.cli.console import Json, Models, messages, print_json, say, working
 from portrait3d.cli.portraits import load_model
 
@@ -23,29 +23,23 @@ NAMED = 8
 
 Out = Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4 or .gif.")]
 Size = Annotated[int, typer.Option(min=64, max=4096, help="Longest side of the photo in the video, pixels.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes that draw; the result is the same.")]
 WhichFace = Annotated[int, typer.Option("--face", min=0, help="Which face of the photo; 0 is the largest.")]
-
-
-class View(StrEnum):
-    """What a turntable shows."""
-
-    PHOTO = "photo"
-    HEAD = "head"
-    BOTH = "both"
 
 
 def turntable(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo of one person.")],
     out: Out,
-    view: Annotated[View, typer.Option(help="The photo turned, the 3D head all the way round, or both.")] = (
-        View.PHOTO
-    ),
+    view: Annotated[
+        film.View, typer.Option(help="The photo turned, the 3D head all the way round, or both.")
+    ] = (film.View.PHOTO),
     seconds: Annotated[float, typer.Option(min=0.2, max=60, help="Length of the loop.")] = 4.0,
     fps: Annotated[float, typer.Option(min=1, max=60, help="Frames a second.")] = 25.0,
     yaw: Annotated[float, typer.Option(min=0, max=60, help="Largest yaw of the photo, degrees.")] = 25.0,
     pitch: Annotated[float, typer.Option(min=0, max=30, help="Largest nod of the photo, degrees.")] = 4.0,
     size: Size = 720,
     face: WhichFace = 0,
+    jobs: Jobs = 1,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -53,20 +47,13 @@ def turntable(
     from portrait3d.video.writing import check_ending, write_video
 
     check_ending(out)
-    from portrait3d.video.animation import beside, draw_frames
-    from portrait3d.video.turntable import head_views, turntable_poses
+    from portrait3d.video.turntable import turntable_poses
 
     started = time.perf_counter()
     model, portrait = reconstructed(photo, face, models, quiet=json)
     count = max(2, round(seconds * fps))
-    poses = turntable_poses(portrait, count, yaw, pitch)
-    turned = draw_frames(model, portrait, poses, None, size)
-    if view == View.PHOTO:
-        frames = turned
-    elif view == View.HEAD:
-        frames = head_views(portrait, count, size)
-    else:
-        frames = beside(turned, head_views(portrait, count, size))
+    turning = film.Film(poses=turntable_poses(portrait, count, yaw, pitch), view=view, size=size)
+    frames = film.draw(model, portrait, turning, jobs=jobs, models=models)
     with write_video(out, fps) as video:
         for frame in shown(frames, count, "Drawing", quiet=json):
             video.add(frame)
@@ -89,6 +76,7 @@ def animate(
     ] = False,
     size: Size = 512,
     face: WhichFace = 0,
+    jobs: Jobs = 1,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -102,7 +90,6 @@ def animate(
 
     check_ending(out)
     info, frames = open_video(driver)
-    from portrait3d.video.animation import draw_frames
     from portrait3d.video.driving import drive
     from portrait3d.video.smoothing import jitter
     from portrait3d.video.tracking import FaceTracker
@@ -114,7 +101,8 @@ def animate(
     driven = tracker.track(watched, str(driver))
     motion = drive(driven, float(info.rate), portrait, absolute=absolute)
     count = len(motion.poses)
-    drawn = draw_frames(model, portrait, motion.poses, motion.expressions, size)
+    moving = film.Film(poses=motion.poses, expressions=motion.expressions, size=size)
+    drawn = film.draw(model, portrait, moving, jobs=jobs, models=models)
     with write_video(out, info.rate, info) as video:
         for frame in shown(drawn, count, "Drawing", quiet=json):
             video.add(frame)

@@ -16,7 +16,7 @@ GRACE = 2.0
 """Seconds in which a process that is told to end may remove its half-written files."""
 
 
-class DiedError(RuntimeError):
+class DiedError(ChildProcessError):
     """A process ended in the middle of its work."""
 
 
@@ -44,6 +44,19 @@ class Worker:
         with suppress(OSError):  # of one that has died, which whoever listens to it will hear
             self.connection.send(arguments)
 
+    def next(self) -> tuple[bool, Any]:
+        """Whether the task is done, and if not, the next that was yielded for it; waits for it.
+
+        Raises `DiedError` if the process has died, and what `start` raised.
+        """
+        try:
+            done, content = self.connection.recv()
+        except (EOFError, OSError):
+            raise DiedError("a process died") from None
+        if isinstance(content, StartError):
+            raise content.reason
+        return done, content
+
 
 def work_in_processes(
     tasks: Sequence[Sequence[Any]],
@@ -65,17 +78,15 @@ def work_in_processes(
             for worker in _with_news(workers):
                 assert worker.task is not None
                 try:
-                    done, content = worker.connection.recv()
-                except (EOFError, OSError):
-                    yield worker.task, DiedError("a process died")
+                    done, content = worker.next()
+                except DiedError as error:
+                    yield worker.task, error
                     _end([worker])
                     workers.remove(worker)
                     if waiting:
                         workers.append(Worker(start, work))
                         workers[-1].give(*waiting.popleft())
                     continue
-                if isinstance(content, StartError):
-                    raise content.reason
                 if not done:
                     yield worker.task, content
                 elif waiting:
@@ -83,6 +94,34 @@ def work_in_processes(
                 else:
                     _end([worker])
                     workers.remove(worker)
+    finally:
+        _end(workers)
+
+
+def in_turn(
+    tasks: Sequence[Sequence[Any]],
+    start: Callable[[], None],
+    work: Callable[..., Iterable[Any]],
+) -> Iterator[Any]:
+    """What `work` yields for tasks, each in a process of its own: the first of each, the second of each, ...
+
+    A process waits until what it made is taken, so that no more than one thing of each is held. Raises
+    `DiedError` if one dies, and what `start` raises. When the caller stops early, all processes are ended.
+    """
+    workers = [Worker(start, work) for _ in tasks]
+    try:
+        for number, (worker, task) in enumerate(zip(workers, tasks, strict=True)):
+            worker.give(number, task)
+        waiting = deque(workers)
+        while waiting:
+            worker = waiting.popleft()
+            try:
+                done, content = worker.next()
+            except DiedError as error:
+                raise DiedError(f"{error}, perhaps for lack of memory; try fewer --jobs.") from None
+            if not done:
+                yield content
+                waiting.append(worker)
     finally:
         _end(workers)
 

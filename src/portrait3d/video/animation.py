@@ -23,8 +23,9 @@ def draw_frames(
     poses: Sequence[HeadAngles],
     expressions: Float[np.ndarray, "T 64"] | None,
     size: int,
+    workers: int = WORKERS,
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The photo in a sequence of absolute poses, at most `size` pixels wide and high.
+    """The photo in a sequence of absolute poses, at most `size` pixels wide and high; `workers` at once.
 
     `expressions`, a row for every pose, are added to the photo's own expression coefficients. Raises
     `TypeError` or `ValueError` for arguments of another kind or shape, before the first frame is drawn.
@@ -37,7 +38,8 @@ def draw_frames(
         modes = len(model.head_model.expression_basis)
         arguments.numbers_of(expressions, "expressions", len(poses), modes)
     # A generator of its own: in this one the arguments would be checked with the first frame only.
-    return _drawn(model, portrait, poses, expressions, arguments.whole_number(size, "size", 2))
+    size = arguments.whole_number(size, "size", 2)
+    return _drawn(model, portrait, poses, expressions, size, arguments.whole_number(workers, "workers", 1))
 
 
 def _drawn(
@@ -46,6 +48,7 @@ def _drawn(
     poses: Sequence[HeadAngles],
     expressions: Float[np.ndarray, "T 64"] | None,
     size: int,
+    workers: int,
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """The frames of `draw_frames`, a few at the same time."""
     small = reduced(portrait, size / max(portrait.photo.pixels.shape[:2]))
@@ -55,13 +58,13 @@ def _drawn(
         expression = None if expressions is None else expressions[index]
         return model.draw_pose(reposer, poses[index], expression)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         waiting = deque()
         try:
             for index in range(len(poses)):
                 waiting.append(pool.submit(draw, index))
                 # A few frames ahead of whoever takes them, and no more: memory must not grow with the film.
-                if len(waiting) > 2 * WORKERS:
+                if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -1,6 +1,6 @@
 """The smooth closed paths of a turntable: the photo from side to side, the head all the way round."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -39,17 +39,23 @@ def turntable_poses(portrait: Portrait, frames: int, yaw: float, pitch: float) -
     ]
 
 
-def head_views(portrait: Portrait, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    """The 3D head once all the way round at an even pace, in front of white.
+def head_views(
+    portrait: Portrait, frames: int, size: int, chosen: range | None = None
+) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+    """The 3D head once all the way round at an even pace, in front of white: all of the frames, or the chosen
+    ones.
 
     Raises `TypeError` or `ValueError` for less than one frame or pixel.
     """
     arguments.instance(portrait, Portrait, "portrait")
     frames, size = arguments.whole_number(frames, "frames", 1), arguments.whole_number(size, "size", 1)
-    return _views(portrait, frames, size)
+    chosen = range(frames) if chosen is None else arguments.instance(chosen, range, "chosen")
+    return _views(portrait, [360.0 * index / frames for index in chosen], size)
 
 
-def _views(portrait: Portrait, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    for index in range(frames):
-        pose, camera = frame_head(portrait.head, 360.0 * index / frames, -HEAD_PITCH, size)
+def _views(
+    portrait: Portrait, yaws: Sequence[float], size: int
+) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+    for yaw in yaws:
+        pose, camera = frame_head(portrait.head, yaw, -HEAD_PITCH, size)
         yield render_view(portrait.head, pose, camera)
