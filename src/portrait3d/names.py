@@ -1,5 +1,6 @@
 """Names of files in messages and in files: not everything that may be a name is text, or one line."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +42,10 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def url_of(place: object) -> str | None:
+    """The URL of an object store that a path was made from or a text is; None for places on this machine."""
+    # `Path` takes two slashes for one; a drive of Windows has a single letter.
+    found = re.fullmatch(r"([a-z][a-z0-9+]+):/+(.+)", str(place))
+    return f"{found[1]}://{found[2]}" if found else None

@@ -22,6 +22,7 @@ from portrait3d.cli.console import (
     say,
     working,
 )
+from portrait3d.names import url_of
 
 if TYPE_CHECKING:
     from portrait3d.pipeline import Portrait3D
@@ -177,7 +178,7 @@ def photo_paths(data: Path) -> Iterator[Path]:
 
 def require_directory(data: Path) -> None:
     """Fail in one line before anything slow is imported."""
-    if not data.is_dir():
+    if not (data.is_dir() or url_of(data)):
         raise FileNotFoundError(f"{data} is no directory; --data needs a folder of photos.")
 
 

@@ -199,3 +199,31 @@ def labels(
         print_json({"directory": out, "photos": count})
     else:
         say(f"{out}: {count} photos")
+
+
+@prepare.command()
+def shards(
+    data: Annotated[Path, typer.Option(help="Root of labelled folders.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder or URL (s3://...) that gets the shards.")],
+    folders: Annotated[
+        list[str] | None,
+        typer.Option("--folder", help="A folder to pack; may be repeated. Default: of real people."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="Size of a tar file, about, MB.")] = 256,
+    json: Json = False,
+) -> None:
+    """Pack labelled photos into a few tar files, which every --data takes in the place of the folders.
+
+    Trainings and evaluations that read labels get the same from either. A place that holds shards already is
+    refused.
+    """
+    from portrait3d.data.photos.labelled import real_photo_folders
+    from portrait3d.data.photos.shards import pack
+
+    chosen = folders or real_photo_folders(data)
+    with working("Packing", quiet=json):
+        count = sum(1 for _ in pack(data, out, chosen, size * 1_000_000))
+    if json:
+        print_json({"shards": out, "tars": count, "folders": chosen})
+    else:
+        say(f"{out}: {count} tar files of {', '.join(chosen)}")

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from portrait3d.cli.configuration import build_config, merged, parse_settings, read_settings
 from portrait3d.cli.console import messages, print_json, say
-from portrait3d.names import in_one_line
+from portrait3d.names import in_one_line, url_of
 
 train = typer.Typer(no_args_is_help=True, help="Train a network on labelled photos.")
 
@@ -63,7 +63,7 @@ def stage_command(stage: str) -> Callable[..., None]:
         ] = None,
         json: Annotated[bool, typer.Option("--json", help="Print the last evaluation as JSON.")] = False,
     ) -> None:
-        if not data.is_dir():
+        if not (data.is_dir() or url_of(data)):
             raise FileNotFoundError(f"{data} is no directory; --data needs the root of the labelled photos.")
         loop = {
             "out": out,

@@ -10,6 +10,7 @@ from torch import nn
 
 from portrait3d.data.people.avatars import HELD_OUT
 from portrait3d.data.photos.labelled import OPEN_FOLDERS, PHOTO_FOLDERS
+from portrait3d.data.photos.shards import data_root
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.parsing_net import ParsingNet
@@ -180,7 +181,7 @@ def model_card(stage: str, record: Mapping[str, Any], best: Mapping[str, Any], n
 
 def _photo_table(data: Path, folders: Sequence[str]) -> list[str]:
     """Lines that name the sources of the training photos, where these are still there."""
-    rows = sources(index for folder in folders if (index := data / folder / "index.csv").is_file())
+    rows = sources(index for folder in folders if (index := data_root(data) / folder / "index.csv").is_file())
     words = "Photos and frames learned from, by source. The people in them keep their personality rights."
     return ["", words, "", markdown_table(rows)] if rows else []
 

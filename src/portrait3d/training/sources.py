@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portrait3d.data.photos.labelled import GENERATED
+from portrait3d.data.photos.shards import Place
 
 EVIDENCE = {
     "jforms/images": "the repository's CC0 dedication; portraits of members of the US Congress",
@@ -29,7 +30,7 @@ EVIDENCE = {
 """What shows the licence of each source."""
 
 
-def sources(indexes: Iterable[Path], only: set[str] | None = None) -> list[dict[str, Any]]:
+def sources(indexes: Iterable[Place], only: set[str] | None = None) -> list[dict[str, Any]]:
     """Training pictures that tables name, by source: how many, under which licence, and what shows it.
 
     The most frequent source comes first; people who don't exist are left out.

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from portrait3d import arguments
+from portrait3d.data.photos.shards import Place, data_root
 
 Item = TypeVar("Item")
 
@@ -58,7 +59,7 @@ class LabelledPhoto:
     name: str
     folder: str
     """Its folder below the root, such as "portraits"."""
-    root: Path = field(repr=False)
+    root: Place = field(repr=False)
     person: str
     """The same for all photos of one person."""
     split: str
@@ -97,11 +98,11 @@ class LabelledPhoto:
         return len(self.points) == 468
 
     @property
-    def parsing_path(self) -> Path:
+    def parsing_path(self) -> Place:
         """Where the 19-class label image lies, if there is one."""
         return self.root / self.folder / "parsing" / f"{self.name}.png"
 
-    def map_path(self, name: str) -> Path:
+    def map_path(self, name: str) -> Place:
         """Where a probability map lies, if there is one: "hair" or "figure"."""
         return self.root / self.folder / name / f"{self.name}.png"
 
@@ -112,18 +113,23 @@ class LabelledPhoto:
 
     def probability(self, name: str) -> Float[np.ndarray, "H W"]:
         """A probability map, 0 to 1: "hair" or "figure"."""
-        with Image.open(self.map_path(name)) as image:
+        with self.map_path(name).open("rb") as file, Image.open(file) as image:
             return np.asarray(image.convert("L"), np.float32) / 255
 
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
         """The photo itself, RGB."""
-        with Image.open(self.root / self.folder / "images" / f"{self.name}.jpg") as image:
+        path = self.root / self.folder / "images" / f"{self.name}.jpg"
+        with path.open("rb") as file, Image.open(file) as image:
             return np.array(image.convert("RGB"))
 
     def parsing(self) -> UInt8[np.ndarray, "H W"]:
         """The nine-class label of every pixel."""
-        with Image.open(self.parsing_path) as image:
-            return FOLDED_CLASSES[np.array(image)]
+        return FOLDED_CLASSES[self.finer_parsing()]
+
+    def finer_parsing(self) -> UInt8[np.ndarray, "H W"]:
+        """The label of every pixel among CelebAMask-HQ's 19."""
+        with self.parsing_path.open("rb") as file, Image.open(file) as image:
+            return np.array(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class PhotoFolder(Sequence[LabelledPhoto]):
     """The photos below one root, in a fixed order.
 
     Args:
-        root: The directory that holds `portraits/` and `clips/`.
+        root: The directory that holds `portraits/` and `clips/`, or shards of such (`data.photos.shards`).
         folders: Which folders to read, by name; by default those two, as far as they exist.
         split: "train", "val", or None for both.
         parsed: Keep only photos that have a parsing label.
@@ -169,7 +175,8 @@ class PhotoFolder(Sequence[LabelledPhoto]):
         split: str | None = None,
         parsed: bool = False,
     ) -> None:
-        self.root = Path(arguments.path(root, "root"))
+        arguments.path(root, "root")
+        self.root = data_root(root)
         arguments.truth_value(parsed, "parsed")
         if isinstance(folders, str):
             raise TypeError(f"folders must be a sequence of names, got {arguments.shown(folders)}.")
@@ -209,7 +216,8 @@ class PhotoFolder(Sequence[LabelledPhoto]):
 
 def real_photo_folders(root: Path) -> list[str]:
     """Those of `PHOTO_FOLDERS` that exist below a root; `FileNotFoundError` if none does."""
-    folders = [name for name in PHOTO_FOLDERS if (root / name / "index.csv").is_file()]
+    place = data_root(root)
+    folders = [name for name in PHOTO_FOLDERS if (place / name / "index.csv").is_file()]
     if not folders:
         raise FileNotFoundError(f"{root} holds none of {', '.join(PHOTO_FOLDERS)}.")
     return folders
@@ -229,7 +237,7 @@ def real_photos(
     return [photo for photo in photos if not photo.name.startswith(GENERATED) and photo.has_maps]
 
 
-def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
+def read_folder(root: Place, folder: str) -> Iterator[LabelledPhoto]:
     """Read the labels of one folder; `ValueError` if its tables disagree."""
     index, landmarks = root / folder / "index.csv", root / folder / "landmarks.npz"
     for path in (index, landmarks):
@@ -237,7 +245,7 @@ def read_folder(root: Path, folder: str) -> Iterator[LabelledPhoto]:
             raise FileNotFoundError(f"{path} is missing.")
     with index.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    with np.load(landmarks, allow_pickle=False) as table:
+    with landmarks.open("rb") as file, np.load(file, allow_pickle=False) as table:
         ids = [str(name) for name in table["ids"]]
         points = table["points"].astype(np.float32)
         boxes = table["box"][:, :4].astype(np.float32) + 0.5

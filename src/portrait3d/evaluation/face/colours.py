@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
 
 from portrait3d.data.photos.labelled import LabelledPhoto
@@ -71,8 +70,7 @@ def score_colours(
         drawn, covered = draw_faces(head, coefficients, pose, SIZE)
         for row, face, where in zip(part, drawn, covered, strict=True):
             crop = found.crops[row].resized(SIZE)
-            with Image.open(photos[row].parsing_path) as image:
-                labels = crop.extract_labels(np.array(image))
+            labels = crop.extract_labels(photos[row].finer_parsing())
             skin = where & torch.from_numpy(np.isin(labels, SKIN_CLASSES))
             errors.append(colour_errors(face, crop.extract(photos[row].pixels()), skin))
     if not errors:

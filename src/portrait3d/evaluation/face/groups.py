@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
 from portrait3d.data.photos.groups import groups_of
 from portrait3d.data.photos.labelled import LabelledPhoto
@@ -49,8 +48,7 @@ def face_groups(photo: LabelledPhoto) -> dict[str, str]:
     """The groups of a photo's person, and glasses where it has been parsed: kind of group -> group."""
     groups = groups_of(photo)
     if photo.parsing_path.is_file():
-        with Image.open(photo.parsing_path) as labels:
-            worn = (np.array(labels) == GLASSES_CLASS).sum()
+        worn = (photo.finer_parsing() == GLASSES_CLASS).sum()
         area = np.prod(photo.box[2:] - photo.box[:2])
         groups["glasses"] = "with" if worn > LEAST_GLASSES * area else "without"
     return groups
