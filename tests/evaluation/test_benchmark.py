@@ -9,17 +9,20 @@ import torch
 from PIL import Image
 from skimage import data
 
-from portrait3d import Portrait3D
+from portrait3d import Portrait, Portrait3D, pipeline
 from portrait3d.evaluation.benchmark import (
     TOGETHER,
     StageTime,
     clocked,
     forward_passes,
     measure_stages,
+    pipeline_stages,
     run_benchmark,
     seconds_of_new_process,
 )
 from portrait3d.evaluation.profiling import profiled
+from portrait3d.models.head_model import HeadModel
+from portrait3d.reposing import Reposer
 
 
 @pytest.fixture
@@ -66,6 +69,24 @@ def test_passes_are_counted_with_their_crops(model: Portrait3D, path: Path) -> N
     counted = [(each.network, each.crops) for each in passes]
     assert counted[:3] == [("detector", 1), ("face", 1), ("face", 2)]
     assert counted[-1] == ("depth", 1)
+
+
+def test_another_turn_is_not_the_first_one_of_its_portrait(
+    model: Portrait3D, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    class Watched(Reposer):
+        def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
+            begun.append(portrait)
+            super().__init__(portrait, head_model)
+
+    monkeypatch.setattr(pipeline, "Reposer", Watched)
+    stages = pipeline_stages(model, path, np.asarray(Image.open(path)))
+    for _ in range(3):
+        stages["first turn of a head"]()
+        stages["another turn"]()
+    assert len(begun) == 4
 
 
 def test_no_runs_are_refused() -> None:

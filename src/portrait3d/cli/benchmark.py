@@ -2,11 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from portrait3d.cli.console import Json, Models, print_json, print_table, working
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
 
 
 def benchmark(
@@ -22,6 +26,14 @@ def benchmark(
     profile: Annotated[
         bool, typer.Option("--profile", help="Also list the functions that each stage's time goes to.")
     ] = False,
+    scaling: Annotated[
+        bool,
+        typer.Option(
+            "--scaling",
+            help="Instead, how time grows with photos, faces, pixels, poses and processes.",
+        ),
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="With --scaling: an .svg to draw that into.")] = None,
     json: Json = False,
 ) -> None:
     """Measure every stage after loading, the time to start, and the memory.
@@ -29,21 +41,23 @@ def benchmark(
     The last column counts in N, the networks' own passes in one reconstruction: it differs less between
     machines.
     """
-    import numpy as np
     import torch
-    from PIL import Image
     from skimage.data import astronaut
 
     from portrait3d.evaluation.benchmark import run_benchmark
+    from portrait3d.evaluation.scaling import resized
     from portrait3d.preprocessing.image import decode_photo
 
+    if plot is not None and (not scaling or plot.suffix.lower() != ".svg"):
+        raise typer.BadParameter("--plot goes with --scaling and takes the name of an .svg.")
     if threads is not None:
         torch.set_num_threads(threads)
-    image = Image.fromarray(astronaut() if photo is None else decode_photo(photo).pixels)
-    scale = size / max(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    picture = resized(astronaut() if photo is None else decode_photo(photo).pixels, size)
+    if scaling:
+        _measure_scaling(picture, models, runs, plot, json)
+        return
     with working("Measuring", quiet=json):
-        result = run_benchmark(np.asarray(image), models, runs, profile=profile)
+        result = run_benchmark(picture, models, runs, profile=profile)
     if json:
         print_json(dataclasses.asdict(result))
         return
@@ -80,3 +94,33 @@ def benchmark(
                 for row in result.profile
             ],
         )
+
+
+def _measure_scaling(
+    picture: "UInt8[np.ndarray, 'H W 3']", models: Path | None, runs: int, plot: Path | None, json: bool
+) -> None:
+    from portrait3d.evaluation.scaling import by_kind, drawing, exponent, measure_growth
+    from portrait3d.export.files import write_together
+
+    with working("Measuring", quiet=json):
+        rows = measure_growth(picture, models, runs)
+    if plot is not None:
+        write_together({plot: drawing(rows).encode()})
+    powers = {kind: exponent(some) for kind, some in by_kind(rows).items() if kind != "processes"}
+    if json:
+        print_json({"rows": [dataclasses.asdict(row) for row in rows], "exponents": powers})
+        return
+    print_table(
+        "How time grows",
+        ["of", "amount", "seconds", "seconds for one"],
+        [
+            # Of processes, seconds are those of one photo.
+            [row.of, f"{row.amount:g}", f"{row.seconds:.3f}", ""]
+            if row.of == "processes"
+            else [row.of, f"{row.amount:.3g}", f"{row.seconds:.3f}", f"{row.seconds / row.amount:.3f}"]
+            for row in rows
+        ],
+        note="Time grows with the power "
+        + ", ".join(f"{power:.2f} of {kind}" for kind, power in powers.items())
+        + ". Of processes: seconds a photo while all of them work.",
+    )

@@ -1,5 +1,6 @@
 """The frames of a film of one portrait, drawn in this process or shared out among several."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,20 +58,25 @@ def draw(
     """All frames of a film, in order and the same for every number of processes.
 
     Of several, each draws every so many-th frame and waits until it has been taken: memory does not grow
-    with the film. They get the portrait itself, whose head is made once, and each as many of torch's threads
-    as this process has, for another number would round otherwise. `models` is the directory that `model` was
-    loaded from.
+    with the film. They get the portrait itself, and each as many of torch's threads as this process has, for
+    another number would round otherwise. `models` is the directory that `model` was loaded from.
     """
-    import torch
-
     from portrait3d.video.animation import WORKERS
 
-    count = len(film.poses)
     if jobs == 1:
-        return film.frames(model, portrait, range(count), WORKERS)
-    _ = portrait.head
-    tasks = [(portrait, film, range(k, count, jobs)) for k in range(min(jobs, count))]
-    return in_turn(tasks, partial(_start, models, torch.get_num_threads()), _draw)
+        return film.frames(model, portrait, range(len(film.poses)), WORKERS)
+    return _drawn_in_processes(portrait, film, min(jobs, len(film.poses)), models)
+
+
+def _drawn_in_processes(
+    portrait: "Portrait", film: Film, jobs: int, models: Path | None
+) -> "Iterator[np.ndarray]":
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = portrait.save(Path(folder) / "portrait.npz")
+        tasks = [(path, film, range(k, len(film.poses), jobs)) for k in range(jobs)]
+        yield from in_turn(tasks, partial(_start, models, torch.get_num_threads()), _draw)
 
 
 _model: "Portrait3D | None" = None
@@ -88,6 +94,8 @@ def _start(models: Path | None, threads: int) -> None:
     _model = Portrait3D.from_pretrained(models)
 
 
-def _draw(portrait: "Portrait", film: Film, chosen: range) -> "Iterator[np.ndarray]":
+def _draw(portrait: Path, film: Film, chosen: range) -> "Iterator[np.ndarray]":
+    from portrait3d.portrait import Portrait
+
     assert _model is not None
-    return film.frames(_model, portrait, chosen, 1)
+    return film.frames(_model, Portrait.load(portrait, _model.head_model), chosen, 1)

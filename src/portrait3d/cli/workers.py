@@ -1,7 +1,6 @@
 """Work in several processes that end when their parent does, however it ends."""
 
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -42,10 +41,8 @@ class Worker:
     def give(self, number: int, arguments: Sequence[Any]) -> None:
         """Send a task."""
         self.task = number
-        # Plain bytes: multiprocessing's own way would put torch's tensors into shared memory.
-        message = pickle.dumps(arguments)
         with suppress(OSError):  # of one that has died, which whoever listens to it will hear
-            self.connection.send_bytes(message)
+            self.connection.send(arguments)
 
     def next(self) -> tuple[bool, Any]:
         """Whether the task is done, and if not, the next that was yielded for it; waits for it.

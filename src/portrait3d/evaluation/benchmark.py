@@ -7,6 +7,7 @@ together), every parsing network once, side by side (again in another framing wh
 the face is small), and the depth network once.
 """
 
+import copy
 import statistics
 import subprocess
 import sys
@@ -135,6 +136,8 @@ def pipeline_stages(
     portrait = model.reconstruct(path)
     # Another pose in every run: nothing may be remembered from the last one.
     turns = iter(YAWS * 1000)
+    # A model remembers the last portrait that it turned: this one shares the networks alone.
+    other = copy.copy(model)
     return {
         "decode": lambda: decode_photo(path),
         "detect": lambda: model.detector.detect(pixels, photo.name),
@@ -145,7 +148,7 @@ def pipeline_stages(
         "head": portrait.build_head,
         "reconstruct, all but the head": lambda: model.reconstruct(path),
         "reconstruct, with the head": lambda: model.reconstruct(path).head,
-        "first turn of a head": lambda: model.repose(
+        "first turn of a head": lambda: other.repose(
             replace(portrait).with_head(portrait.head), yaw=next(turns)
         ),
         "another turn": lambda: model.repose(portrait, yaw=next(turns)),

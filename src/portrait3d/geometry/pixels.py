@@ -53,25 +53,28 @@ def _nearest(known, distance, row, column):
         best[0] = first[0] = 0
         for x in range(1, width):
             while last >= 0:
-                old = (first[last] - best[last]) ** 2 + gap[best[last]] ** 2
-                if old <= (first[last] - x) ** 2 + gap[x] ** 2:
+                here, left = first[last], best[last]
+                across = (here - left) * (here - left) - (here - x) * (here - x)
+                if across <= gap[x] * gap[x] - gap[left] * gap[left]:
                     break
                 last -= 1
             # From where on this column is nearer; among equals the left one.
             begin = 0
             if last >= 0:
                 left = best[last]
-                begin = 1 + (x * x - left * left + gap[x] ** 2 - gap[left] ** 2) // (2 * (x - left))
+                square = x * x - left * left + gap[x] * gap[x] - gap[left] * gap[left]
+                begin = 1 + square // (2 * (x - left))
             if begin < width:
                 last += 1
                 best[last], first[last] = x, begin
         for x in range(width - 1, -1, -1):
             source = best[last]
-            distance[y, x] = math.sqrt(float((x - source) ** 2 + gap[source] ** 2))
+            distance[y, x] = math.sqrt((x - source) * (x - source) + gap[source] * gap[source])
             column[y, x], rows[x] = source, row[y, source]
             if x == first[last]:
                 last -= 1
-        row[y] = rows
+        for x in range(width):
+            row[y, x] = rows[x]
 
 
 Index = tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"]]

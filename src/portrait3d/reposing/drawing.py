@@ -112,15 +112,18 @@ def _read(picture, x, y, scale, out):
 @compiled
 def _soften(maps, depth, edge, covered):
     """At edges, the mean of what the 3 x 3 pixels around show, and the share of them that show anything."""
-    height, width = depth.shape
+    channels, height, width = maps.shape
     far = np.float32(np.inf)
-    # Means are written once all are known: edges are few, and a second copy of the maps is large.
-    edges = []
-    for row in range(height):
-        for column in range(width):
+    # Means are written once a pixel is read no more, a row and a pixel later: a second copy of the maps is
+    # large.
+    means = np.empty((2, channels, width), np.float32)
+    on_edge = np.zeros((2, width), np.bool_)
+    for row in range(height + 1):
+        now, before = row % 2, (row + 1) % 2
+        top, bottom = max(row - 1, 0), min(row + 1, height - 1)
+        for column in range(width if row < height else 0):
             here = depth[row, column]
             covered[row, column] = here < far
-            top, bottom = max(row - 1, 0), min(row + 1, height - 1)
             left, right = max(column - 1, 0), min(column + 1, width - 1)
             least, most = here, here
             for y in (top, row, bottom):
@@ -128,22 +131,22 @@ def _soften(maps, depth, edge, covered):
                     least, most = min(least, depth[y, x]), max(most, depth[y, x])
             # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts as a
             # step.
-            if least < far and most - least > edge:
-                edges.append((row, column))
-    means = np.zeros((len(edges), len(maps)), np.float32)
-    for k, (row, column) in enumerate(edges):
-        top, bottom = max(row - 1, 0), min(row + 1, height - 1)
-        left, right = max(column - 1, 0), min(column + 1, width - 1)
-        shown = 0
-        for y in (top, row, bottom):
-            for x in (left, column, right):
-                if depth[y, x] < far:
-                    shown += 1
-                    for c in range(len(maps)):
-                        means[k, c] += maps[c, y, x]
-        for c in range(len(maps)):
-            means[k, c] /= shown
-        covered[row, column] = np.float32(shown) / np.float32(9)
-    for k, (row, column) in enumerate(edges):
-        for c in range(len(maps)):
-            maps[c, row, column] = means[k, c]
+            on_edge[now, column] = least < far and most - least > edge
+            if not on_edge[now, column]:
+                continue
+            shown = 0
+            for c in range(channels):
+                means[now, c, column] = 0
+            for y in (top, row, bottom):
+                for x in (left, column, right):
+                    if depth[y, x] < far:
+                        shown += 1
+                        for c in range(channels):
+                            means[now, c, column] += maps[c, y, x]
+            for c in range(channels):
+                means[now, c, column] /= shown
+            covered[row, column] = np.float32(shown) / np.float32(9)
+        for column in range(width if row else 0):
+            if on_edge[before, column]:
+                for c in range(channels):
+                    maps[c, row - 1, column] = means[before, c, column]
