@@ -64,7 +64,7 @@ def test_samples_depend_on_their_number_alone(photo: LabelledPhoto) -> None:
 
 def test_the_damage_of_a_whole_crop_depends_on_the_photo_alone(photo: LabelledPhoto) -> None:
     for folder, ending in (("images", "jpg"), ("parsing", "png")):
-        file = photo.root / photo.folder / folder / f"a.{ending}"
+        file = Path(str(photo.root)) / photo.folder / folder / f"a.{ending}"
         file.with_stem("b").write_bytes(file.read_bytes())
     other = replace(photo, name="b")
     one, both = (

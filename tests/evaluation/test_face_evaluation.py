@@ -116,7 +116,7 @@ def test_glasses_are_read_from_parsings(head: HeadModel, tmp_path: Path) -> None
     somebody = PhotoFolder(tmp_path)[0]
     labels = np.ones((somebody.height, somebody.width), np.uint8)
     for expected in ("without", "with"):
-        Image.fromarray(labels).save(somebody.parsing_path)
+        Image.fromarray(labels).save(str(somebody.parsing_path))
         assert face_groups(somebody)["glasses"] == expected
         labels[10:60, 10:90] = 6
 

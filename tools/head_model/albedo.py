@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from PIL import Image
 from scipy.sparse.linalg import splu
 from torch.nn.functional import grid_sample
 
@@ -53,7 +52,7 @@ class Views:
 
 def read_views(head: HeadModel, photos: list[LabelledPhoto]) -> Views:
     """Fit the head to every photo without glasses and read the colours under its vertices."""
-    labels = [np.asarray(Image.open(photo.parsing_path)) for photo in photos]
+    labels = [photo.finer_parsing() for photo in photos]
     chosen = [i for i, image in enumerate(labels) if (image == GLASSES).sum() < 30]
     photos, labels = [photos[i] for i in chosen], [labels[i] for i in chosen]
     fits = fit_photos(photos, MeshPoints.from_head_model(head))
