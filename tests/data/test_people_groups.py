@@ -90,10 +90,9 @@ def test_groups_come_from_index_and_pixels_and_are_kept(tmp_path: Path) -> None:
     assert groups["gender"] == "female"
     assert "hair" not in groups
     (tmp_path / "portraits" / "hair").mkdir()
-    hair_map = Path(str(photo.map_path("hair")))
-    Image.fromarray(np.full((200, 200), 255, np.uint8)).save(hair_map)
+    Image.fromarray(np.full((200, 200), 255, np.uint8)).save(str(photo.map_path("hair")))
     assert groups_of(photo)["hair"] in ("grey", "other colours")
     kept = load_or_group([named], tmp_path / "cache")
-    hair_map.unlink()
+    Path(str(photo.map_path("hair"))).unlink()
     assert load_or_group([named], tmp_path / "cache") == kept
     assert "hair" in kept[0]

@@ -52,7 +52,7 @@ class Views:
 
 def read_views(head: HeadModel, photos: list[LabelledPhoto]) -> Views:
     """Fit the head to every photo without glasses and read the colours under its vertices."""
-    labels = [photo.parsing() for photo in photos]
+    labels = [photo.finer_parsing() for photo in photos]
     chosen = [i for i, image in enumerate(labels) if (image == GLASSES).sum() < 30]
     photos, labels = [photos[i] for i in chosen], [labels[i] for i in chosen]
     fits = fit_photos(photos, MeshPoints.from_head_model(head))
