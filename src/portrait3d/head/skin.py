@@ -28,6 +28,8 @@ class OutlineFit:
     """Skin this near to the fitted head's own outline in the picture is its contour, pixels."""
     widest: float = 9.0
     """Pixels by which the fitted outline moves to the photo's at most."""
+    collar: float = 3.0
+    """The same for a neck above clothes: its corners may be the jaw's."""
 
 
 OUTLINE = OutlineFit()
@@ -143,12 +145,13 @@ def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " 
     # Four kinds of contour: bare skin before hair or ground, a neck that clothes cover from somewhere outside
     # the fitted one on, a cheek with hair parsed over its edge, and skull that would stick out of the head.
     bare = outermost & np.isin(label, SKIN) & np.isin(beyond, (*HAIRY, ParsingClass.BACKGROUND))
-    bare |= outermost & (label == ParsingClass.NECK) & (beyond == ParsingClass.BODY) & (to_skin > 0)
+    collar = outermost & (label == ParsingClass.NECK) & (beyond == ParsingClass.BODY) & (to_skin > 0)
     cheek = outermost & np.isin(label, HAIRY) & (to_skin > -OUTLINE.widest) & (model.face_mask > 0.05)
     inward = np.minimum(to_ground - np.where(np.isin(within, HAIRY), OUTLINE.under_hair, 0.0), 0)
     outside = (beside == ParsingClass.BACKGROUND) & (label != ParsingClass.BODY) & (inward < 0)
     wanted = np.where(bare | cheek, to_skin, inward)
-    known = (bare | cheek | outside) & (np.abs(wanted) < 2 * OUTLINE.widest)
+    wanted = np.where(collar, np.minimum(to_skin, OUTLINE.collar), wanted)
+    known = (bare | collar | cheek | outside) & (np.abs(wanted) < 2 * OUTLINE.widest)
     return wanted.clip(-OUTLINE.widest, OUTLINE.widest), known
 
 
