@@ -90,6 +90,9 @@ def test_hair_keeps_clear_of_bare_ears_and_not_of_covered_ones(
     assert cKDTree(ears).query(bodies["cap"].vertices)[0].min() > 1.0
     assert bare["cap"].sum() > 2 * bare["half-covered ears"].sum() > 100
     assert not bare["long"].any()
+    head = sitters["cap"].head
+    aside = normals(head.model_vertices, head.faces)[:, 0] * np.sign(head.model_vertices[:, 0])
+    assert aside[bare["cap"]].min() > 0, "behind an ear may be hair"
 
 
 def test_what_is_near_some_points_is_taken_out_of_a_body_and_the_rest_stays() -> None:

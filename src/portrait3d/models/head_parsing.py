@@ -253,8 +253,9 @@ def settle_neck(
 ) -> UInt8[np.ndarray, "H W"]:
     """Labels whose neck is one piece of skin below a head.
 
-    What is called neck without the tint of the face's skin, scarves and collars, is body, as are pieces of
-    neck that hang together with no head; what the neck surrounds, such as a pearl, is neck.
+    What is called neck without the tint of the face's skin, or brighter than nearly all of it, scarves and
+    collars, is body, as are pieces of neck that hang together with no head; small holes in it, such as a
+    pearl, are neck.
     """
     neck, face = labels == ParsingClass.NECK, labels == ParsingClass.FACE
     if not (neck.any() and face.any()):

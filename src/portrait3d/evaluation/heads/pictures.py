@@ -146,8 +146,9 @@ def cut(
 ) -> tuple[Bool[np.ndarray, " F"], Float[np.ndarray, " V"]]:
     """What of a surface in the avatar's frame (mm) is head: which triangles, and the height (y) of every
     vertex, lifted to where the head ends in triangles that cross it."""
-    behind_chin = np.maximum(points[:, 2] - photo.chin[2], 0)
-    ends = np.where(hairy[:, None], photo.hair_end, (photo.chin[1] - RISE * behind_chin)[faces])
+    _, low, front = photo.chin
+    underside = low - RISE * np.maximum(points[:, 2] - front, 0)
+    ends = np.where(hairy[:, None], photo.hair_end, underside[faces])
     kept = (points[faces, 1] < ends).any(axis=1)
     lowest = np.full(len(points), -np.inf)
     np.maximum.at(lowest, faces[kept], ends[kept])
