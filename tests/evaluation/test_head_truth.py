@@ -23,7 +23,7 @@ from portrait3d.evaluation.heads.report import ERRORS, Failure, MeasuredHead, by
 from portrait3d.evaluation.heads.simpler_depth import FittedDepth, FrontDepth
 from portrait3d.evaluation.heads.truth import AvatarPhoto, azimuths, measure_head, photograph, true_surface
 from portrait3d.evaluation.surfaces import Surface, outer_surface, sample_surface, turned
-from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, welded_normals
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, SeeThrough, welded_normals
 from portrait3d.geometry.similarity import Similarity
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.models.depth_net import DepthNet
@@ -297,7 +297,7 @@ def test_see_through_hair_is_part_of_the_outline(avatars, truths) -> None:
     head = true_head(photo)
     plume = np.array([[0, -200, 0], [0, -90, -60], [0, -90, 60]], np.float32)
     texture = np.full((2, 2, 4), 255, np.uint8)
-    hair = HairSheet(
+    hair = SeeThrough(
         vertices=photo.camera_from_avatar.apply(torch.from_numpy(plume)).numpy(),
         faces=np.array([[0, 1, 2]]),
         uv=np.full((3, 2), 0.5, np.float32),

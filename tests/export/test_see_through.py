@@ -10,7 +10,7 @@ from PIL import Image
 
 from portrait3d.export.glb_check import Glb, glb_problems
 from portrait3d.export.meshes import encode_glb
-from portrait3d.geometry.mesh import HairSheet, HeadMesh
+from portrait3d.geometry.mesh import Binding, HeadMesh, SeeThrough
 from portrait3d.models.expressions import expression_displacement
 
 
@@ -22,7 +22,7 @@ def hairy_head(model_head: HeadMesh) -> HeadMesh:
     picture[..., 0], picture[..., 3] = 90, np.arange(8) * 30
     faces = model_head.faces[:200]
     used, corners = np.unique(faces, return_inverse=True)
-    hair = HairSheet(
+    hair = SeeThrough(
         model_head.vertices[used],
         corners.reshape(-1, 3).astype(np.int64),
         np.full((len(used), 2), 0.5, np.float32),
@@ -49,6 +49,43 @@ def test_hair_sheet_alone_is_blended(hairy_head: HeadMesh) -> None:
         assert blended["doubleSided"]
         assert ("extensions" in blended) == (not lit)
         assert glb_problems(encode_glb(hairy_head, lit=lit)) == []
+
+
+def test_glasses_are_a_mesh_with_a_texture_of_their_own(hairy_head: HeadMesh, tmp_path: Path) -> None:
+    hair = hairy_head.hair_sheet
+    assert hair is not None
+    red = np.zeros((4, 6, 4), np.uint8)
+    red[..., 0] = red[..., 3] = 200
+    still = Binding.to_vertices(np.zeros(len(hair.vertices), np.int64), 0.0)
+    glasses = replace(hair, texture=red, binding=still)
+    for head, number in (
+        (replace(hairy_head, glasses=glasses), 2),
+        (with_glasses_alone(hairy_head, glasses), 1),
+    ):
+        content = encode_glb(head)
+        glb = Glb.read(content)
+        assert glb_problems(content) == []
+        primitive = part(glb, "Glasses")
+        assert primitive["material"] == number
+        assert "targets" not in primitive
+        assert glb.document["materials"][number]["alphaMode"] == "BLEND"
+        image = Image.open(io.BytesIO(glb.view(glb.document["images"][number]["bufferView"])))
+        assert np.array_equal(np.array(image), red)
+        fewer = head.simplified(3)
+        assert fewer.glasses is not None
+        assert len(fewer.glasses.faces) <= len(glasses.faces)
+    pytest.importorskip("pxr")
+    replace(hairy_head, glasses=glasses).export(tmp_path / "head.usd")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "head.usd",
+        "head.png",
+        "head_hair.png",
+        "head_glasses.png",
+    }
+
+
+def with_glasses_alone(head: HeadMesh, glasses: SeeThrough) -> HeadMesh:
+    return replace(head, hair_sheet=None, glasses=glasses)
 
 
 def test_the_heads_texture_stays_as_it_is_and_the_hairs_has_alpha(hairy_head: HeadMesh) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from portrait3d.geometry import Binding, HeadMesh, Pose, vertex_normals
-from portrait3d.geometry.mesh import HairSheet
+from portrait3d.geometry.mesh import SeeThrough
 
 SQUARE = torch.tensor([[0.0, 0.0, 9.0], [1.0, 0.0, 9.0], [1.0, 1.0, 9.0], [0.0, 1.0, 9.0]])
 FACES = torch.tensor([[0, 3, 1], [1, 3, 2]])
@@ -67,7 +67,7 @@ def test_a_displacement_turns_with_the_head_and_keeps_its_length() -> None:
 def test_hair_sheet_moves_with_the_whole_head() -> None:
     bound = bound_head()
     assert bound.binding is not None
-    fins = HairSheet(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
+    fins = SeeThrough(bound.vertices + 1, bound.faces, bound.uv, np.zeros((2, 2, 4), np.uint8), bound.binding)
     hairy = replace(bound, hair_sheet=fins)
     displacement = np.array([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0]])
     moved = hairy.displaced(displacement)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from scipy import ndimage
 
-from portrait3d.geometry.mesh import HairSheet
+from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.head.hair_sheet import (
     SHEET,
     clean_colours,
@@ -23,13 +23,13 @@ from portrait3d.parsing_classes import HAIRY, HEAD, SKIN
 from synthetic_head import COLOURS, Sitter
 
 
-def sheet_of(known: Sitter, **scene) -> HairSheet:
+def sheet_of(known: Sitter, **scene) -> SeeThrough:
     sheet = lift_sheet(known.view, known.head, known.scene(**scene))
     assert sheet is not None
     return sheet
 
 
-def alpha_in_crop(known: Sitter, sheet: HairSheet) -> Float[np.ndarray, "S S"]:
+def alpha_in_crop(known: Sitter, sheet: SeeThrough) -> Float[np.ndarray, "S S"]:
     """The sheet's opacity where its triangles lie in the crop; 0 elsewhere."""
     pixels = known.head.pixels(sheet.vertices.astype(np.float64))
     size = np.array(sheet.texture.shape[1::-1])

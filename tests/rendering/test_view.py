@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from portrait3d.geometry.camera import Camera
-from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh
+from portrait3d.geometry.mesh import Binding, HeadMesh, SeeThrough
 from portrait3d.geometry.pose import Pose
 from portrait3d.rendering.view import frame_head, render_view
 
@@ -95,7 +95,7 @@ def test_hair_sheet_is_seen_through_and_only_with_the_photos_colours(head: HeadM
     green = np.full((4, 4, 4), (0, 255, 0, 102), np.uint8)
     follows = Binding.to_vertices(np.zeros(4, np.int64), 0.0)
     for depth, shown in ((1000, True), (1030, False)):
-        fins = HairSheet(
+        fins = SeeThrough(
             corners + np.array([0, 0, depth], np.float32), head.faces[:2], head.uv[:4], green, follows
         )
         hairy = replace(head, hair_sheet=fins)
@@ -108,3 +108,16 @@ def test_hair_sheet_is_seen_through_and_only_with_the_photos_colours(head: HeadM
         )
         assert np.array_equal(clay, plain)
         assert frame_head(hairy, 0, 0, 160)[1].focal < frame_head(head, 0, 0, 160)[1].focal
+
+
+def test_glasses_are_seen_under_the_hair_sheet(head: HeadMesh) -> None:
+    corners = np.array([[20, -50, 990], [90, -50, 990], [90, 50, 990], [20, 50, 990]], np.float32)
+    follows = Binding.to_vertices(np.zeros(4, np.int64), 0.0)
+    hair, glasses = (
+        SeeThrough(corners, head.faces[:2], head.uv[:4], np.full((4, 4, 4), colour, np.uint8), follows)
+        for colour in ((0, 255, 0, 102), (0, 0, 0, 255))
+    )
+    worn = render_view(replace(head, glasses=glasses), Pose.identity(), camera(160))
+    assert worn[80, 150].tolist() == [0, 0, 0]
+    both = render_view(replace(head, glasses=glasses, hair_sheet=hair), Pose.identity(), camera(160))
+    assert both[80, 150].tolist() == [0, 102, 0]

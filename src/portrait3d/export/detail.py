@@ -6,17 +6,17 @@ import numpy as np
 
 from portrait3d import arguments
 from portrait3d.export.normal_map import bake_normals
-from portrait3d.geometry.mesh import HairSheet, HeadMesh, HeadPart, HeadPiece
+from portrait3d.geometry.mesh import HeadMesh, HeadPart, HeadPiece, SeeThrough
 from portrait3d.geometry.simplification import simplified_faces
 from portrait3d.models.expressions import expression_displacement
 from portrait3d.models.visemes import both
 
 LEVELS = (30_000, 12_000, 5_000, 2_000)
-"""Triangles of each level of detail, the hair sheet's among them."""
+"""Triangles of each level of detail, those of hair sheet and glasses among them."""
 HAIR, FACE = 0.2, 2.0
 """How much it matters that hair and face stay where they are; 1 for all else."""
 SMALLEST_SHEET = 60
-"""Triangles of a hair sheet with which it still shows something."""
+"""Triangles of a hair sheet or of glasses with which they still show something."""
 # Three poses that together move all parts of the face: quadrics are summed over them, so each costs time.
 EXPRESSIONS = (
     {"jawOpen": 1.0, **both(eyeBlink=1.0, mouthFrown=0.7)},
@@ -34,18 +34,20 @@ def at_detail(head: HeadMesh, level: int) -> HeadMesh:
     """
     if not arguments.whole_number(level, "level") < len(LEVELS):
         raise ValueError(f"level must be 0 to {len(LEVELS) - 1}, got {level}.")
-    sheet = head.hair_sheet
-    count = len(head.faces) + (0 if sheet is None else len(sheet.faces))
+    sheet, glasses = head.hair_sheet, head.glasses
+    count = len(head.faces) + sum(len(layer.faces) for layer in head.see_through.values())
     share = LEVELS[level] / count
     if share >= 1:
         return head
-    if sheet is not None:
-        sheet = _thinned(sheet, max(SMALLEST_SHEET, round(share * len(sheet.faces))))
-    goal = LEVELS[level] - (0 if sheet is None else len(sheet.faces))
+    sheet, glasses = (
+        None if layer is None else _thinned(layer, max(SMALLEST_SHEET, round(share * len(layer.faces))))
+        for layer in (sheet, glasses)
+    )
+    goal = LEVELS[level] - sum(len(layer.faces) for layer in (sheet, glasses) if layer is not None)
     weight = np.where(head.piece == HeadPiece.HAIR, HAIR, np.where(head.part == HeadPart.FACE, FACE, 1.0))
     faces = simplified_faces(_poses(head), head.faces, goal, weight)
-    fewer = replace(head, faces=faces, hair_sheet=None).kept(np.ones(len(faces), bool))
-    return replace(fewer, hair_sheet=sheet, normal_map=bake_normals(head, fewer))
+    fewer = replace(head, faces=faces).kept(np.ones(len(faces), bool))
+    return replace(fewer, hair_sheet=sheet, glasses=glasses, normal_map=bake_normals(head, fewer))
 
 
 def _poses(head: HeadMesh) -> np.ndarray:
@@ -56,8 +58,8 @@ def _poses(head: HeadMesh) -> np.ndarray:
     return np.stack([head.vertices, *moved])
 
 
-def _thinned(sheet: HairSheet, goal: int) -> HairSheet:
-    """A hair sheet of fewer triangles."""
+def _thinned(sheet: SeeThrough, goal: int) -> SeeThrough:
+    """A see-through layer of fewer triangles."""
     faces = simplified_faces(sheet.vertices[None], sheet.faces, goal, np.ones(len(sheet.vertices)))
     used, corners = np.unique(faces, return_inverse=True)
     return replace(

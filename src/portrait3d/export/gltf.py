@@ -52,8 +52,8 @@ class GltfMesh:
     """Displacement of the vertices for each morph target."""
     turns: Mapping[str, Float[np.ndarray, "V 3"]] = field(default_factory=dict)
     """What is added to the normals, for the same targets or none."""
-    fades: bool = False
-    """Whether its colours come from the second texture, whose alpha fades them out."""
+    texture: int = 0
+    """Which of the textures it shows: the first is opaque, the alpha of others fades them out."""
     tangents: Float[np.ndarray, "V 4"] | None = None
     """The normal map's axes, see `vertex_tangents`; None for a mesh that has no normal map."""
     bones: Float[np.ndarray, "V J"] | None = None
@@ -115,7 +115,7 @@ def glb_bytes(
     documents = [_mesh(buffer, mesh) for mesh in meshes]
     images = [_image(buffer, content) for content in [*textures, *([normal_map] if normal_map else [])]]
     nodes, roots = _skinned_nodes(meshes, bones) if bones else (_nodes(meshes), [0])
-    names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.fades)][: len(textures)]
+    names = [meshes[0].name, *(mesh.name for mesh in meshes if mesh.texture)]
     document = {
         "asset": {"version": "2.0", "generator": _generator()},
         "scene": 0,
@@ -227,7 +227,7 @@ def influences(weights: Float[np.ndarray, "V J"]) -> tuple[np.ndarray, np.ndarra
 
 
 def _material(name: str, texture: int, lit: bool) -> dict[str, Any]:
-    """A material that shows a texture; the second one's alpha fades it out."""
+    """A material that shows a texture; the alpha of all but the first fades them out."""
     material: dict[str, Any] = {
         "name": name,
         "pbrMetallicRoughness": {
@@ -255,7 +255,7 @@ def _mesh(buffer: "_Buffer", mesh: GltfMesh) -> dict[str, Any]:
         "indices": buffer.accessor(
             mesh.faces.reshape(-1).astype(_index_type(len(mesh.vertices))), "SCALAR", INDEX_BUFFER
         ),
-        "material": int(mesh.fades),
+        "material": mesh.texture,
     }
     if mesh.tangents is not None:
         primitive["attributes"]["TANGENT"] = buffer.accessor(mesh.tangents, "VEC4", VERTEX_BUFFER)

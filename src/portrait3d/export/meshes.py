@@ -14,7 +14,7 @@ from portrait3d.export.files import write_together
 from portrait3d.export.gltf import Bone, GltfMesh, glb_bytes
 from portrait3d.export.images import encode_image
 from portrait3d.export.options import MeshOptions
-from portrait3d.export.rig import named_meshes, place, sheet_mesh
+from portrait3d.export.rig import named_meshes, place, see_through_meshes
 from portrait3d.export.skeleton import skinned
 from portrait3d.export.usd import usd_files
 from portrait3d.export.vrm import EXTENSION as VRM
@@ -31,7 +31,7 @@ def export_mesh(head: HeadMesh, path: str | os.PathLike[str], **options: Any) ->
 
     `.usd` has its textures beside it, `.obj` a `.mtl` and a texture. Files are in metres with y up, the face
     along +z and the point that heads turn about in the origin (in `.vrm` above it): the head's pose is taken
-    out. `options` are those of `MeshOptions`. OBJ and PLY lack the hair sheet: how they are to be seen
+    out. `options` are those of `MeshOptions`. OBJ and PLY lack hair sheet and glasses: how these are seen
     through, every program reads differently.
 
     Raises `ValueError` for any other ending, and the errors of `MeshOptions`, `skeleton.skinned` and
@@ -63,9 +63,9 @@ def mesh_files(head: HeadMesh, path: Path, **options: Any) -> dict[Path, bytes]:
 def encode_glb(head: HeadMesh, **options: Any) -> bytes:
     """The head as the content of a GLB file with its pieces as nodes and, if it is bound, morph targets.
 
-    The textures are inside. The hair sheet is a node of its own, whose texture has alpha. `options` are those
-    of `MeshOptions`; with `lit`, targets turn the normals too. Raises the errors of `MeshOptions` and, with
-    `bones`, of `skeleton.skinned`.
+    The textures are inside. Hair sheet and glasses are nodes of their own, whose textures have alpha.
+    `options` are those of `MeshOptions`; with `lit`, targets turn the normals too. Raises the errors of
+    `MeshOptions` and, with `bones`, of `skeleton.skinned`.
     """
     arguments.instance(head, HeadMesh, "head")
     asked = MeshOptions(**options)
@@ -101,9 +101,8 @@ def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
 
 
 def encoded_textures(head: HeadMesh, kind: str) -> list[bytes]:
-    """The texture and, if there is one, that of the hair sheet as files of one of `TEXTURE_FORMATS`."""
-    hair = head.hair_sheet
-    pictures = [head.texture] if hair is None else [head.texture, hair.texture]
+    """The texture and those of hair sheet and glasses, if any, as files of one of `TEXTURE_FORMATS`."""
+    pictures = [head.texture, *(layer.texture for layer in head.see_through.values())]
     return [encode_image(picture, f".{kind}") for picture in pictures]
 
 
@@ -113,11 +112,10 @@ def encoded_normals(head: HeadMesh, asked: MeshOptions) -> bytes | None:
 
 
 def scene_of(head: HeadMesh, asked: MeshOptions) -> tuple[list[GltfMesh], list[Bone]]:
-    """All meshes of a head, the hair sheet last, and the bones that they are bound to, if any."""
+    """All meshes of a head, what is seen through last, and the bones that they are bound to, if any."""
     mapped = asked.lit and head.normal_map is not None
     meshes = named_meshes(head, turns=asked.lit, visemes=asked.visemes, tangents=mapped)
-    if (hair := head.hair_sheet) is not None:
-        meshes.append(sheet_mesh(head, hair, visemes=asked.visemes))
+    meshes += see_through_meshes(head, visemes=asked.visemes)
     bones: list[Bone] = []
     if asked.bones:
         meshes, bones = skinned(meshes)

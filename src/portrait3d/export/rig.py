@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from portrait3d.export.gltf import GLTF_FROM_CAMERA, METRES, SHORTEST_MOVE, GltfMesh
-from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, coinciding, welded_normals
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece, SeeThrough, coinciding, welded_normals
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.geometry.tangents import vertex_tangents
@@ -27,7 +27,6 @@ PIECE_NAMES = {
 of the picture is the right one."""
 
 
-HAIR_SHEET = "HairSheet"
 """Name of the node that holds the head's hair sheet."""
 
 
@@ -103,18 +102,27 @@ def named_meshes(
     return meshes
 
 
-def sheet_mesh(head: HeadMesh, hair: HairSheet, *, visemes: bool = False) -> GltfMesh:
-    """A head's hair sheet with the morph targets that move it."""
-    vertices = _upright(hair.vertices, head.camera_from_head)
+def see_through_meshes(head: HeadMesh, *, visemes: bool = False) -> list[GltfMesh]:
+    """What of a head is seen through, each with a texture of its own, after the head's."""
+    extra = extra_moves(head, visemes=visemes)
+    layers = enumerate(head.see_through.items(), 1)
+    return [_see_through(head, name, layer, number, extra) for number, (name, layer) in layers]
+
+
+def _see_through(
+    head: HeadMesh, name: str, layer: SeeThrough, texture: int, extra: Mapping[str, Float[np.ndarray, "M 3"]]
+) -> GltfMesh:
+    """A layer with the morph targets that move it."""
+    vertices = _upright(layer.vertices, head.camera_from_head)
     return GltfMesh(
-        name=HAIR_SHEET,
+        name=name,
         origin=np.zeros(3, np.float32),
         vertices=(vertices * METRES).astype(np.float32),
-        faces=hair.faces,
-        normals=smooth_normals(vertices, hair.faces, np.arange(len(vertices))),
-        uv=hair.uv,
-        targets=_moving(morph_targets(hair.binding, extra_moves(head, visemes=visemes))),
-        fades=True,
+        faces=layer.faces,
+        normals=smooth_normals(vertices, layer.faces, np.arange(len(vertices))),
+        uv=layer.uv,
+        targets=_moving(morph_targets(layer.binding, extra)),
+        texture=texture,
     )
 
 

@@ -40,7 +40,8 @@ def usd_files(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stem = "head" if path.suffix.lower() == ".usdz" else path.stem
-        pictures = [folder / f"{stem}{suffix}.png" for suffix in ("", "_hair")][: len(textures)]
+        kinds = [f"_{mesh.name.removesuffix('Sheet').lower()}" for mesh in meshes if mesh.texture]
+        pictures = [folder / f"{stem}{kind}.png" for kind in ("", *kinds)]
         for picture, content in zip(pictures, textures, strict=True):
             picture.write_bytes(content)
         layer = folder / f"{stem}.usdc"
@@ -68,9 +69,12 @@ def _write_stage(
     stage.SetDefaultPrim(root.GetPrim())
     names = list(dict.fromkeys(name for mesh in meshes for name in mesh.targets))
     skeleton = _skeleton(stage, bones, names)
-    materials = [_material(stage, number, texture, lit=lit) for number, texture in enumerate(textures)]
+    owners = ["Head", *(mesh.name for mesh in meshes if mesh.texture)]
+    materials = [
+        _material(stage, name, texture, lit=lit) for name, texture in zip(owners, textures, strict=True)
+    ]
     for mesh in meshes:
-        _mesh(stage, mesh, skeleton, materials[int(mesh.fades)])
+        _mesh(stage, mesh, skeleton, materials[mesh.texture])
     stage.GetRootLayer().Save()
 
 
@@ -100,11 +104,11 @@ def _skeleton(stage: Any, bones: Sequence[Bone], names: Sequence[str]) -> Any:
     return skeleton
 
 
-def _material(stage: Any, number: int, texture: str, *, lit: bool) -> Any:
-    """A surface that shows a texture; the second one's alpha fades it out."""
+def _material(stage: Any, name: str, texture: str, *, lit: bool) -> Any:
+    """A surface that shows a texture; the alpha of all but the head's fades them out."""
     from pxr import Sdf, UsdShade
 
-    material = UsdShade.Material.Define(stage, f"/{ROOT}/Materials/{('Head', 'HairSheet')[number]}")
+    material = UsdShade.Material.Define(stage, f"/{ROOT}/Materials/{name}")
     place = material.GetPath()
     reader = UsdShade.Shader.Define(stage, place.AppendChild("Coordinates"))
     reader.CreateIdAttr("UsdPrimvarReader_float2")
@@ -127,7 +131,7 @@ def _material(stage: Any, number: int, texture: str, *, lit: bool) -> Any:
     else:  # the photo brings its own light along
         surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).Set((0.0, 0.0, 0.0))
         surface.CreateInput("emissiveColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(colour)
-    if number:
+    if name != "Head":
         alpha = picture.CreateOutput("a", Sdf.ValueTypeNames.Float)
         surface.CreateInput("opacity", Sdf.ValueTypeNames.Float).ConnectToSource(alpha)
     out = surface.CreateOutput("surface", Sdf.ValueTypeNames.Token)

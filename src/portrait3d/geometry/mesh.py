@@ -97,8 +97,8 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HairSheet:
-    """The photographed hair at the photo's resolution: see-through triangles with a picture of their own.
+class SeeThrough:
+    """A part of the photo at its own resolution, hair or glasses: triangles with a picture that has opacity.
 
     They lie in the head's frame and are seen from both sides.
     """
@@ -109,7 +109,7 @@ class HairSheet:
     uv: Float[np.ndarray, "V 2"]
     """Texture coordinates in [0, 1], float32; (0, 0) is the texture's top left corner."""
     texture: UInt8[np.ndarray, "Ht Wt 4"]
-    """RGB and alpha, the opacity of the hair; straight colours, not premultiplied."""
+    """RGB and alpha, the opacity; straight colours, not premultiplied."""
     binding: Binding
     """How the vertices follow the head model's expressions."""
 
@@ -135,8 +135,10 @@ class HeadMesh:
     """`HeadPiece` of every vertex; if left out, all are the surface's. No triangle joins two pieces."""
     seen: Bool[np.ndarray, " V"] = field(default_factory=lambda: np.zeros(0, bool))
     """Vertices that the photo shows; if left out, all."""
-    hair_sheet: HairSheet | None = None
+    hair_sheet: SeeThrough | None = None
     """The photographed hair, which GLBs and pictures show over the hair's body; whole without it."""
+    glasses: SeeThrough | None = None
+    """Frame and dark lenses, if any are worn; the head's own texture shows the face without them."""
     expression: Float[np.ndarray, "M 3"] | None = None
     """What the photo's own expression does to the head model's vertices: float32, model frame, mm. None for a
     mesh that doesn't know."""
@@ -184,7 +186,14 @@ class HeadMesh:
         if sheet is not None:
             sheet = replace(sheet, vertices=sheet.vertices + sheet.binding.apply(move).astype(np.float32))
         moved = self.vertices + self.binding.apply(move)
+        # Glasses stay as they are, whatever the face does.
         return replace(self, vertices=moved.astype(np.float32), hair_sheet=sheet)
+
+    @property
+    def see_through(self) -> dict[str, SeeThrough]:
+        """What is seen through, by the names that files give it."""
+        layers = {"HairSheet": self.hair_sheet, "Glasses": self.glasses}
+        return {name: layer for name, layer in layers.items() if layer is not None}
 
     def neutral(self) -> "HeadMesh":
         """The head with the head model's neutral expression: lips closed, eyes open, nobody smiles.
@@ -207,7 +216,7 @@ class HeadMesh:
         return self.kept(np.all(self.seen[self.faces], axis=1) | inner)
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
-        """A part of the head: the chosen triangles and their vertices, without the hair sheet."""
+        """A part of the head: the chosen triangles and their vertices, without hair sheet and glasses."""
         arguments.mask(faces, "faces", len(self.faces))
         used, corners = np.unique(self.faces[faces], return_inverse=True)
         binding = self.binding
@@ -221,6 +230,7 @@ class HeadMesh:
             piece=self.piece[used],
             seen=self.seen[used],
             hair_sheet=None,
+            glasses=None,
         )
 
     def simplified(self, level: int) -> "HeadMesh":

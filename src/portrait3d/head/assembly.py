@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.geometry.binding import bind
-from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPart, HeadPiece
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPart, HeadPiece, SeeThrough
 from portrait3d.head.atlas import Atlas, blend, ground
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import shown_vertices
@@ -168,7 +168,7 @@ def neck_patch(model: FittedHead, hairy: Float[np.ndarray, " V"], atlas: Atlas) 
 
 def hair_layers(
     view: HairView, model: FittedHead, scene: Scene, hair: PaintedHair, atlas: Atlas
-) -> tuple[Patch, HairSheet | None]:
+) -> tuple[Patch, SeeThrough | None]:
     """The hair's body in its own chart, and the sheet before it."""
     body, chart = hair.body, hair.chart
     vertices = model.to_camera(body.vertices)[chart.source]
@@ -186,7 +186,7 @@ def hair_layers(
 
 
 def joined(
-    patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], sheet: HairSheet | None, angle: float
+    patches: list[Patch], texture: UInt8[np.ndarray, "T T 3"], sheet: SeeThrough | None, angle: float
 ) -> HeadMesh:
     """One mesh of all patches and the sheet, turned back into the photo's camera frame."""
     offsets = np.cumsum([0] + [len(patch.vertices) for patch in patches[:-1]])

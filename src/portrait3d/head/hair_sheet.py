@@ -10,7 +10,7 @@ from torch import Tensor
 
 from portrait3d.geometry.binding import bind
 from portrait3d.geometry.filling import push_pull
-from portrait3d.geometry.mesh import HairSheet
+from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.geometry.pictures import as_bytes, resample
 from portrait3d.geometry.pixels import blurred_inside, smoothstep
 from portrait3d.head.fitted import FittedHead
@@ -50,7 +50,7 @@ class SheetLook:
 SHEET = SheetLook()
 
 
-def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | None:
+def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> SeeThrough | None:
     """The sheet of a head, in the crop camera's frame, mm; None without hair."""
     cells = wanted_cells(view)
     if not cells.any():
@@ -61,7 +61,7 @@ def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> HairSheet | N
     box = (slice(top, bottom), slice(left, right))
     # The texture is the box of the crop around the sheet.
     uv = (pixels - np.array([left, top])) / np.array([right - left, bottom - top])
-    return HairSheet(
+    return SeeThrough(
         vertices=vertices.astype(np.float32),
         faces=faces,
         uv=uv.astype(np.float32),

@@ -57,12 +57,13 @@ def render_view(
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
     colours = torch.where(covered, colours, ground)
-    # The hair sheet is blended over the opaque head, one layer of it.
-    if style == "photo" and (hair := head.hair_sheet) is not None:
-        screen = camera.screen(camera_from_head.apply(torch.from_numpy(hair.vertices)))
-        faces = torch.from_numpy(hair.faces)
+    # Hair sheet and glasses are blended over the opaque head, one layer of each, the glasses first: hair that
+    # the photo shows before them has left no glasses there.
+    for layer in reversed(head.see_through.values()) if style == "photo" else ():
+        screen = camera.screen(camera_from_head.apply(torch.from_numpy(layer.vertices)))
+        faces = torch.from_numpy(layer.faces)
         sheet = rasterize((screen * torch.tensor([SAMPLES, SAMPLES, 1.0]))[None], faces, height, width)
-        shown = _textured(hair.uv, faces, sheet, hair.texture)
+        shown = _textured(layer.uv, faces, sheet, layer.texture)
         # A z-buffer keeps one surface a pixel: the sheet's nearest triangle stands for those behind it. It is
         # not seen where the head is nearer.
         alpha = shown[:, 3:] * (sheet.depth < fragments.depth)[:, None]
@@ -88,9 +89,7 @@ def frame_head(head: HeadMesh, yaw: float, pitch: float, size: int) -> tuple[Pos
 
     Angles are in degrees and absolute: yaw > 0 turns the face to the picture's right, pitch > 0 up.
     """
-    points = head.vertices
-    if head.hair_sheet is not None:
-        points = np.concatenate([points, head.hair_sheet.vertices])
+    points = np.concatenate([head.vertices, *(layer.vertices for layer in head.see_through.values())])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = torch.from_numpy((low + high) / 2).float()
     radius = float(np.linalg.norm(points - (low + high) / 2, axis=1).max())

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from portrait3d.geometry import Camera
-from portrait3d.geometry.mesh import Binding, HairSheet, HeadMesh, HeadPiece, welded_normals
+from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece, SeeThrough, welded_normals
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import HEAD_PIVOT, view_cosine
 from portrait3d.reposing.motion import Turn
@@ -111,6 +111,6 @@ class OpaqueHead:
         return cls(surface, head.uv.astype(np.float64), head.seen, hanging * below, head.piece)
 
 
-def sheet_surface(sheet: HairSheet, camera: Camera, source_pose: Turn) -> Surface:
-    """The photographed hair."""
+def sheet_surface(sheet: SeeThrough, camera: Camera, source_pose: Turn) -> Surface:
+    """Hair or glasses."""
     return Surface.of(sheet.vertices, sheet.faces, sheet.binding, camera, source_pose)
