@@ -19,7 +19,7 @@ from portrait3d.reposing.drawing import Drawing
 from portrait3d.reposing.layers import OPENS, Painted, TurningHead, photographed_mouth
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Regions, photo_frame, see_regions, soften
-from portrait3d.reposing.sheets import LIFT, Sheet, lifted, mouth_surface, neck_surface, part_depth
+from portrait3d.reposing.sheets import LIFT, lifted, mouth_surface, neck_surface, part_depth
 from portrait3d.reposing.surfaces import EYES, MOUTH, OpaqueHead
 from synthetic_head import synthetic_portrait
 
@@ -87,11 +87,11 @@ def test_a_layer_covers_as_far_as_it_is_opaque() -> None:
 )
 def test_a_sheet_shows_unless_something_hides_it(layers: TurningHead, rest: Turn, hidden: str) -> None:
     assert layers.hair is not None
-    surface, photo, depth = layers.hair.surface, layers.hair.photo, torch.inf
+    surface, picture, depth = layers.hair.surface, layers.hair.picture, torch.inf
     if hidden == "what is nearer":
         depth = 100.0
     elif hidden == "its own alpha":
-        photo = np.concatenate([photo[..., :3], np.zeros_like(photo[..., 3:])], axis=-1)
+        picture = np.concatenate([picture[..., :3], np.zeros_like(picture[..., 3:])], axis=-1)
     elif hidden == "stretching":  # seen edge-on in the photo, face-on now
         edge_on = np.cross(surface.vertices, [0.0, 1.0, 0.0])
         edge_on /= np.linalg.norm(edge_on, axis=1, keepdims=True)
@@ -102,7 +102,7 @@ def test_a_sheet_shows_unless_something_hides_it(layers: TurningHead, rest: Turn
     size = layers.picture.shape[1:]
     ground = torch.cat([GREEN.expand(3, *size), layers.hole, torch.zeros_like(layers.hole)])
     painted = Painted(ground.clone(), torch.full(size, depth))
-    layers._draw_sheet(painted, Sheet(surface, photo), None, turn, None)
+    layers._draw_sheet(painted, replace(layers.hair, surface=surface, picture=picture), None, turn, None)
     changed = ((painted.picture - ground[:3]).abs().amax(0) > 0.3).sum()
     assert changed > 1000 if hidden == "nothing" else changed < 20
 
@@ -113,10 +113,10 @@ def test_every_sheet_is_drawn_and_clothes_stay_before_the_neck(
 ) -> None:
     sheet = layers.hair
     assert sheet is not None
-    green = np.broadcast_to(np.array([0, 1, 0, 1], np.float32), sheet.photo.shape)
+    green = np.broadcast_to(np.array([0, 1, 0, 1], np.float32), sheet.picture.shape)
     layers.texture = np.zeros_like(layers.texture)
     layers.neck = layers.teeth = layers.hair = None
-    setattr(layers, name, replace(sheet, photo=green.copy()))
+    setattr(layers, name, replace(sheet, picture=green.copy()))
     turn = Turn(portrait.camera_from_model, HeadAngles(2.0, 0.0, 0.0))
     for clothes in (0.0, 1.0):
         layers.clothes = torch.full_like(layers.clothes, clothes)
@@ -131,7 +131,7 @@ def test_the_sheet_of_hair_is_where_hair_is_and_the_plate_shows_no_head(
     assert layers.hair is not None
     shown = portrait.parsing[window.rows, window.columns]
     inner = {kind: ndimage.binary_erosion(shown == kind, iterations=5) for kind in (0, 1, 2)}
-    alpha = layers.hair.photo[..., 3]
+    alpha = layers.hair.picture[..., 3]
     assert alpha[inner[ParsingClass.HAIR]].min() > 0.95
     assert alpha[inner[ParsingClass.FACE]].max() < 0.05
     assert alpha[inner[ParsingClass.BACKGROUND]].max() < 0.05

@@ -115,7 +115,7 @@ def test_no_background_shines_through_the_boundary_of_wide_hair(monkeypatch: pyt
         shown = mixed[reposer.window.rows, reposer.window.columns]
         assert shown.sum() > 100
         assert reposer.layers.hair is not None
-        return float(reposer.layers.hair.photo[..., 1][shown].mean() * 255)
+        return float(reposer.layers.hair.picture[..., 1][shown].mean() * 255)
 
     clean = green()
     assert clean < 80  # hair is (60, 40, 20)

@@ -1,6 +1,7 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned.
 
 reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─┬─ parse_head ─► HeadParsing ─┐
+                                                                       ├─ find_glasses ─► their share┤
                                                                        └──────── lift_head ◄─────────┤
                                                                                      │ HeadDepth     │
                                                                                      ▼               ▼
@@ -42,6 +43,8 @@ from portrait3d.models.face_fit import FaceFit, fit_face, fit_faces
 from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.folding import fold_norms
+from portrait3d.models.glasses import find_glasses
+from portrait3d.models.glasses_net import GlassesNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, first_looks, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
@@ -60,6 +63,7 @@ from portrait3d.reposing.reposer import CoarseTurn
 NETWORKS = {
     "face": FaceNet,
     "parsing": ParsingExperts,
+    "glasses": GlassesNet,
     "depth": DepthNet,
     "refinement": RefinementNet,
 }
@@ -79,6 +83,7 @@ class Portrait3D:
         head_model: HeadModel,
         face_net: FaceNet,
         parsing_net: ParsingExperts,
+        glasses_net: GlassesNet,
         depth_net: DepthNet,
         refinement_net: RefinementNet,
         detector: Detector | None = None,
@@ -86,6 +91,7 @@ class Portrait3D:
         self.head_model = arguments.instance(head_model, HeadModel, "head_model")
         self.face_net = arguments.instance(face_net, FaceNet, "face_net").eval()
         self.parsing_net = arguments.instance(parsing_net, ParsingExperts, "parsing_net").eval()
+        self.glasses_net = arguments.instance(glasses_net, GlassesNet, "glasses_net").eval()
         self.depth_net = arguments.instance(depth_net, DepthNet, "depth_net").eval()
         self.refinement_net = arguments.instance(refinement_net, RefinementNet, "refinement_net").eval()
         detector = FaceDetector() if detector is None else detector
@@ -323,6 +329,7 @@ class Portrait3D:
             head_parsing=parsing,
             depth=depth,
             head_model=self.head_model,
+            glasses=find_glasses(self.glasses_net, photo.pixels, fit.crop, fit.landmarks),
             quality=signs.quality,
         )
 

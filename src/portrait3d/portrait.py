@@ -12,8 +12,10 @@ from jaxtyping import Float, Int64, UInt8
 
 from portrait3d import arguments
 from portrait3d.geometry import Camera, HeadMesh, Mesh, Pose
+from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.head.assembly import assemble_head
 from portrait3d.head.frame import TEXTURES, see_hair, see_scene, texture_size, whole_head
+from portrait3d.head.glasses import lift_glasses, without_glasses
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.head.shot import Shot
@@ -74,6 +76,9 @@ class Portrait:
     """First and last surface of head and hair, in the wide crop's camera, mm."""
     head_model: HeadModel = field(repr=False)
     """The model that the face was fitted with."""
+    glasses: Float[np.ndarray, "H W"] | None = field(default=None, repr=False)
+    """How much of every pixel of the photo is the frame of glasses, or a lens that hides the eyes: float32 in
+    [0, 1]; None if none are worn."""
     quality: float = 1.0
     """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
     fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
@@ -110,7 +115,19 @@ class Portrait:
             delight=delight,
         )
         expression = (posed - self._neutral_vertices()).astype(np.float32)
-        return replace(head, camera_from_head=self.camera_from_model, expression=expression)
+        return replace(
+            head,
+            camera_from_head=self.camera_from_model,
+            expression=expression,
+            glasses=self._lift_glasses(posed),
+        )
+
+    @cached_property
+    def bare_pixels(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The photo without its glasses; the photo itself if none are worn."""
+        if self.glasses is None:
+            return self.photo.pixels
+        return without_glasses(self.photo.pixels, self.glasses, self.head_crop)
 
     def shot_beside(self, main: "Portrait", texture: int) -> Shot:
         """This photo as a further one of the person, for a head in the main one's frame."""
@@ -136,9 +153,21 @@ class Portrait:
         )
         view, scene = at_once(
             lambda: see_hair(model, labels, self.depth, frame),
-            lambda: see_scene(self.photo.pixels, self.head_parsing, self.head_crop, frame, size),
+            lambda: see_scene(self.bare_pixels, self.head_parsing, self.head_crop, frame, size),
         )
         return Shot(model, view, scene, density=1.0)
+
+    def _lift_glasses(self, posed: Float[np.ndarray, "M 3"]) -> SeeThrough | None:
+        """The glasses in the photo's camera frame; `posed` as of `shot`."""
+        if self.glasses is None:
+            return None
+        lifted = lift_glasses(
+            self.photo.pixels, self.glasses, self.head_crop, self.head_model, posed, self.crop_from_model
+        )
+        if lifted is None:
+            return None
+        turned = self.head_crop.roll.apply(torch.from_numpy(lifted.vertices))
+        return replace(lifted, vertices=turned.numpy())
 
     def _fineness(self, texture: int) -> float:
         """Pixels of the photo that a millimetre of the head takes, as far as the texture keeps them."""

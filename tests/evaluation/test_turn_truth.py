@@ -102,6 +102,23 @@ def a_turn(sitting: Sitting, ours: np.ndarray | None = None, change: float = 20.
 # The truth
 
 
+def test_glasses_turn_with_the_head(folder: Path, sitting: Sitting) -> None:
+    whole = Sitting.of(read_avatars(folder)[0], HeadModel.load(), glasses=True)
+    assert whole.glasses is not None
+    black = replace(whole.glasses, frame=np.zeros(3), second=None, gloss=0.0, opacity=0.0, strength=1.0)
+    wearing = replace(sitting, glasses=replace(black, thickness=4.0, shadow=0.0, rimmed=(True, True)))
+    for yaw in (0.0, 20.0):
+        bare, worn = view(sitting, yaw), wearing.view(HeadAngles(yaw, 0.0, 0.0))
+        changed = ((bare.picture - worn.picture).abs().amax(0) > 0.1).numpy()
+        eyes = sitting.landmarks(HeadAngles(yaw, 0.0, 0.0))[36:48]
+        row, column = np.nonzero(changed)
+        assert changed.sum() > 100
+        # Around the eyes, a little before them: they go further aside than the eyes.
+        middle = np.array([np.ptp(column) / 2 + column.min(), np.median(row)])
+        assert np.abs(middle - eyes.mean(axis=0)).max() < 14
+        assert np.array_equal(bare.classes, worn.classes)
+
+
 def test_only_the_person_differs_between_two_views_and_shoulders_stay(sitting: Sitting) -> None:
     front, aside = view(sitting), view(sitting, 20.0)
     beside = ndimage.binary_erosion((front.classes == 0) & (aside.classes == 0), iterations=2)
@@ -348,7 +365,7 @@ def test_the_command_turns_avatars_and_prints_every_table(
     monkeypatch.setattr(portraits, "load_model", lambda models, quiet: models)
     monkeypatch.setattr(turn_report, "evaluate_turns", evaluate)
     monkeypatch.setattr("portrait3d.losses.perceptual.EfficientNetFeatures", Planes)
-    asides = {"previous": tmp_path, "others": tmp_path, "why": True}
+    asides = {"previous": tmp_path, "others": tmp_path, "why": True, "glasses": True}
     refinement(avatars=folder, head=["A"], **asides, photos=tmp_path, json=True)
     assert (decode_photo(tmp_path / "A.png").pixels == a_turn(sitting).pictures[UNTURNED]).all()
     printed = capsys.readouterr()

@@ -73,17 +73,29 @@ def test_its_head_is_made_again_bit_for_bit(portrait: Portrait, file: Path) -> N
     assert np.array_equal(one.expression, other.expression)
 
 
+def test_glasses_are_kept(portrait: Portrait, tmp_path: Path) -> None:
+    assert portrait.glasses is None
+    assert Portrait.load(portrait.save(tmp_path / "bare.npz")).glasses is None
+    cover = np.zeros(portrait.parsing.shape, np.float32)
+    cover[60:80, 50:150] = 0.75
+    wearer = replace(portrait, glasses=cover)
+    again = Portrait.load(wearer.save(tmp_path / "wearer.npz"))
+    assert again.glasses is not None
+    assert np.array_equal(again.glasses, cover)
+    assert np.array_equal(again.bare_pixels, wearer.bare_pixels)
+
+
 def test_a_file_holds_numbers_and_json_alone(file: Path) -> None:
     with np.load(file, allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fub" for name in arrays.files)
         about = json.loads(arrays["about"].tobytes())
-    assert (about["format"], about["version"]) == ("portrait3d portrait", 2)
+    assert (about["format"], about["version"]) == ("portrait3d portrait", 3)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: told(a, version=1), "version 1 of the format"),
+        (lambda a: told(a, version=2), "version 2 of the format"),
         (lambda a: told(a, format="else"), "is no portrait"),
         (lambda a: told(a, head_model="0"), "another head model"),
         (lambda a: told(a, side="wide"), "side must be of kind float"),

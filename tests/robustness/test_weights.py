@@ -55,6 +55,7 @@ def answer(model: Portrait3D, photo: np.ndarray) -> str:
 NETWORKS = {
     "face_net": "FaceNet",
     "parsing_net": "ParsingExperts",
+    "glasses_net": "GlassesNet",
     "depth_net": "DepthNet",
     "refinement_net": "RefinementNet",
 }

@@ -14,6 +14,7 @@ from portrait3d.cli.bias import bias
 from portrait3d.cli.console import ReportingGroup
 from portrait3d.cli.depth import depth
 from portrait3d.cli.evaluation import evaluate
+from portrait3d.cli.glasses import glasses
 from portrait3d.cli.heads import heads
 from portrait3d.cli.parsing import parsing
 from portrait3d.cli.portraits import demo, reconstruct, repose
@@ -45,6 +46,7 @@ evaluate.command()(heads)
 evaluate.command()(refinement)
 evaluate.command()(parsing)
 evaluate.command()(bias)
+evaluate.command()(glasses)
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)
 app.command("app")(open_page)

@@ -60,6 +60,7 @@ def refinement(
     why: Annotated[
         bool, typer.Option("--why", help="Put parts of the avatars' real views in, to see what each costs.")
     ] = False,
+    glasses: Annotated[bool, typer.Option("--glasses", help="Put glasses on the avatars.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write damaged photos and their repairs, or turns, to this picture.")
     ] = None,
@@ -85,6 +86,7 @@ def refinement(
             photos=photos,
             others=others,
             why=why,
+            glasses=glasses,
             sheet=sheet,
             json=json,
         )
@@ -124,6 +126,7 @@ def measure_turns(
     photos: Path | None,
     others: Path | None,
     why: bool,
+    glasses: bool,
     sheet: Path | None,
     json: bool,
 ) -> None:
@@ -148,6 +151,7 @@ def measure_turns(
             previous=None if previous is None else load_model(previous, quiet=json),
             others=others,
             why=why,
+            glasses=glasses,
         )
     if photos is not None:
         taken = {turn.sitting.avatar.name: turn.pictures[UNTURNED] for turn in turned}

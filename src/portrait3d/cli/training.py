@@ -24,6 +24,7 @@ STAGES = {
     "parsing": ("ParsingTraining", "train_parsing"),
     "depth": ("DepthTrainingConfig", "train_depth"),
     "refinement": ("RefinementTrainingConfig", "train_refinement"),
+    "glasses": ("GlassesTraining", "train_glasses"),
 }
 """The configuration and the function of each stage, in `portrait3d.training.<stage>`."""
 

@@ -27,6 +27,7 @@ from torch import nn
 
 from portrait3d.evaluation.profiling import FunctionTime, profiled
 from portrait3d.memory import peak_memory
+from portrait3d.models.glasses import find_glasses
 from portrait3d.models.head_parsing import parse_head
 from portrait3d.pipeline import NETWORKS, Portrait3D
 from portrait3d.preprocessing.alignment import crop_from_detection
@@ -144,6 +145,7 @@ def pipeline_stages(
         "align": lambda: crop_from_detection(detection).extract(pixels),
         "face, two passes": lambda: model.fit_face(photo, detection),
         "parse": lambda: parse_head(model.parsing_net, pixels, head_crop),
+        "glasses": lambda: find_glasses(model.glasses_net, pixels, fit.crop, fit.landmarks),
         "depth": lambda: model.lift_head(photo, fit, head_crop, parsing),
         "head": portrait.build_head,
         "reconstruct, all but the head": lambda: model.reconstruct(path),

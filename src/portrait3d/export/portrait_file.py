@@ -26,7 +26,7 @@ from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
 from portrait3d.weights import read_arrays
 
-FORMAT, VERSION = "portrait3d portrait", 2
+FORMAT, VERSION = "portrait3d portrait", 3
 LARGEST = 2_000_000_000
 """Bytes that a file may hold when it is unpacked; the largest photo takes a third of that."""
 ROUNDING = 1e-3
@@ -46,6 +46,7 @@ ARRAYS = {
     "landmarks": ("f", "68 2"),
     "labels": ("u", "H W"),
     "matte": ("f", "H W"),
+    "glasses": ("f", "H W"),
     "head_labels": ("u", "S S"),
     "head_probabilities": ("f", "9 S S"),
     **dict.fromkeys(DEPTHS, ("f", "T T")),
@@ -104,6 +105,8 @@ def _arrays(portrait: Portrait) -> dict[str, Any]:
         "landmarks": portrait.landmarks,
         "labels": parsing.labels,
         "matte": parsing.matte,
+        # Nothing where none are worn, which takes no room in the file.
+        "glasses": np.zeros_like(parsing.matte) if portrait.glasses is None else portrait.glasses,
         "head_labels": parsing.head_labels,
         "head_probabilities": parsing.head_probabilities.numpy(),
         **{name: _finite(getattr(depth, name)) for name in DEPTHS},
@@ -247,6 +250,7 @@ def _portrait(arrays: dict[str, np.ndarray], about: dict[str, Any], crop: Crop, 
             camera=crop.wide_crop(len(arrays["front"])).camera(),
         ),
         head_model=model,
+        glasses=tensors["glasses"].numpy() if arrays["glasses"].any() else None,
         quality=about["quality"],
     )
 

@@ -65,6 +65,7 @@ class EfficientNetLite0(nn.Module):
 
     Args:
         width: Factor on all channel counts; only 1 fits the ImageNet weights, smaller ones serve tests.
+        levels: Of the pyramid; with fewer the encoder ends where the coarsest of them does.
     """
 
     STAGES = (
@@ -80,12 +81,12 @@ class EfficientNetLite0(nn.Module):
     PYRAMID = (0, 1, 2, 4, 6)
     """The stages after which a level of the pyramid is taken."""
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, levels: int = 5) -> None:
         super().__init__()
         stem = round(32 * width)
         self.stem = nn.Sequential(SameConv(3, stem, 3, 2), _norm(stem))
         given, stages = stem, []
-        for repeats, kernel, stride, expansion, channels in self.STAGES:
+        for repeats, kernel, stride, expansion, channels in self.STAGES[: self.PYRAMID[levels - 1] + 1]:
             wanted = round(channels * width)
             blocks = []
             for i in range(repeats):
@@ -96,11 +97,11 @@ class EfficientNetLite0(nn.Module):
                 given = wanted
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.channels = tuple(round(self.STAGES[i][4] * width) for i in self.PYRAMID)
+        self.channels = tuple(round(self.STAGES[i][4] * width) for i in self.PYRAMID[:levels])
         """Channels of each level of the pyramid, finest first."""
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """Five feature maps, finest (1/2) first."""
+        """The pyramid's feature maps, finest (1/2) first."""
         height, width = image.shape[-2:]
         if height % 32 or width % 32:
             raise ValueError(f"The image's sides must be multiples of 32, got {height} x {width}.")
@@ -130,7 +131,7 @@ class EfficientNetLite0(nn.Module):
         names = {}
         modules = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
         block = 0
-        for i, (repeats, *_) in enumerate(self.STAGES):
+        for i, (repeats, *_) in enumerate(self.STAGES[: len(self.stages)]):
             for j in range(repeats):
                 for part, conv, norm in (
                     ("expand", "_expand_conv", "_bn0"),

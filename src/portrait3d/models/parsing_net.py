@@ -46,11 +46,11 @@ class ParsingNet(nn.Module):
             nn.Sequential(nn.Conv2d(given, wanted, 1, bias=False), nn.BatchNorm2d(wanted))
             for given, wanted in zip(self.encoder.channels, channels, strict=True)
         )
-        self.context = _separable(channels[-1], channels[-1])
+        self.context = separable(channels[-1], channels[-1])
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1, bias=False) for fine, coarse in pairwise(channels))
-        self.fuse = nn.ModuleList(_separable(fine, fine) for fine in channels[:-1])
+        self.fuse = nn.ModuleList(separable(fine, fine) for fine in channels[:-1])
         self.head = nn.Sequential(
-            _separable(channels[0], channels[0]), nn.Conv2d(channels[0], len(PARSING_CLASSES), 1)
+            separable(channels[0], channels[0]), nn.Conv2d(channels[0], len(PARSING_CLASSES), 1)
         )
         if folded:
             self.fold()
@@ -83,7 +83,8 @@ class ParsingNet(nn.Module):
         return logits.softmax(1)
 
 
-def _separable(given: int, wanted: int) -> nn.Sequential:
+def separable(given: int, wanted: int) -> nn.Sequential:
+    """A depthwise and a pointwise convolution with their normalisations."""
     return nn.Sequential(
         nn.Conv2d(given, given, 3, padding=1, groups=given, bias=False),
         nn.BatchNorm2d(given),

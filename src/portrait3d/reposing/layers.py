@@ -18,7 +18,7 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import Portrait
 from portrait3d.reposing.clean_plate import fill_clean_plate
 from portrait3d.reposing.drawing import Canvas, Drawing, read
-from portrait3d.reposing.guide import SEEN, SHEET, guide_to_ground, guide_to_opaque, guide_to_sheet
+from portrait3d.reposing.guide import SHEET, guide_to_ground, guide_to_opaque, guide_to_sheet
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Regions, Window, see_regions
 from portrait3d.reposing.sheets import REACH, Sheet, channels_last, mouth_surface, neck_surface
@@ -61,6 +61,10 @@ class Painted:
         """`guide.CHANNELS`, if they are drawn too."""
         return self.maps[5:] if len(self.maps) > 5 else None
 
+    def before(self, drawn: Drawing) -> Float[Tensor, "h w"]:
+        """A drawing's depth where it lies before what is painted, infinite elsewhere."""
+        return torch.where(drawn.depth < self.depth[drawn.box], drawn.depth, torch.inf)
+
     def cover(
         self,
         drawn: Drawing,
@@ -78,7 +82,8 @@ class TurningHead:
     """Draws the photo with the head turned.
 
     From back to front: the photo without head and neck; everything opaque, which one z-buffer sorts: skin,
-    eyes, mouth, the hair's body; the photographed neck, teeth and hair, each where it is nearer.
+    eyes, mouth, the hair's body; the photographed neck, teeth and hair, each where it is nearer. Glasses, if
+    any are worn, are a picture of their own, which nothing behind them changes.
 
     Args:
         portrait: The person, at the size at which is drawn.
@@ -95,30 +100,38 @@ class TurningHead:
         self.hole = regions.hole
         self.clothes = regions.body * (1 - self.hole)
         """Before a neck that turns, and before hair behind it."""
-        self.clean_plate = fill_clean_plate(self.picture, self.hole[0], regions.body[0])
+        # Without glasses, which come last: a far lens may lie before the background.
+        bare = as_planes(portrait.bare_pixels[window.rows, window.columns])
+        self.clean_plate = fill_clean_plate(bare, self.hole[0], regions.body[0])
         # Colours: at its outline the head's pixels mix with what was behind it there, so they take those of
         # further inside.
         matte = torch.from_numpy(portrait.matte[window.rows, window.columns])[None]
         sure = torch.minimum(((torch.maximum(matte, regions.neck) - 0.9) / 0.1).clamp(0, 1), regions.inside)
-        colours = push_pull(self.picture, sure[0])
-        bare = (1 - regions.hair) * (1 - regions.body)
-        self.photo = channels_last(colours, bare, regions.hair)
+        colours = push_pull(bare, sure[0])
+        skin = (1 - regions.hair) * (1 - regions.body)
+        self.photo = channels_last(colours, skin, regions.hair)
         self.head = OpaqueHead.of(head, _binding(portrait, head_model), portrait.camera, rest)
         self.texture = head.texture
         # Vertices of the lips' inner margin: how far they part tells whether an expression opens the mouth.
         lips = openings(head_model.skin_faces.numpy(), head_model.mean.double().numpy())
         self._lips = lips[HeadPiece.MOUTH_CAVITY]
 
-        self.neck = self.teeth = self.hair = None
+        corner = np.array([window.left, window.top])
+        self.neck = self.teeth = self.hair = self.glasses = None
         if (surface := neck_surface(portrait, head_model, rest)) is not None:
-            self.neck = Sheet(surface, channels_last(colours, regions.neck))
+            self.neck = Sheet(surface, channels_last(colours, regions.neck), surface.photo - corner)
         if (surface := mouth_surface(portrait, rest)) is not None:
             reach = round(UNDER_LIPS * portrait.head_crop.side / portrait.head_crop.size)
-            self.teeth = Sheet(surface, photographed_mouth(self.picture, regions, reach))
+            mouth = photographed_mouth(self.picture, regions, reach)
+            self.teeth = Sheet(surface, mouth, surface.photo - corner)
         if head.hair_sheet is not None:
             hairy = torch.from_numpy(smoothstep((matte * (1 - regions.skin)).numpy() / FULL)).float()
             surface = sheet_surface(head.hair_sheet, portrait.camera, rest)
-            self.hair = Sheet(surface, channels_last(colours, hairy))
+            self.hair = Sheet(surface, channels_last(colours, hairy), surface.photo - corner, SHEET)
+        if head.glasses is not None:
+            surface = sheet_surface(head.glasses, portrait.camera, rest)
+            texture = head.glasses.texture
+            self.glasses = Sheet(surface, texture, head.glasses.uv * texture.shape[1::-1])
 
     def draw(
         self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None, *, guided: bool = False
@@ -133,6 +146,22 @@ class TurningHead:
             if sheet is not None:
                 self._draw_sheet(painted, sheet, visible, turn, displacement)
         return painted
+
+    def draw_glasses(self, painted: Painted, turn: Turn) -> Float[Tensor, "4 h w"] | None:
+        """RGB and opacity of the glasses before what is painted, none where it hides them; None without any.
+
+        They are sharp and rigid: no expression moves them, no turn stretches them.
+        """
+        if self.glasses is None:
+            return None
+        surface = self.glasses.surface
+        drawn = self.canvas.draw(surface.moved(turn, None), surface.faces, self.glasses.places)
+        seen = read(self.glasses.picture, *drawn.values)
+        nearer = painted.before(drawn)
+        maps, covered = drawn.spread(seen, nearer)
+        worn = torch.zeros(4, *painted.depth.shape)
+        worn[:, *drawn.box] = torch.cat([maps[:3], maps[3:] * covered])
+        return worn
 
     def _ground(self, guided: bool) -> Painted:
         """The clean plate."""
@@ -204,12 +233,12 @@ class TurningHead:
     ) -> None:
         """Draw a sheet where it lies before what is drawn, as far as it is visible at all."""
         surface = sheet.surface
-        opacity = surface.kept(turn, sheet is self.hair) * surface.moving
+        opacity = surface.kept(turn, sheet.layer == SHEET) * surface.moving
         steepness = [] if painted.guide is None else [surface.steepness]
-        attributes = np.stack([*surface.photo.T, opacity, *steepness], axis=1)
+        attributes = np.stack([*sheet.places.T, opacity, *steepness], axis=1)
         drawn = self.canvas.draw(surface.moved(turn, displacement), surface.faces, attributes)
-        seen = self._read_photo(sheet.photo, drawn.values)
-        nearer = torch.where(drawn.depth < painted.depth[drawn.box], drawn.depth, torch.inf)
+        seen = read(sheet.picture, *drawn.values[:2])
+        nearer = painted.before(drawn)
         seen[3] *= drawn.values[2]
         maps, covered = drawn.spread(torch.cat([seen, drawn.values[3:]]), nearer)
         alpha = maps[3:4] * covered
@@ -219,7 +248,7 @@ class TurningHead:
         # so only what is mostly opaque hides later layers.
         known = [maps[:3], torch.zeros_like(maps[:2])]
         if painted.guide is not None:
-            known.append(guide_to_sheet(SHEET if sheet is self.hair else SEEN, maps[4:], maps[:3]))
+            known.append(guide_to_sheet(sheet.layer, maps[4:], maps[:3]))
         painted.cover(drawn, torch.cat(known), alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
 
     def _read_photo(

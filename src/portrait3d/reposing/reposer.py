@@ -51,6 +51,9 @@ class CoarseTurn:
     """Whether this is the photo's own pose."""
     guide: Float[Tensor, "9 S S"] | None = None
     """`guide.CHANNELS` in the head crop, where they were asked for."""
+    glasses: Float[Tensor, "4 h w"] | None = None
+    """RGB and opacity of the glasses that the head wears: they come last, so that refinement leaves them as
+    they are. In no other picture of the turn."""
     drawn: Float[Tensor, "1 h w"] | None = None
     """With a guide: how far a picture that counts everywhere does so at each of the window's pixels: where
     something was drawn or uncovered, but not along the head's outline."""
@@ -87,6 +90,7 @@ class Reposer:
         turn = Turn(self.portrait.camera_from_model, target)
         displacement = self.modes.displacement(expression, neutral)
         still = turn.degrees < STILL and displacement is None
+        glasses = None
         if still:
             picture = self.layers.picture
             unknown = new = torch.zeros(1, *self.window.shape)
@@ -94,13 +98,13 @@ class Reposer:
         else:
             painted = self.layers.draw(turn, displacement, guided=guided)
             picture, unknown, new = painted.picture, soften(painted.unknown), painted.inner
-            guide = painted.guide
+            guide, glasses = painted.guide, self.layers.draw_glasses(painted, turn)
         image, holes = self._to_crop(picture, torch.maximum(unknown, new))
         if guide is None:
-            return CoarseTurn(image, holes, picture, unknown, self.window, still)
+            return CoarseTurn(image, holes, picture, unknown, self.window, still, glasses=glasses)
         drawn = guide[: len(LAYERS)].sum(0, keepdim=True) * self._beside_outline(guide)
         guide = self._guide_to_crop(guide)
-        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, drawn)
+        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, glasses, drawn)
 
     def composite(
         self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None, *, everywhere: bool = False
@@ -126,6 +130,8 @@ class Reposer:
             refined = refined + push_pull(turn.image - refined, known[0])
             fine = self._in_crop.restore(refined)
             picture = picture + (fine - picture) * turn.unknown
+        if turn.glasses is not None:
+            picture = torch.lerp(picture, turn.glasses[:3], turn.glasses[3:])
         if self.drawn is self.portrait:
             pixels[self.window.rows, self.window.columns] = as_bytes(picture)
             return pixels
@@ -234,5 +240,6 @@ def reduced(portrait: Portrait, scale: float) -> Portrait:
         head_parsing=parsing,
         head_crop=crop,
         camera=crop.photo_camera(*pixels.shape[:2]),
+        glasses=None if portrait.glasses is None else resized(portrait.glasses, Image.Resampling.BOX),
     )
     return small.with_head(portrait.head)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from scipy import ndimage
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from portrait3d.parsing_classes import ParsingClass
 from portrait3d.portrait import Portrait
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.rendering.rasterizer import rasterize
+from portrait3d.reposing.guide import SEEN
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import photo_frame
 from portrait3d.reposing.surfaces import Surface
@@ -36,8 +37,12 @@ class Sheet:
     """A part of the photo on a surface of its own."""
 
     surface: Surface
-    photo: Float[np.ndarray, "h w 4"]
-    """Colours without what lies behind, and opacity."""
+    picture: Shaped[np.ndarray, "h w 4"]
+    """Colours without what lies behind, and opacity, as `drawing.read` takes them."""
+    places: Float[np.ndarray, "N 2"]
+    """The picture's pixels at which the vertices are seen."""
+    layer: int = SEEN
+    """Of `guide.LAYERS`."""
 
 
 def neck_surface(portrait: Portrait, head_model: HeadModel, source_pose: Turn) -> Surface | None:

@@ -35,6 +35,7 @@ def evaluate_turns(
     previous: Portrait3D | None = None,
     others: Path | None = None,
     why: bool = False,
+    glasses: bool = False,
 ) -> tuple[TurnReport, list[TrueTurn], list[str]]:
     """Turn photos of avatars and compare them with photos of the same avatars that really turned.
 
@@ -46,6 +47,7 @@ def evaluate_turns(
         previous: Weights to compare with.
         others: Directory of another method's pictures (`turn_truth.picture_name`) to compare with.
         why: Say where the differences lie.
+        glasses: Put glasses on the heads.
 
     Returns:
         The tables, the turns, and the names of avatars without a detected face, which are left out.
@@ -53,7 +55,7 @@ def evaluate_turns(
     network = RecognitionNet(recognition) if recognition else None
     turns, sweeps, faceless = [], [], []
     for avatar in avatars:
-        sitting = Sitting.of(avatar, model.head_model)
+        sitting = Sitting.of(avatar, model.head_model, glasses=glasses)
         try:
             portrait = model.reconstruct(as_bytes(sitting.view(FRONTAL).picture))
             turns += list(turn_truly(model, sitting, portrait, previous, others=others))

@@ -19,6 +19,8 @@ from portrait3d.data.refinement.head_turns import (
     turned_pose,
 )
 from portrait3d.data.synthetic.backgrounds import draw_background
+from portrait3d.data.synthetic.drawing import Drawing
+from portrait3d.data.synthetic.glasses import Glasses, put_on
 from portrait3d.data.synthetic.light import draw_light
 from portrait3d.errors import InvalidImageError
 from portrait3d.evaluation.heads.truth import FOCAL, PHOTO_DISTANCE, PRINCIPAL_ROW, SIZE
@@ -62,10 +64,12 @@ class Sitting:
     ground: Float[Tensor, "3 H W"]
     marks: Float[np.ndarray, "68 3"]
     """Landmarks in the avatar's frame, mm, by the head model laid on it."""
+    glasses: Glasses | None = None
+    """What the avatar wears."""
 
     @classmethod
-    def of(cls, avatar: Avatar, head: HeadModel) -> "Sitting":
-        """A sitting whose light and background the avatar's name decides."""
+    def of(cls, avatar: Avatar, head: HeadModel, *, glasses: bool = False) -> "Sitting":
+        """A sitting whose light, background and glasses the avatar's name decides."""
         rng = np.random.default_rng([*avatar.name.encode()])
         light = torch.from_numpy(draw_light(rng).mean(0)).float()
         return cls(
@@ -75,12 +79,20 @@ class Sitting:
             light,
             torch.from_numpy(draw_background(rng, SIZE)),
             fit_avatar(avatar, head).landmarks(head),
+            Glasses.draw(rng) if glasses else None,
         )
 
     def view(self, angles: HeadAngles) -> AvatarView:
         """A photo of the avatar looking somewhere, with its truth."""
-        avatar, pose = turned_avatar(self.avatar, self.camera_from_avatar, self._turn(angles))
-        return draw_avatar(avatar, pose, self.camera, light=self.light, background=self.ground, samples=2)
+        turn = self._turn(angles)
+        avatar, pose = turned_avatar(self.avatar, self.camera_from_avatar, turn)
+        view = draw_avatar(avatar, pose, self.camera, light=self.light, background=self.ground, samples=2)
+        if self.glasses is None:
+            return view
+        bare = Drawing(view.picture, torch.from_numpy(view.depth), torch.from_numpy(view.classes))
+        place = turned_pose(self.camera_from_avatar, turn)
+        worn = put_on(bare, self.glasses, torch.from_numpy(self.marks), place, self.camera)
+        return replace(view, picture=worn)
 
     def landmarks(self, angles: HeadAngles) -> Float[np.ndarray, "68 2"]:
         """Where the landmarks lie in that photo, pixels."""

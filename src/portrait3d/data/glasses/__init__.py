@@ -1,0 +1,1 @@
+"""What the glasses network learns from."""
