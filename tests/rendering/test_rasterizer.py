@@ -236,3 +236,19 @@ def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.Mon
     values = np.zeros(3)
     compiled(fill)(values)
     np.testing.assert_array_equal(values, [0, 1, 2])
+
+
+def test_loops_may_rely_on_arrays_that_share_no_memory() -> None:
+    from portrait3d.compilation import compiled
+
+    def gather(values, places, found):
+        for i in range(len(found)):
+            found[i] = values[places[i]]
+
+    loop = compiled(gather)
+    loop(np.arange(5.0), np.array([4, 0]), found := np.empty(2))
+    np.testing.assert_array_equal(found, [4, 0])
+    (code,) = loop.inspect_llvm().values()  # pyright: ignore[reportFunctionMemberAccess]
+    head = next(line for line in code.splitlines() if line.startswith("define") and "gather" in line)
+    # Of each of the arrays three pointers, beside numba's own for what is returned and raised.
+    assert head.count("noalias") >= 2 + 3 * 3
