@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from portrait3d.compilation import compiled
+
 
 def as_planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
     """A uint8 picture [H, W, C] as float planes in [0, 1]."""
@@ -14,7 +16,10 @@ def as_planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
 
 def as_bytes(picture: Float[Tensor, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
     """Float planes as a uint8 picture."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    channels, *size = picture.shape
+    pixels = np.empty((*size, channels), np.uint8)
+    _as_bytes(picture.detach().contiguous().numpy(), pixels)
+    return pixels
 
 
 def colour_bytes(colours: Float[np.ndarray, "N C"]) -> UInt8[np.ndarray, "N C"]:
@@ -48,3 +53,13 @@ def weighted_median(
     place = (total >= total[-1] / 2).argmax(axis=0)
     columns = np.arange(values.shape[1])
     return values[order[place, columns], columns]
+
+
+@compiled
+def _as_bytes(planes, pixels):
+    for row in range(pixels.shape[0]):
+        for c in range(len(planes)):
+            line = planes[c, row]
+            for column in range(pixels.shape[1]):
+                value = min(max(line[column], np.float32(0)), np.float32(1)) * np.float32(255)
+                pixels[row, column, c] = np.uint8(np.rint(value))

@@ -18,6 +18,7 @@ from skimage import measure
 from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
 from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
@@ -248,7 +249,7 @@ def sunk(
     skin, used = model.model_vertices, np.unique(model.faces)
     nearest = used[cKDTree(skin[used]).query(vertices)[1]]
     outward = normals(skin, model.faces)[nearest]
-    height = ((vertices - skin[nearest]) * outward).sum(axis=1)
+    height = dot(vertices - skin[nearest], outward)
     # Triangles sag between the skin's vertices, in an ear above all: what is just below those may come out.
     islands = small_islands(vertices, faces, height) | small_islands(vertices, faces, height + LIMITS.under)
     return vertices - outward * (islands * (height + 2 * LIMITS.under))[:, None]
@@ -263,7 +264,7 @@ def small_islands(
         return np.zeros(len(vertices), bool)
     piece = Topology(above, len(vertices)).pieces
     a, b, c = (vertices[above[:, k]] for k in range(3))
-    twice = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    twice = length(np.cross(b - a, c - a))
     area = np.bincount(piece[above[:, 0]], twice / 2, piece.max() + 1)
     highest = np.full(len(area), -np.inf)
     np.maximum.at(highest, piece, height)
@@ -276,5 +277,5 @@ def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np
     front = view.read(view.front, points)
     hair = view.read(view.hair, points, beyond=0.0) > 0.5
     toward = normals(points, body.faces)
-    facing = -(toward * points).sum(axis=1) > 0
+    facing = -dot(toward, points) > 0
     return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)

@@ -13,6 +13,7 @@ from torch import Tensor
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.blending import MOST, Known, log_ratio, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody, grow_body
@@ -263,9 +264,7 @@ def drawn_in_chart(
     inner = body.vertices[chart.source]
     # UV rasterisation: the chart is the screen, and depth falls with the distance from the model's origin, so
     # that the outermost of what overlaps is kept.
-    screen = np.concatenate(
-        [chart.places * side, 5000 - np.linalg.norm(inner, axis=1, keepdims=True)], axis=1
-    )
+    screen = np.concatenate([chart.places * side, 5000 - length(inner)[:, None]], axis=1)
     faces = torch.from_numpy(chart.faces)
     seen = rasterize(torch.from_numpy(screen).float()[None], faces, side, side)
     # Directions are turned, not shifted.
@@ -276,8 +275,8 @@ def drawn_in_chart(
     points, normal = values[:3, texel].T, values[3:, texel].T
     camera = model.to_camera(points)
     pixels = view.pixels(camera)
-    cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
-    cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
+    cosine = -dot(normal, camera) / length(camera)
+    cosine = cosine / np.maximum(length(normal), 1e-6)
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
     close = (camera[:, 2] < view.front[row, column] + near) & view.hair[row, column]
     shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * close

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
 from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest, smoothstep
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
 FEWEST = 40
@@ -109,8 +110,7 @@ class HairView:
         # the axes, hence the absolute value.
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
         normal = np.cross(across, down)
-        cosine = (normal * points).sum(-1) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(points, axis=-1)
-        return np.abs(cosine)
+        return np.abs(dot(normal, points) / length(normal) / length(points))
 
 
 def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:

@@ -11,6 +11,7 @@ from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import sample
 from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
+from portrait3d.geometry.vectors import length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
 from portrait3d.head.scene import Scene
@@ -90,7 +91,7 @@ def eye_colours(
     # eye.
     centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
     toward = there[:, 2:] - centre
-    toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    toward = toward / np.maximum(length(toward), 1e-9)[:, None]
     depth = inside_by(there[:, :2], pixels[margin])
     # Within the lids' opening and on the front half.
     shown = (depth > 0) & (toward[:, 2] < 0)

@@ -17,13 +17,12 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import CropGrid
 from portrait3d.preprocessing.guided import box_means
-from portrait3d.reposing.drawing import read
+from portrait3d.reposing.drawing import read_maps
 from portrait3d.reposing.expression import ExpressionModes
 from portrait3d.reposing.guide import LAYERS, PLATE, guide_to_ground
 from portrait3d.reposing.layers import TurningHead
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Window, soften, turning_window
-from portrait3d.reposing.sheets import channels_last
 
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
@@ -66,8 +65,9 @@ class Reposer:
 
     def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
         self.portrait = portrait
-        self.drawn = reduced(portrait, LARGEST / max(turning_window(portrait).shape))
-        self.window = turning_window(self.drawn)
+        whole = turning_window(portrait)
+        self.drawn = reduced(portrait, LARGEST / max(whole.shape))
+        self.window = whole if self.drawn is portrait else turning_window(self.drawn)
         self.modes = ExpressionModes(portrait, head_model)
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
@@ -146,8 +146,8 @@ class Reposer:
         y, x = torch.meshgrid(
             rows * ratio - self.window.top, columns * ratio - self.window.left, indexing="ij"
         )
-        maps = channels_last(picture, box_means(changed[None], 2))
-        fine = read(maps, x.flatten(), y.flatten()).unflatten(1, window.shape)
+        maps = torch.cat([picture, box_means(changed[None], 2)])
+        fine = read_maps(maps, x.flatten(), y.flatten()).unflatten(1, window.shape)
         own = as_planes(pixels[window.rows, window.columns])
         pixels[window.rows, window.columns] = as_bytes(own + (fine[:3] - own) * fine[3:])
         return pixels
@@ -182,7 +182,7 @@ class Reposer:
         shrink = max(1, int(crop.side / crop.size / 1.5))
         if shrink > 1:
             values = F.avg_pool2d(values, shrink, ceil_mode=True, count_include_pad=False)
-        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size))
+        seen = read_maps(values, *(places / shrink)).unflatten(1, (crop.size, crop.size))
         return seen * inside, inside
 
     @cached_property
