@@ -194,6 +194,8 @@ def parse_grid(
     """
     positions = grid.positions()
     within = inside(positions, height, width).numpy()
+    if within.all():
+        return merge_views(views, positions).permute(2, 0, 1).contiguous(), within
     read = torch.from_numpy(ndimage.binary_dilation(within))
     merged = torch.zeros(grid.size, grid.size, len(PARSING_CLASSES))
     merged[..., 0] = 1
@@ -241,6 +243,8 @@ def keep_one_head(
 def headwear_below(labels: UInt8[np.ndarray, "H W"], row: float) -> Bool[np.ndarray, "H W"]:
     """Headwear that nowhere reaches above a row, with a rim of a pixel."""
     headwear = labels == ParsingClass.HEADWEAR
+    if not headwear.any():
+        return headwear
     pieces = np.empty(labels.shape, np.int32)
     count = int(ndimage.label(headwear, np.ones((3, 3)), output=pieces))  # pyright: ignore[reportArgumentType]
     worn = np.zeros(count + 1, bool)
@@ -261,7 +265,8 @@ def settle_neck(
     if not (neck.any() and face.any()):
         return labels
     side = float(face.sum()) ** 0.5
-    rows, columns = ndimage.find_objects((neck | face).astype(np.uint8))[0]
+    rows, columns = (np.flatnonzero((neck | face).any(axis)) for axis in (1, 0))
+    rows, columns = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part, neck, face, shown = (np.array(m[rows, columns]) for m in (labels, neck, face, pixels))
     # Of the colours around, the neck's alone: single pixels of skin and cloth may look alike.
     radius = max(1, round(TINT_RADIUS * side))
