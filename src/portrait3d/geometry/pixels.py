@@ -88,6 +88,13 @@ def about_border(region: Bool[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "H 
     return deep - away - np.where(region, 0.5, -0.5), inside, outside
 
 
+def box_about(region: Bool[np.ndarray, "H W"], room: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a region, which must not be empty, and of some pixels around it."""
+    lines = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    rows, columns = (slice(max(line[0] - room, 0), line[-1] + room + 1) for line in lines)
+    return rows, columns
+
+
 def pixel_under(
     points: Float[np.ndarray, "N 2"], shape: tuple[int, ...]
 ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:

@@ -80,4 +80,5 @@ class FittedHead:
     def to_camera(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the model's frame in the crop's camera, mm."""
         pose, kind = self.camera_from_model, points.dtype
-        return points @ pose.rotation.numpy().astype(kind).T + pose.translation.numpy().astype(kind)
+        # The same as points @ R.T, which is several times as slow for many points in single precision.
+        return (pose.rotation.numpy().astype(kind) @ points.T).T + pose.translation.numpy().astype(kind)

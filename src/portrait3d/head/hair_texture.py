@@ -90,7 +90,8 @@ class HairColours:
     def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """RGB in [0, 1] at points of the model frame, mm."""
         along = strand_coordinates(points)
-        places = np.stack([((along.azimuth + 0.5) % 1.0) / (1 + WRAP), along.height], axis=1)
+        from_front = along.azimuth + 0.5
+        places = np.stack([(from_front - (from_front >= 1)) / (1 + WRAP), along.height], axis=1)
         base = sample(self.base, places)
         if self.look is None:
             return base
@@ -219,9 +220,9 @@ def shown_hair_colours(
 ) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
     """The photo's colours at texels of the chart, and how far it shows hair there, 0 to 1."""
     trust = resample(torch.from_numpy(scene.firm_hair)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
-    photo = sample(torch.cat([scene.picture, trust]), there.pixels / view.size)
-    share = (there.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
-    return photo[:, :3], share
+    places = there.pixels / view.size
+    share = (there.shown * np.clip(sample(trust, places)[:, 0] * 2, 0, 1)).astype(np.float32)
+    return sample(scene.picture, places), share
 
 
 def with_others(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest, smoothstep
+from portrait3d.geometry.pixels import blurred_inside, box_about, inner_distance, nearest, smoothstep
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
@@ -91,7 +91,8 @@ class HairView:
 
     def pixels(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
         """Where points of the crop's camera frame are seen."""
-        return self.focal * points[:, :2] / points[:, 2:] + self.size / 2
+        x, y, depth = points.T
+        return np.stack([self.focal * x / depth, self.focal * y / depth], axis=1) + self.size / 2
 
     def read(
         self, values: Shaped[np.ndarray, "S S"], points: Float[np.ndarray, "N 3"], beyond: float | None = None
@@ -142,8 +143,9 @@ def settled_front(
     away, source = nearest(core) if core.any() else nearest(hair)
     filled = np.where(hair & (away > 2 * DEPTH.mixed), depth, depth[source])
     # Spikes, then ripples: a blur alone would spread spikes, a median alone would leave ripples.
-    median = ndimage.median_filter(filled, 5)
-    filled = np.where(np.abs(filled - median) > DEPTH.spike, median, filled)
+    part = box_about(hair, 2)
+    median = ndimage.median_filter(filled[part], 5)
+    filled[part] = np.where(np.abs(filled[part] - median) > DEPTH.spike, median, filled[part])
     filled = np.where(hair, blurred_inside(filled, hair, DEPTH.even), filled)
     # The hairline: toward bare skin, hair comes down onto the skin below it.
     beside_skin, _ = nearest(np.isfinite(skin) & ~hair)

@@ -195,4 +195,6 @@ def in_open_mouth(
     row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
     shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
     shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
-    return shown * np.clip(inside_by(pixels, lips) + 1.0, 0, 1)
+    some = np.flatnonzero(shown)
+    shown[some] *= np.clip(inside_by(pixels[some], lips) + 1.0, 0, 1)
+    return shown

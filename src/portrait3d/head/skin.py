@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pixels import about_border, inner_distance, smoothstep
+from portrait3d.geometry.pixels import about_border, box_about, inner_distance, smoothstep
 from portrait3d.geometry.skin import normals, openings, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
@@ -93,10 +93,14 @@ def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndar
     """
     inner = inner_distance(np.isfinite(skin)) > OUTLINE.outermost
     lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - DEPTH.lift), 0), 0)
+    if not lacking.any():
+        return view.front
     # A cone under every pixel that moves: each ring around it follows by one slope less, as far as there is
     # hair.
+    part = box_about(lacking > 0, ORDER.drape)
     for _ in range(ORDER.drape):
-        lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - ORDER.slope) * view.hair)
+        follow = (ndimage.maximum_filter(lacking[part], 3) - ORDER.slope) * view.hair[part]
+        lacking[part] = np.maximum(lacking[part], follow)
     return view.front - lacking
 
 

@@ -119,8 +119,7 @@ def bake_seen(
     # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
     trust = resample(torch.from_numpy(scene.skin_with(hair)).float()[None], (size, size))
-    seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
-    return seen[:, :3], own[:, 2] * seen[:, 3]
+    return sample(scene.picture, own[:, :2]), own[:, 2] * sample(trust, own[:, :2])[:, 0]
 
 
 def smooth_colours(model: FittedHead, scene: Scene, shown: Bool[np.ndarray, " V"]) -> Known:

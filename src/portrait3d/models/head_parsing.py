@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from portrait3d.compilation import compiled
 from portrait3d.geometry.pictures import as_bytes
+from portrait3d.geometry.pixels import box_about
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, ParsingClass
@@ -265,9 +266,8 @@ def settle_neck(
     if not (neck.any() and face.any()):
         return labels
     side = float(face.sum()) ** 0.5
-    rows, columns = (np.flatnonzero((neck | face).any(axis)) for axis in (1, 0))
-    rows, columns = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    part, neck, face, shown = (np.array(m[rows, columns]) for m in (labels, neck, face, pixels))
+    box = box_about(neck | face)
+    part, neck, face, shown = (np.array(m[box]) for m in (labels, neck, face, pixels))
     # Of the colours around, the neck's alone: single pixels of skin and cloth may look alike.
     radius = max(1, round(TINT_RADIUS * side))
     planes = np.concatenate([shown * neck[..., None], neck[..., None]], axis=-1).transpose(2, 0, 1)
@@ -285,7 +285,7 @@ def settle_neck(
     small = np.bincount(enclosed.ravel(), minlength=count + 1) < (HOLE * side) ** 2
     part[small[enclosed] & (enclosed > 0)] = ParsingClass.NECK
     settled = labels.copy()
-    settled[rows, columns] = part
+    settled[box] = part
     return settled
 
 
