@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from portrait3d.rendering.interpolation import interpolate, interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 
 
@@ -252,3 +253,13 @@ def test_loops_may_rely_on_arrays_that_share_no_memory() -> None:
     head = next(line for line in code.splitlines() if line.startswith("define") and "gather" in line)
     # Of each of the arrays three pointers, beside numba's own for what is returned and raised.
     assert head.count("noalias") >= 2 + 3 * 3
+
+
+def test_values_of_seen_pixels_alone_are_those_of_the_picture() -> None:
+    screen = torch.tensor([[[2.0, 2.0, 900.0], [14.0, 3.0, 950.0], [6.0, 13.0, 1000.0]]])
+    faces, attributes = torch.tensor([[0, 1, 2]]), torch.rand(3, 4)
+    fragments = rasterize(screen, faces, 16, 16)
+    place, values = interpolate_seen(attributes, faces, fragments)
+    picture = interpolate(attributes[None], faces, fragments)[0].flatten(1)
+    assert torch.equal(place, (fragments.face_index >= 0).flatten().nonzero()[:, 0])
+    assert torch.equal(values, picture[:, place])

@@ -22,7 +22,7 @@ from portrait3d.head.scene import Scene
 from portrait3d.head.shot import Shot
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import ParsingClass
-from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.interpolation import interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 
 WRAP = 0.06
@@ -182,8 +182,9 @@ def paint_body(
     if others:
         painted, share = with_others(body, chart, side, (fine, painted, share), others, gains)
     unseen = np.flatnonzero(share < 1)
-    likely = colours.at(fine.points[unseen])
-    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    likely, share = colours.at(fine.points[unseen]), share[unseen]
+    for own, other in zip(painted.T, likely.T, strict=True):
+        own[unseen] = other + (own[unseen] - other) * share
     # Texels that show nothing of the body are read at its borders: there smooth colours go on.
     smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
     texture = np.array(smooth).reshape(-1, 3)
@@ -271,9 +272,8 @@ def drawn_in_chart(
     # Directions are turned, not shifted.
     toward = model.to_camera(body.normals) - model.to_camera(np.zeros((1, 3)))
     attributes = np.concatenate([inner, toward[chart.source]], axis=1)
-    values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()
-    texel = np.flatnonzero((seen.face_index >= 0).flatten().numpy())
-    points, normal = values[:3, texel].T, values[3:, texel].T
+    texel, values = interpolate_seen(torch.from_numpy(attributes).float(), faces, seen)
+    points, normal = values[:3].numpy().T, values[3:].numpy().T
     camera = model.to_camera(points)
     pixels = view.pixels(camera)
     cosine = -dot(normal, camera) / length(camera)
@@ -281,4 +281,4 @@ def drawn_in_chart(
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
     close = (camera[:, 2] < view.front[row, column] + near) & view.hair[row, column]
     shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * close
-    return ChartTexels(texel, points, pixels, shown, np.maximum(cosine, 0))
+    return ChartTexels(texel.numpy(), points, pixels, shown, np.maximum(cosine, 0))

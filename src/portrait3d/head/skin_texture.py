@@ -182,8 +182,9 @@ def with_strands(
     near = texels.spread(hairy[:, None])[:, 0]
     under = np.flatnonzero(near > 0)
     strands = hair.at(texels.spread(model.model_vertices, under))
-    colours = colours.copy()
-    colours[under] += (strands - colours[under]) * near[under, None]
+    colours, near = colours.copy(), near[under]
+    for own, other in zip(colours.T, strands.T, strict=True):
+        own[under] += (other - own[under]) * near
     return colours
 
 

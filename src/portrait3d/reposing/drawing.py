@@ -9,8 +9,7 @@ from torch import Tensor
 
 from portrait3d.compilation import compiled
 from portrait3d.geometry import Camera
-from portrait3d.rendering.fragments import Fragments
-from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.interpolation import interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing.regions import Window
 
@@ -75,16 +74,9 @@ class Canvas:
         triangles = torch.from_numpy(faces)
         screen -= torch.tensor([left, top, 0.0])
         seen = rasterize(screen[None], triangles, bottom - top, right - left)
-        place = (seen.face_index.flatten() >= 0).nonzero()[:, 0]
-        # The pixels that show something as a picture of one row.
-        row = Fragments(
-            seen.face_index.flatten()[None, None, place],
-            seen.barycentric.flatten(0, 2)[None, None, place],
-            seen.depth.flatten()[None, None, place],
-        )
-        values = interpolate(torch.from_numpy(attributes).float()[None], triangles, row)[0, :, 0].contiguous()
+        place, values = interpolate_seen(torch.from_numpy(attributes).float(), triangles, seen)
         box = slice(top, bottom), slice(left, right)
-        return Drawing(box, place, row.face_index[0, 0], values, seen.depth[0])
+        return Drawing(box, place, seen.face_index.flatten()[place], values, seen.depth[0])
 
 
 def read(picture: Shaped[np.ndarray, "H W C"], x: Tensor, y: Tensor) -> Float[Tensor, "C K"]:
