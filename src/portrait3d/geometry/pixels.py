@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64, Shaped
-from scipy import ndimage
 
 from portrait3d.compilation import compiled
+from portrait3d.geometry.blurring import gaussian
 
 
 def nearest(
@@ -109,8 +109,8 @@ def blurred_inside(
 ) -> Float[np.ndarray, "*C H W"]:
     """Gaussian mean of the values inside a region, a mask or its soft weights; 0 far from it."""
     # Normalised convolution (Knutsson and Westin, CVPR 1993): blur the values and the mask, then divide.
-    weight = ndimage.gaussian_filter(inside.astype(values.dtype), width)
-    total = ndimage.gaussian_filter(np.where(inside > 0, values * inside, 0), width, axes=(-2, -1))
+    weight = gaussian(inside.astype(values.dtype), width)
+    total = gaussian(np.where(inside > 0, values * inside, 0), width)
     return total / np.maximum(weight, 1e-6)
 
 

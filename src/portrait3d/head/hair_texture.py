@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
 from portrait3d.geometry.pixels import smoothstep
@@ -207,7 +207,7 @@ def smooth_hair(
     # Normalised convolution: colours times their weight and the weight are blurred, and divided after
     # reading.
     weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
-    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
+    blurred = gaussian(weighted, PAINT.blur)
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
     weight = np.zeros(BASE * BASE, np.float32)
     values = np.zeros((BASE * BASE, 3), np.float32)

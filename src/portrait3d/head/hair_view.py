@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.pixels import blurred_inside, box_about, inner_distance, nearest, smoothstep
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
@@ -164,8 +165,8 @@ def settled_back(
     weight = (
         np.minimum(inner_distance(inside) / DEPTH.boundary, 1.0) ** 2 / np.maximum(expected_error, 1) ** 2
     )
-    total = ndimage.gaussian_filter(weight, DEPTH.back_blur)
-    smooth = ndimage.gaussian_filter(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
+    total = gaussian(weight, DEPTH.back_blur)
+    smooth = gaussian(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
     sure = total > 1e-6 * total.max()
     return smooth[nearest(sure)[1]] if sure.any() else back
 

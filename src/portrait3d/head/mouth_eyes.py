@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import sample
 from portrait3d.geometry.polygon import inside_by
@@ -189,7 +190,7 @@ def in_open_mouth(
 ) -> Float[np.ndarray, " K"]:
     """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
     at = pixels[:, ::-1].T - 0.5
-    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    open_mouth = gaussian((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
     # The deepest of the neighbours: at the lips' edge a pixel may show either side.
     visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)

@@ -9,6 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece
 from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.warping import region_triangles
@@ -102,7 +103,7 @@ def part_depth(frame: Crop, head: HeadMesh, faces: Int64[np.ndarray, "F 3"]) -> 
         return None
     # The nearer of the neighbours, so that smoothing leaves the sheet before the surface.
     _, source = nearest(np.isfinite(seen))
-    return ndimage.gaussian_filter(ndimage.minimum_filter(seen[source], 3), 1.0)
+    return gaussian(ndimage.minimum_filter(seen[source], 3), 1.0)
 
 
 def channels_last(*maps: Float[Tensor, "_ h w"]) -> Float[np.ndarray, "h w D"]:
