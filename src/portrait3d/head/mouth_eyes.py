@@ -167,17 +167,18 @@ def mouth_colours(
     # Light falls in through the opening: the first 8 mm behind the lips' margin have all of it.
     inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
-    natural = np.empty((len(chosen), 3))
-    for kind, colour in NATURAL.items():
-        natural[piece == kind] = np.array(colour) * light
+    usual = np.zeros((len(HeadPiece), 3))
+    usual[list(NATURAL)] = list(NATURAL.values())
+    natural = (usual * light).take(piece, axis=0)
     teeth = piece == HeadPiece.TEETH
     if (sure := teeth & (shown > 0.9)).sum() >= FEW:
         bright = seen[sure].mean(axis=1)
         # The brighter ones, without the gaps between teeth.
         natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
     # Further in, the mouth shines on teeth.
-    gums = np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light
-    natural = np.where(teeth[:, None], natural * lit + gums * (1 - lit), natural) * lit
+    gums = usual[HeadPiece.MOUTH_CAVITY] * light
+    natural[teeth] = natural[teeth] * lit[teeth] + gums * (1 - lit[teeth])
+    natural *= lit
     return natural + (seen - natural) * shown[:, None]
 
 

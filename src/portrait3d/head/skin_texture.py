@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import resample, sample, weighted_median
-from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.blending import Known, harmony, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
@@ -190,8 +189,7 @@ def with_strands(
 
 def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
     """How well the photo shows the model's vertices: 1 face on, less where it sees them edge-on."""
-    cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
-    return np.clip((cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
+    return np.clip((model.cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
 
 
 def bare_light(model: FittedHead, texels: Texels, hairy: Float[np.ndarray, " V"]) -> Float[np.ndarray, " N"]:
