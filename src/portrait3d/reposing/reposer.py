@@ -156,8 +156,9 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
-        seen, inside = self._seen_by_crop(torch.cat([picture.clamp(0, 1), unknown]))
-        return self.photo_crop + (seen[:3] - self.photo_crop) * inside, (seen[3:] > 0.2).float()
+        seen, inside = self._seen_by_crop(picture.clamp(0, 1))
+        holes, _ = self._seen_by_crop(unknown)
+        return self.photo_crop + (seen - self.photo_crop) * inside, (holes > 0.2).float()
 
     def _beside_outline(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "1 h w"]:
         """0 on the outline of what a guide says is head, 1 away from it."""
@@ -167,8 +168,9 @@ class Reposer:
         return 1 - (4 * share * (1 - share)).clamp(min=0).sqrt()
 
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
-        """The window's guide as the head crop sees it; what is around is the photo's."""
-        seen, inside = self._seen_by_crop(guide.clamp(0, 1))
+        """The window's guide, which is cut to [0, 1] in place, as the head crop sees it; what is around is the
+        photo's."""
+        seen, inside = self._seen_by_crop(guide.clamp_(0, 1))
         around = torch.cat(guide_to_ground(self.photo_crop, torch.zeros_like(inside)))
         return around + (seen - around) * inside
 
