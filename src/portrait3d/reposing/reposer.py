@@ -168,8 +168,7 @@ class Reposer:
         return 1 - (4 * share * (1 - share)).clamp(min=0).sqrt()
 
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
-        """The window's guide, which is cut to [0, 1] in place, as the head crop sees it; what is around is the
-        photo's."""
+        """The window's guide, cut to [0, 1] in place, in the head crop; what is around is the photo's."""
         seen, inside = self._seen_by_crop(guide.clamp_(0, 1))
         around = torch.cat(guide_to_ground(self.photo_crop, torch.zeros_like(inside)))
         return around + (seen - around) * inside

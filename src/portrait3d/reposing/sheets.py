@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry.binding import bind
 from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece
@@ -108,4 +109,19 @@ def part_depth(frame: Crop, head: HeadMesh, faces: Int64[np.ndarray, "F 3"]) -> 
 
 def channels_last(*maps: Float[Tensor, "_ h w"]) -> Float[np.ndarray, "h w D"]:
     """Maps side by side, a pixel's values next to each other: as they are read."""
-    return np.ascontiguousarray(torch.cat(maps).permute(1, 2, 0).numpy())
+    picture = np.empty((*maps[0].shape[1:], sum(map(len, maps))), np.float32)
+    first = 0
+    for part in maps:
+        _lay_beside(part.contiguous().numpy(), first, picture)
+        first += len(part)
+    return picture
+
+
+@compiled
+def _lay_beside(maps, first, picture):
+    # Row by row: numpy's transposition goes through all of the memory for each map.
+    for row in range(len(picture)):
+        for k in range(len(maps)):
+            line = maps[k, row]
+            for column in range(len(line)):
+                picture[row, column, first + k] = line[column]
