@@ -1,5 +1,7 @@
 """Pictures as planes and as bytes, at another size, and read between their pixels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -38,9 +40,20 @@ def resample(values: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Ten
 
 def sample(values: Float[Tensor, "C H W"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N C"]:
     """Values at places (x, y), 0 to 1 across the picture, bilinear; the border goes on beyond it."""
-    grid = torch.from_numpy(places.astype(np.float32) * 2 - 1)[None, None]
-    found = F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.numpy()
+    (found,) = sample_each([values], places)
+    return found
+
+
+def sample_each(
+    pictures: Sequence[Float[Tensor, "_ _ _"]], places: Float[np.ndarray, "N 2"]
+) -> list[Float[np.ndarray, "N _"]]:
+    """The same of several pictures, each of its own size."""
+    grid = torch.from_numpy(places.astype(np.float32)).mul_(2).sub_(1)[None, None]
+    found = [
+        F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
+        for values in pictures
+    ]
+    return [values[0, :, 0].T.numpy() for values in found]
 
 
 def weighted_median(

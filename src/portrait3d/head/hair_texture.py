@@ -11,7 +11,7 @@ from torch import Tensor
 
 from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
-from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
+from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample, sample_each
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.blending import MOST, Known, log_ratio, mixed, mixture
@@ -221,9 +221,8 @@ def shown_hair_colours(
 ) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
     """The photo's colours at texels of the chart, and how far it shows hair there, 0 to 1."""
     trust = resample(torch.from_numpy(scene.firm_hair)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
-    places = there.pixels / view.size
-    share = (there.shown * np.clip(sample(trust, places)[:, 0] * 2, 0, 1)).astype(np.float32)
-    return sample(scene.picture, places), share
+    photo, trust = sample_each([scene.picture, trust], there.pixels / view.size)
+    return photo, (there.shown * np.clip(trust[:, 0] * 2, 0, 1)).astype(np.float32)
 
 
 def with_others(

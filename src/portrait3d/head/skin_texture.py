@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pictures import resample, sample, weighted_median
+from portrait3d.geometry.pictures import resample, sample, sample_each, weighted_median
 from portrait3d.head.blending import Known, harmony, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
@@ -118,7 +118,8 @@ def bake_seen(
     # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
     trust = resample(torch.from_numpy(scene.skin_with(hair)).float()[None], (size, size))
-    return sample(scene.picture, own[:, :2]), own[:, 2] * sample(trust, own[:, :2])[:, 0]
+    seen, trust = sample_each([scene.picture, trust], own[:, :2])
+    return seen, own[:, 2] * trust[:, 0]
 
 
 def smooth_colours(model: FittedHead, scene: Scene, shown: Bool[np.ndarray, " V"]) -> Known:
