@@ -239,8 +239,18 @@ def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(values, [0, 1, 2])
 
 
-def test_loops_may_rely_on_arrays_that_share_no_memory() -> None:
+def test_loops_may_rely_on_arrays_that_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
     from portrait3d.compilation import compiled
+
+    # What comes from the cache has no source to look at.
+    njit = numba.njit
+
+    def uncached(*loop, cache: bool = False, **options):
+        return njit(*loop, **options)
+
+    monkeypatch.setattr("portrait3d.compilation.numba.njit", uncached)
 
     def gather(values, places, found):
         for i in range(len(found)):
