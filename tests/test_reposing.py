@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from portrait3d.geometry import HeadMesh, HeadPart, HeadPiece, Pose
 from portrait3d.geometry.skin import HEAD_PIVOT
@@ -493,6 +494,13 @@ def test_the_whole_face_is_above_the_heads_underside() -> None:
     turn = Turn(Pose.identity(), HeadAngles(0.0, 0.0, 0.0))
     face = (model.face_mask > 0.6) | (model.ears_mask > 0.5)
     assert turn.following(model.mean.double().numpy())[face.numpy()].min() > 0.999
+
+
+def test_a_turn_rotates_every_vector_by_its_share_of_the_angle() -> None:
+    turn = Turn(Pose.identity(), HeadAngles(30.0, -20.0, 10.0))
+    vectors, share = np.random.default_rng(0).normal(size=(9, 3)), np.repeat([1.0, 0.25, 0.0], 3)
+    expected = Rotation.from_rotvec(share[:, None] * turn.axis_angle).apply(vectors)
+    np.testing.assert_allclose(turn.rotate(vectors, share), expected, atol=1e-12)
 
 
 def test_axis_and_angle_undo_a_rotation() -> None:

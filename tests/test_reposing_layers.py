@@ -74,7 +74,7 @@ def test_a_layer_covers_as_far_as_it_is_opaque() -> None:
     painted = Painted(torch.tensor([0.0, 0, 0, 1, 0])[:, None, None].repeat(1, 4, 4), blank)
     none = torch.zeros(0, dtype=torch.int64)
     drawn = Drawing((slice(1, 3), slice(1, 3)), none, none, torch.zeros(1, 0), torch.full((2, 2), 900.0))
-    maps = torch.cat([torch.ones(3, 2, 2), torch.zeros(2, 2, 2)])
+    maps = [torch.ones(3, 2, 2), torch.zeros(2, 2, 2)]
     painted.cover(drawn, maps, torch.full((1, 2, 2), 0.3), drawn.depth)
     torch.testing.assert_close(painted.picture[:, 1:3, 1:3], torch.full((3, 2, 2), 0.3))
     torch.testing.assert_close(painted.unknown[:, 1:3, 1:3], torch.full((1, 2, 2), 0.7))

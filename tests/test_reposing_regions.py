@@ -12,7 +12,7 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
 from portrait3d.reposing import Reposer, regions
 from portrait3d.reposing.clean_plate import fill_clean_plate
-from portrait3d.reposing.drawing import Drawing, read
+from portrait3d.reposing.drawing import Drawing, read, read_maps
 from portrait3d.reposing.regions import Window, inside_boundary
 from synthetic_head import synthetic_portrait
 
@@ -62,6 +62,7 @@ def test_looking_up_is_bilinear_and_goes_on_beyond_the_border(kind: type) -> Non
     grid = torch.stack([x / 9, y / 7], dim=-1)[None, None] * 2 - 1
     expected = F.grid_sample(planes[None], grid, padding_mode="border", align_corners=False)[0, :, 0]
     torch.testing.assert_close(read(picture, x, y), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(read_maps(planes, x, y), read(picture, x, y), atol=1e-6, rtol=1e-6)
 
 
 def test_maps_of_a_crop_lie_in_the_window_as_in_the_photo() -> None:

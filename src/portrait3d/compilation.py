@@ -6,13 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core.compiler import Compiler
 
 logger = logging.getLogger(__name__)
+
+
+class _Apart(Compiler):
+    """numba's compiler, told that a function's arrays share no memory: C's `restrict`.
+
+    Without that promise a loop that reads one array at computed places and writes another can't use vector
+    instructions.
+    """
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a loop over numpy arrays with numba, without the GIL and with results that repeat exactly.
 
+    What it writes to must not overlap with anything else that it is given.
     The machine code is kept on disk where numba finds a folder that it may write to, and compiled anew in
     every process elsewhere. Division by zero gives infinities as in numpy. No fused or reordered floating
     point arithmetic: the torch versions of the same loops must give the same numbers.
@@ -21,6 +35,7 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     loop = inspect.unwrap(function)
     jit: Any = numba.njit
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    options["pipeline_class"] = _Apart
     try:
         return jit(loop, cache=True, **options)
     except (

@@ -1,8 +1,10 @@
 """The texture: islands that go on a little, and what lies between them."""
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from portrait3d.head.atlas import Atlas, blend, ground
+from portrait3d.head.atlas import Atlas, blend, doubled, ground
 from portrait3d.head.layout import HeadLayout, Texels
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -20,11 +22,19 @@ def two_islands() -> tuple[Texels, np.ndarray]:
 
 
 def test_islands_go_on_over_a_margin_and_their_mean_lies_between() -> None:
-    picture = ground(*two_islands(), 32)
-    assert (picture[7:13, 6:14] == (255, 0, 0)).all()
-    assert (picture[7:13, 18:26] == (0, 255, 0)).all()
-    assert tuple(picture[28, 28]) == (128, 128, 0)
-    assert tuple(ground(*two_islands(), 64)[20, 20]) == (255, 0, 0)
+    picture = ground(*two_islands())
+    assert picture.shape == (64, 64, 3)
+    assert (picture[15:25, 13:27] == (255, 0, 0)).all()
+    assert (picture[15:25, 37:51] == (0, 255, 0)).all()
+    assert tuple(picture[56, 56]) == (128, 128, 0)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (5, 9), (1, 1)])
+def test_a_doubled_picture_is_pillows(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    size = 2 * shape[1], 2 * shape[0]
+    expected = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(doubled(picture), np.asarray(expected))
 
 
 def test_texels_are_blended_into_the_ground_and_divided_by_light() -> None:

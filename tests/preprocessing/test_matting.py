@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
+from portrait3d.geometry.filling import push_pull
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.guided import box_means, refine_matte
-from portrait3d.preprocessing.matting import soft_outline, unmix
+from portrait3d.preprocessing.matting import NOISE, anywhere_near, soft_outline, unmix
 
 CROP = Crop((128.0, 128.0), 256.0, 0.0, 256, 2.0)
 NOWHERE = torch.zeros(256, 256)
@@ -109,3 +110,31 @@ def test_probabilities_a_little_above_one_are_no_trouble() -> None:
     pixels, _ = strands()
     disc = (rough(78.0) > 0.5).float() * (1 + 1e-6)
     assert np.isfinite(soft_outline(pixels, CROP, disc, NOWHERE)).all()
+
+
+def test_a_pixels_share_is_that_of_its_place_between_both_colours() -> None:
+    """The formulas of the docstring, in torch operations over whole maps."""
+    pixels, _ = strands()
+    picture, probability = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, rough(78.0)
+    values = probability.numpy()
+    inner = torch.from_numpy(ndimage.minimum_filter(values, 7) > 0.96)
+    outer = torch.from_numpy(
+        (ndimage.maximum_filter(values, 7) < 0.04) | (ndimage.maximum_filter(values, 13) < 0.5)
+    )
+    front, back = (push_pull(picture, sure.float()) for sure in (inner, outer))
+    apart = front - back
+    square = apart.square().sum(0)
+    share = (((picture - back) * apart).sum(0) / (square + 1e-6)).clamp(0, 1)
+    missed = (picture - back - share * apart).square().sum(0)
+    trust = square / (square + NOISE**2 * 3) * NOISE**2 * 3 / (missed + NOISE**2 * 3)
+    guided = refine_matte(picture, probability)
+    mixed = guided + (share - guided) * trust * (4 * probability * (1 - probability)).clamp(min=0).sqrt()
+    expected = torch.where(inner, 1.0, torch.where(outer, 0.0, mixed)).clamp(0, 1)
+    torch.testing.assert_close(unmix(picture, probability, 3), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("radius", [1, 5])
+def test_a_square_dilates_a_region_up_to_the_border(radius: int) -> None:
+    region = np.random.default_rng(0).random((40, 30)) > 0.98
+    expected = ndimage.binary_dilation(region, np.ones((2 * radius + 1, 2 * radius + 1)))
+    np.testing.assert_array_equal(anywhere_near(region, radius), expected)

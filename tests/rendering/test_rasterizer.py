@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from portrait3d.rendering.interpolation import interpolate, interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 
 
@@ -236,3 +237,39 @@ def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.Mon
     values = np.zeros(3)
     compiled(fill)(values)
     np.testing.assert_array_equal(values, [0, 1, 2])
+
+
+def test_loops_may_rely_on_arrays_that_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
+    from portrait3d.compilation import compiled
+
+    # What comes from the cache has no source to look at.
+    njit = numba.njit
+
+    def uncached(*loop, cache: bool = False, **options):
+        return njit(*loop, **options)
+
+    monkeypatch.setattr("portrait3d.compilation.numba.njit", uncached)
+
+    def gather(values, places, found):
+        for i in range(len(found)):
+            found[i] = values[places[i]]
+
+    loop = compiled(gather)
+    loop(np.arange(5.0), np.array([4, 0]), found := np.empty(2))
+    np.testing.assert_array_equal(found, [4, 0])
+    (code,) = loop.inspect_llvm().values()  # pyright: ignore[reportFunctionMemberAccess]
+    head = next(line for line in code.splitlines() if line.startswith("define") and "gather" in line)
+    # Of each of the arrays three pointers, beside numba's own for what is returned and raised.
+    assert head.count("noalias") >= 2 + 3 * 3
+
+
+def test_values_of_seen_pixels_alone_are_those_of_the_picture() -> None:
+    screen = torch.tensor([[[2.0, 2.0, 900.0], [14.0, 3.0, 950.0], [6.0, 13.0, 1000.0]]])
+    faces, attributes = torch.tensor([[0, 1, 2]]), torch.rand(3, 4)
+    fragments = rasterize(screen, faces, 16, 16)
+    place, values = interpolate_seen(attributes, faces, fragments)
+    picture = interpolate(attributes[None], faces, fragments)[0].flatten(1)
+    assert torch.equal(place, (fragments.face_index >= 0).flatten().nonzero()[:, 0])
+    assert torch.equal(values, picture[:, place])

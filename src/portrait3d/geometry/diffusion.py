@@ -40,6 +40,6 @@ def neighbours_mean(
     faces: Int64[np.ndarray, "F 3"], values: Float[np.ndarray, "V C"]
 ) -> Float[np.ndarray, "V C"]:
     """The mean of each vertex' neighbours along the mesh's edges; 0 where there are none."""
-    laplacian = Topology.of(faces, len(values)).laplacian
-    degree = laplacian.diagonal()[:, None]
-    return (degree * values - laplacian @ values) / np.maximum(degree, 1)
+    topology = Topology.of(faces, len(values))
+    degree = topology.degree[:, None]
+    return (degree * values - topology.laplacian @ values) / np.maximum(degree, 1)

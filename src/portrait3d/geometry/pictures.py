@@ -1,10 +1,14 @@
 """Pictures as planes and as bytes, at another size, and read between their pixels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from portrait3d.compilation import compiled
 
 
 def as_planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
@@ -14,7 +18,10 @@ def as_planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
 
 def as_bytes(picture: Float[Tensor, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
     """Float planes as a uint8 picture."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    channels, *size = picture.shape
+    pixels = np.empty((*size, channels), np.uint8)
+    _as_bytes(picture.detach().contiguous().numpy(), pixels)
+    return pixels
 
 
 def colour_bytes(colours: Float[np.ndarray, "N C"]) -> UInt8[np.ndarray, "N C"]:
@@ -33,9 +40,20 @@ def resample(values: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Ten
 
 def sample(values: Float[Tensor, "C H W"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N C"]:
     """Values at places (x, y), 0 to 1 across the picture, bilinear; the border goes on beyond it."""
-    grid = torch.from_numpy(places.astype(np.float32) * 2 - 1)[None, None]
-    found = F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.numpy()
+    (found,) = sample_each([values], places)
+    return found
+
+
+def sample_each(
+    pictures: Sequence[Float[Tensor, "_ _ _"]], places: Float[np.ndarray, "N 2"]
+) -> list[Float[np.ndarray, "N _"]]:
+    """The same of several pictures, each of its own size."""
+    grid = torch.from_numpy(places.astype(np.float32)).mul_(2).sub_(1)[None, None]
+    found = [
+        F.grid_sample(values[None].float(), grid, padding_mode="border", align_corners=False)
+        for values in pictures
+    ]
+    return [values[0, :, 0].T.numpy() for values in found]
 
 
 def weighted_median(
@@ -48,3 +66,13 @@ def weighted_median(
     place = (total >= total[-1] / 2).argmax(axis=0)
     columns = np.arange(values.shape[1])
     return values[order[place, columns], columns]
+
+
+@compiled
+def _as_bytes(planes, pixels):
+    for row in range(pixels.shape[0]):
+        for c in range(len(planes)):
+            line = planes[c, row]
+            for column in range(pixels.shape[1]):
+                value = min(max(line[column], np.float32(0)), np.float32(1)) * np.float32(255)
+                pixels[row, column, c] = np.uint8(np.rint(value))

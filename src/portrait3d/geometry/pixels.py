@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64, Shaped
-from scipy import ndimage
 
 from portrait3d.compilation import compiled
+from portrait3d.geometry.blurring import gaussian
 
 
 def nearest(
@@ -88,6 +88,13 @@ def about_border(region: Bool[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "H 
     return deep - away - np.where(region, 0.5, -0.5), inside, outside
 
 
+def box_about(region: Bool[np.ndarray, "H W"], room: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a region, which must not be empty, and of some pixels around it."""
+    lines = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    rows, columns = (slice(max(line[0] - room, 0), line[-1] + room + 1) for line in lines)
+    return rows, columns
+
+
 def pixel_under(
     points: Float[np.ndarray, "N 2"], shape: tuple[int, ...]
 ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
@@ -102,8 +109,8 @@ def blurred_inside(
 ) -> Float[np.ndarray, "*C H W"]:
     """Gaussian mean of the values inside a region, a mask or its soft weights; 0 far from it."""
     # Normalised convolution (Knutsson and Westin, CVPR 1993): blur the values and the mask, then divide.
-    weight = ndimage.gaussian_filter(inside.astype(values.dtype), width)
-    total = ndimage.gaussian_filter(np.where(inside > 0, values * inside, 0), width, axes=(-2, -1))
+    weight = gaussian(inside.astype(values.dtype), width)
+    total = gaussian(np.where(inside > 0, values * inside, 0), width)
     return total / np.maximum(weight, 1e-6)
 
 

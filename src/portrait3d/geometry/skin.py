@@ -5,6 +5,7 @@ from jaxtyping import Float, Int64
 
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.topology import Topology, sum_at_vertices
+from portrait3d.geometry.vectors import dot, length
 
 HEAD_CENTRE = np.array([0.0, -8.0, 40.0])
 """The middle of the skull in the model's frame, mm: depths are predicted relative to its."""
@@ -18,14 +19,14 @@ def normals(vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"])
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     # Crosses are as long as twice the area: larger triangles count more.
     total = sum_at_vertices(np.cross(b - a, c - a), faces, len(vertices))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return total / np.maximum(length(total), 1e-12)[:, None]
 
 
 def view_cosine(
     vertices: Float[np.ndarray, "V 3"], normal: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, " V"]:
     """Cosine between the normal and the direction to the camera at the origin; > 0 faces the camera."""
-    return -(vertices * normal).sum(axis=1) / np.linalg.norm(vertices, axis=1)
+    return -dot(vertices, normal) / length(vertices)
 
 
 def openings(

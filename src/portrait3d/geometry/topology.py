@@ -44,9 +44,16 @@ class Topology:
         return (sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph).tocsr()
 
     @cached_property
+    def degree(self) -> Float[np.ndarray, " V"]:
+        """Of every vertex the number of its neighbours."""
+        return self.laplacian.diagonal()
+
+    @cached_property
     def pieces(self) -> np.ndarray:
         """For every vertex, [V], the number of the piece that it hangs together with, from 0 on."""
-        graph = sp.coo_matrix((np.ones(len(self.edges), np.int8), self.edges.T), (self.count, self.count))
+        # Two edges hold a triangle together.
+        edges = self.edges[: 2 * len(self.faces)]
+        graph = sp.coo_matrix((np.ones(len(edges), np.int8), edges.T), (self.count, self.count))
         return connected_components(graph, directed=False)[1]
 
     @cached_property

@@ -109,7 +109,7 @@ def painted_skin(
     if hair is not None:
         unseen = with_strands(model, coarse, unseen, hairy, hair.colours)
     light = bare_light(model, fine, hairy) if delight else np.ones(len(fine.place), np.float32)
-    texture = ground(coarse, unseen, fine.side)
+    texture = ground(coarse, unseen)
     blend(texture, fine, skin.seen, skin.share, light)
     return texture
 

@@ -18,6 +18,7 @@ from skimage import measure
 from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
 from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
@@ -138,7 +139,8 @@ def samples(
     start, *ends = model.to_camera(np.concatenate([origin[None], origin + voxel * np.eye(3)]))
     steps = [np.arange(n)[:, None] * (end - start) for n, end in zip(shape, ends, strict=True)]
     across = start + steps[0][:, None] + steps[1][None]
-    return (across[:, :, None] + steps[2]).reshape(-1, 3)
+    # Coordinate by coordinate, each a block of its own: numpy is slow along axes of three.
+    return np.stack([across[..., k, None] + steps[2][:, k] for k in range(3)]).reshape(3, -1).T
 
 
 def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]:
@@ -192,7 +194,8 @@ def body_field(
         torch.from_numpy(limits)[None], places[None, None], padding_mode="border", align_corners=False
     )[0, :, 0].numpy()
     depth = points[:, 2].astype(np.float32)
-    off = (places.abs() > 1).any(dim=1).numpy()
+    x, y = places.abs().unbind(1)
+    off = ((x > 1) | (y > 1)).numpy()
     # The intersection of three half spaces: behind the front, before the back, inside the outline.
     field = np.minimum(np.minimum(depth - at[0], at[1] - depth), at[2])
     return np.clip(np.where(off, -LIMITS.clear, field), -LIMITS.clear, LIMITS.clear)
@@ -248,7 +251,7 @@ def sunk(
     skin, used = model.model_vertices, np.unique(model.faces)
     nearest = used[cKDTree(skin[used]).query(vertices)[1]]
     outward = normals(skin, model.faces)[nearest]
-    height = ((vertices - skin[nearest]) * outward).sum(axis=1)
+    height = dot(vertices - skin[nearest], outward)
     # Triangles sag between the skin's vertices, in an ear above all: what is just below those may come out.
     islands = small_islands(vertices, faces, height) | small_islands(vertices, faces, height + LIMITS.under)
     return vertices - outward * (islands * (height + 2 * LIMITS.under))[:, None]
@@ -263,7 +266,7 @@ def small_islands(
         return np.zeros(len(vertices), bool)
     piece = Topology(above, len(vertices)).pieces
     a, b, c = (vertices[above[:, k]] for k in range(3))
-    twice = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    twice = length(np.cross(b - a, c - a))
     area = np.bincount(piece[above[:, 0]], twice / 2, piece.max() + 1)
     highest = np.full(len(area), -np.inf)
     np.maximum.at(highest, piece, height)
@@ -276,5 +279,5 @@ def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np
     front = view.read(view.front, points)
     hair = view.read(view.hair, points, beyond=0.0) > 0.5
     toward = normals(points, body.faces)
-    facing = -(toward * points).sum(axis=1) > 0
+    facing = -dot(toward, points) > 0
     return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)

@@ -9,6 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.geometry.pictures import as_bytes, resample
@@ -144,10 +145,10 @@ def clean_colours(
 def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
     """How much of each pixel's head is hair, soft along the border to skin; 1 on toward the background."""
     skin = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3)
-    return ndimage.gaussian_filter(1.0 - (skin & ~view.hair), 1.2)
+    return gaussian(1.0 - (skin & ~view.hair), 1.2)
 
 
 def faded(view: HairView) -> Float[np.ndarray, "S S"]:
     """1 where hair is seen face-on, 0 where it is seen edge-on."""
-    cosine = ndimage.gaussian_filter(view.facing(), 1.5)
+    cosine = gaussian(view.facing(), 1.5)
     return smoothstep((cosine - SHEET.edge_on) / (SHEET.face_on - SHEET.edge_on))

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
-from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample
+from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample, sample_each
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.blending import MOST, Known, log_ratio, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody, grow_body
@@ -21,7 +22,7 @@ from portrait3d.head.scene import Scene
 from portrait3d.head.shot import Shot
 from portrait3d.head.strands import HairLook, hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import ParsingClass
-from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.interpolation import interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 
 WRAP = 0.06
@@ -89,7 +90,8 @@ class HairColours:
     def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """RGB in [0, 1] at points of the model frame, mm."""
         along = strand_coordinates(points)
-        places = np.stack([((along.azimuth + 0.5) % 1.0) / (1 + WRAP), along.height], axis=1)
+        from_front = along.azimuth + 0.5
+        places = np.stack([(from_front - (from_front >= 1)) / (1 + WRAP), along.height], axis=1)
         base = sample(self.base, places)
         if self.look is None:
             return base
@@ -180,8 +182,9 @@ def paint_body(
     if others:
         painted, share = with_others(body, chart, side, (fine, painted, share), others, gains)
     unseen = np.flatnonzero(share < 1)
-    likely = colours.at(fine.points[unseen])
-    painted[unseen] = likely + (painted[unseen] - likely) * share[unseen, None]
+    likely, share = colours.at(fine.points[unseen]), share[unseen]
+    for own, other in zip(painted.T, likely.T, strict=True):
+        own[unseen] = other + (own[unseen] - other) * share
     # Texels that show nothing of the body are read at its borders: there smooth colours go on.
     smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
     texture = np.array(smooth).reshape(-1, 3)
@@ -204,7 +207,7 @@ def smooth_hair(
     # Normalised convolution: colours times their weight and the weight are blurred, and divided after
     # reading.
     weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
-    blurred = ndimage.gaussian_filter(weighted, PAINT.blur, axes=(1, 2))
+    blurred = gaussian(weighted, PAINT.blur)
     seen = sample(torch.from_numpy(blurred), there.pixels / view.size)
     weight = np.zeros(BASE * BASE, np.float32)
     values = np.zeros((BASE * BASE, 3), np.float32)
@@ -218,9 +221,8 @@ def shown_hair_colours(
 ) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
     """The photo's colours at texels of the chart, and how far it shows hair there, 0 to 1."""
     trust = resample(torch.from_numpy(scene.firm_hair)[None].float(), scene.picture.shape[-2:])  # pyright: ignore
-    photo = sample(torch.cat([scene.picture, trust]), there.pixels / view.size)
-    share = (there.shown * np.clip(photo[:, 3] * 2, 0, 1)).astype(np.float32)
-    return photo[:, :3], share
+    photo, trust = sample_each([scene.picture, trust], there.pixels / view.size)
+    return photo, (there.shown * np.clip(trust[:, 0] * 2, 0, 1)).astype(np.float32)
 
 
 def with_others(
@@ -263,22 +265,19 @@ def drawn_in_chart(
     inner = body.vertices[chart.source]
     # UV rasterisation: the chart is the screen, and depth falls with the distance from the model's origin, so
     # that the outermost of what overlaps is kept.
-    screen = np.concatenate(
-        [chart.places * side, 5000 - np.linalg.norm(inner, axis=1, keepdims=True)], axis=1
-    )
+    screen = np.concatenate([chart.places * side, 5000 - length(inner)[:, None]], axis=1)
     faces = torch.from_numpy(chart.faces)
     seen = rasterize(torch.from_numpy(screen).float()[None], faces, side, side)
     # Directions are turned, not shifted.
     toward = model.to_camera(body.normals) - model.to_camera(np.zeros((1, 3)))
     attributes = np.concatenate([inner, toward[chart.source]], axis=1)
-    values = interpolate(torch.from_numpy(attributes).float()[None], faces, seen)[0].flatten(1).numpy()
-    texel = np.flatnonzero((seen.face_index >= 0).flatten().numpy())
-    points, normal = values[:3, texel].T, values[3:, texel].T
+    texel, values = interpolate_seen(torch.from_numpy(attributes).float(), faces, seen)
+    points, normal = values[:3].numpy().T, values[3:].numpy().T
     camera = model.to_camera(points)
     pixels = view.pixels(camera)
-    cosine = -(normal * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
-    cosine = cosine / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
+    cosine = -dot(normal, camera) / length(camera)
+    cosine = cosine / np.maximum(length(normal), 1e-6)
     row, column = np.floor(pixels).astype(int).clip(0, view.size - 1).T[::-1]
     close = (camera[:, 2] < view.front[row, column] + near) & view.hair[row, column]
     shown = smoothstep((cosine - PAINT.edge_on) / (PAINT.face_on - PAINT.edge_on)) * close
-    return ChartTexels(texel, points, pixels, shown, np.maximum(cosine, 0))
+    return ChartTexels(texel.numpy(), points, pixels, shown, np.maximum(cosine, 0))

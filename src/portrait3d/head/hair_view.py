@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
-from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest, smoothstep
+from portrait3d.geometry.blurring import gaussian
+from portrait3d.geometry.pixels import blurred_inside, box_about, inner_distance, nearest, smoothstep
+from portrait3d.geometry.vectors import dot, length
 from portrait3d.parsing_classes import HAIRY, HEAD, ParsingClass
 
 FEWEST = 40
@@ -90,7 +92,8 @@ class HairView:
 
     def pixels(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
         """Where points of the crop's camera frame are seen."""
-        return self.focal * points[:, :2] / points[:, 2:] + self.size / 2
+        x, y, depth = points.T
+        return np.stack([self.focal * x / depth, self.focal * y / depth], axis=1) + self.size / 2
 
     def read(
         self, values: Shaped[np.ndarray, "S S"], points: Float[np.ndarray, "N 3"], beyond: float | None = None
@@ -109,8 +112,7 @@ class HairView:
         # the axes, hence the absolute value.
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
         normal = np.cross(across, down)
-        cosine = (normal * points).sum(-1) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(points, axis=-1)
-        return np.abs(cosine)
+        return np.abs(dot(normal, points) / length(normal) / length(points))
 
 
 def shown_hair(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
@@ -142,8 +144,9 @@ def settled_front(
     away, source = nearest(core) if core.any() else nearest(hair)
     filled = np.where(hair & (away > 2 * DEPTH.mixed), depth, depth[source])
     # Spikes, then ripples: a blur alone would spread spikes, a median alone would leave ripples.
-    median = ndimage.median_filter(filled, 5)
-    filled = np.where(np.abs(filled - median) > DEPTH.spike, median, filled)
+    part = box_about(hair, 2)
+    median = ndimage.median_filter(filled[part], 5)
+    filled[part] = np.where(np.abs(filled[part] - median) > DEPTH.spike, median, filled[part])
     filled = np.where(hair, blurred_inside(filled, hair, DEPTH.even), filled)
     # The hairline: toward bare skin, hair comes down onto the skin below it.
     beside_skin, _ = nearest(np.isfinite(skin) & ~hair)
@@ -162,8 +165,8 @@ def settled_back(
     weight = (
         np.minimum(inner_distance(inside) / DEPTH.boundary, 1.0) ** 2 / np.maximum(expected_error, 1) ** 2
     )
-    total = ndimage.gaussian_filter(weight, DEPTH.back_blur)
-    smooth = ndimage.gaussian_filter(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
+    total = gaussian(weight, DEPTH.back_blur)
+    smooth = gaussian(back * weight, DEPTH.back_blur) / np.maximum(total, 1e-12)
     sure = total > 1e-6 * total.max()
     return smooth[nearest(sure)[1]] if sure.any() else back
 

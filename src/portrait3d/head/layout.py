@@ -8,9 +8,9 @@ right.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int32, Int64, UInt8
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.topology import Topology
 
@@ -52,8 +52,10 @@ class Texels:
     """Flat index into the texture."""
     face: Int64[np.ndarray, " N"]
     """Triangle of the layout."""
-    matrix: sp.csr_array
-    """Barycentric weights [N, V], float32: it takes values at the model's vertices to the texels."""
+    corners: Int32[np.ndarray, "N 3"]
+    """The triangle's vertices."""
+    weight: Float[np.ndarray, "N 3"]
+    """Barycentric coordinates in it, float32."""
     margin: Int64[np.ndarray, " M"]
     """Flat indices of the empty pixels around the islands."""
     beside: Int64[np.ndarray, " M"]
@@ -69,25 +71,36 @@ class Texels:
         weight: Float[np.ndarray, "N 3"],
     ) -> "Texels":
         """Texels by the triangles that they lie in and their barycentric coordinates there."""
-        corners = layout.faces[face].astype(np.int32)
-        # Three entries a row, in order: the matrix is built without sorting.
-        rows = np.arange(3 * len(face) + 1, step=3, dtype=np.int32)
-        shape = (len(face), len(layout.mirror))
-        matrix = sp.csr_array((weight.astype(np.float32).ravel(), corners.ravel(), rows), shape)
         index = np.full(side * side, -1)
         index[place] = np.arange(len(place))
         empty = (index < 0).reshape(side, side)
         away, (row, column) = nearest(~empty)
         margin = np.flatnonzero(empty & (away < MARGIN))
         beside = index[row.ravel()[margin].astype(np.int64) * side + column.ravel()[margin]]
-        return cls(side, place, face, matrix, margin, beside)
+        corners = layout.faces[face].astype(np.int32)
+        return cls(side, place, face, corners, weight.astype(np.float32), margin, beside)
 
     def spread(
         self, values: Float[np.ndarray, "V C"], chosen: Int64[np.ndarray, " K"] | None = None
     ) -> Float[np.ndarray, "K C"]:
         """Values at the model's vertices, interpolated at all or some of the texels."""
-        rows = self.matrix if chosen is None else self.matrix[chosen]
-        return rows @ values.astype(np.float32)
+        corners, weight = self.corners, self.weight
+        if chosen is not None:
+            corners, weight = corners[chosen], weight[chosen]
+        spread = np.empty((len(corners), values.shape[1]), np.float32)
+        _spread(corners, weight, values.astype(np.float32, order="C"), spread)
+        return spread
+
+
+@compiled
+def _spread(corners, weight, values, spread):
+    for n in range(len(corners)):
+        # Unsigned, as an index below 0 would count from the end.
+        a, b, c = np.uint32(corners[n, 0]), np.uint32(corners[n, 1]), np.uint32(corners[n, 2])
+        for k in range(values.shape[1]):
+            spread[n, k] = (
+                weight[n, 0] * values[a, k] + weight[n, 1] * values[b, k] + weight[n, 2] * values[c, k]
+            )
 
 
 def pack(

@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import sample
 from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
+from portrait3d.geometry.vectors import length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import Texels
 from portrait3d.head.scene import Scene
@@ -90,7 +92,7 @@ def eye_colours(
     # eye.
     centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
     toward = there[:, 2:] - centre
-    toward = toward / np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    toward = toward / np.maximum(length(toward), 1e-9)[:, None]
     depth = inside_by(there[:, :2], pixels[margin])
     # Within the lids' opening and on the front half.
     shown = (depth > 0) & (toward[:, 2] < 0)
@@ -165,17 +167,18 @@ def mouth_colours(
     # Light falls in through the opening: the first 8 mm behind the lips' margin have all of it.
     inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
-    natural = np.empty((len(chosen), 3))
-    for kind, colour in NATURAL.items():
-        natural[piece == kind] = np.array(colour) * light
+    usual = np.zeros((len(HeadPiece), 3))
+    usual[list(NATURAL)] = list(NATURAL.values())
+    natural = (usual * light).take(piece, axis=0)
     teeth = piece == HeadPiece.TEETH
     if (sure := teeth & (shown > 0.9)).sum() >= FEW:
         bright = seen[sure].mean(axis=1)
         # The brighter ones, without the gaps between teeth.
         natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
     # Further in, the mouth shines on teeth.
-    gums = np.array(NATURAL[HeadPiece.MOUTH_CAVITY]) * light
-    natural = np.where(teeth[:, None], natural * lit + gums * (1 - lit), natural) * lit
+    gums = usual[HeadPiece.MOUTH_CAVITY] * light
+    natural[teeth] = natural[teeth] * lit[teeth] + gums * (1 - lit[teeth])
+    natural *= lit
     return natural + (seen - natural) * shown[:, None]
 
 
@@ -188,10 +191,12 @@ def in_open_mouth(
 ) -> Float[np.ndarray, " K"]:
     """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
     at = pixels[:, ::-1].T - 0.5
-    open_mouth = ndimage.gaussian_filter((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    open_mouth = gaussian((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
     # The deepest of the neighbours: at the lips' edge a pixel may show either side.
     visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
     shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
     shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
-    return shown * np.clip(inside_by(pixels, lips) + 1.0, 0, 1)
+    some = np.flatnonzero(shown)
+    shown[some] *= np.clip(inside_by(pixels[some], lips) + 1.0, 0, 1)
+    return shown

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from portrait3d.geometry.skin import normals, view_cosine
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene
@@ -32,4 +31,4 @@ class Shot:
 
 def facing(model: FittedHead) -> Float[np.ndarray, " V"]:
     """Cosine between the skin and the view at the model's vertices, 0 where it is turned away."""
-    return np.maximum(view_cosine(model.vertices, normals(model.vertices, model.faces)), 0)
+    return np.maximum(model.cosine, 0)

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pixels import about_border, inner_distance, smoothstep
-from portrait3d.geometry.skin import normals, openings, view_cosine
+from portrait3d.geometry.pixels import about_border, box_about, inner_distance, smoothstep
+from portrait3d.geometry.skin import openings
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
 from portrait3d.head.hair_view import DEPTH, HairView, head_outline
@@ -93,10 +93,14 @@ def before_skin(view: HairView, skin: Float[np.ndarray, "S S"]) -> Float[np.ndar
     """
     inner = inner_distance(np.isfinite(skin)) > OUTLINE.outermost
     lacking = np.where(view.hair & inner, np.maximum(view.front - (skin - DEPTH.lift), 0), 0)
+    if not lacking.any():
+        return view.front
     # A cone under every pixel that moves: each ring around it follows by one slope less, as far as there is
     # hair.
+    part = box_about(lacking > 0, ORDER.drape)
     for _ in range(ORDER.drape):
-        lacking = np.maximum(lacking, (ndimage.maximum_filter(lacking, 3) - ORDER.slope) * view.hair)
+        follow = (ndimage.maximum_filter(lacking[part], 3) - ORDER.slope) * view.hair[part]
+        lacking[part] = np.maximum(lacking[part], follow)
     return view.front - lacking
 
 
@@ -106,9 +110,7 @@ def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
     Under hair the skull only moves inward, under it. What faces the camera stays, what lies between follows
     smoothly.
     """
-    vertices = model.vertices
-    normal = normals(vertices, model.faces)
-    cosine = view_cosine(vertices, normal)
+    vertices, normal, cosine = model.vertices, model.normals, model.cosine
     wanted, moves = contour_gap(model, view)
     moves &= np.abs(cosine) < OUTLINE.contour
     # Outward in the picture; pixels become millimetres at the vertex's own depth.
@@ -190,11 +192,10 @@ def photographed(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     """Which of the model's vertices the photo shows: turned to the camera, not hidden, on skin."""
     vertices = model.vertices
     on_skin = view.read(np.isin(view.labels, SKIN), vertices, beyond=0.0) > 0.5
-    cosine = view_cosine(vertices, normals(vertices, model.faces))
     # The deepest of the neighbours: between pixels, a slope must not hide itself.
     front = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
     hidden = vertices[:, 2] - model.read(front, vertices)
-    return on_skin & (cosine > SIGHT.grazing) & (hidden < SIGHT.hidden)
+    return on_skin & (model.cosine > SIGHT.grazing) & (hidden < SIGHT.hidden)
 
 
 def under_hair(
@@ -217,15 +218,14 @@ def under_hair(
 def hair_behind(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 on the far side of the head where the last surface is hair, however short, body or not."""
     is_hair, back = (view.read(m, model.vertices) for m in (view.back_is_hair, view.back))
-    away = -view_cosine(model.vertices, normals(model.vertices, model.faces))
-    last = (away > SIGHT.steep) & (model.vertices[:, 2] > back - SIGHT.short)
+    last = (-model.cosine > SIGHT.steep) & (model.vertices[:, 2] > back - SIGHT.short)
     return last * smoothstep((is_hair - 0.35) / 0.3)
 
 
 def photographed_hair(model: FittedHead, view: HairView) -> Float[np.ndarray, " V"]:
     """1 where the photo shows hair lying on the skin, 0 where it shows none."""
     lying = view.read(view.lying, model.vertices, beyond=0.0)
-    return lying * (view_cosine(model.vertices, normals(model.vertices, model.faces)) > SIGHT.steep)
+    return lying * (model.cosine > SIGHT.steep)
 
 
 def neck_cut(model: FittedHead) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "N 3"]]:

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 
 from portrait3d.geometry.diffusion import diffuse
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pictures import resample, sample, weighted_median
-from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.geometry.pictures import resample, sample, sample_each, weighted_median
 from portrait3d.head.blending import Known, harmony, mixed, mixture
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_texture import HairColours
@@ -119,8 +118,8 @@ def bake_seen(
     # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
     own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
     trust = resample(torch.from_numpy(scene.skin_with(hair)).float()[None], (size, size))
-    seen = sample(torch.cat([scene.picture, trust]), own[:, :2])
-    return seen[:, :3], own[:, 2] * seen[:, 3]
+    seen, trust = sample_each([scene.picture, trust], own[:, :2])
+    return seen, own[:, 2] * trust[:, 0]
 
 
 def smooth_colours(model: FittedHead, scene: Scene, shown: Bool[np.ndarray, " V"]) -> Known:
@@ -183,15 +182,15 @@ def with_strands(
     near = texels.spread(hairy[:, None])[:, 0]
     under = np.flatnonzero(near > 0)
     strands = hair.at(texels.spread(model.model_vertices, under))
-    colours = colours.copy()
-    colours[under] += (strands - colours[under]) * near[under, None]
+    colours, near = colours.copy(), near[under]
+    for own, other in zip(colours.T, strands.T, strict=True):
+        own[under] += (other - own[under]) * near
     return colours
 
 
 def view_weight(model: FittedHead, shown: Bool[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
     """How well the photo shows the model's vertices: 1 face on, less where it sees them edge-on."""
-    cosine = view_cosine(model.vertices, normals(model.vertices, model.faces))
-    return np.clip((cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
+    return np.clip((model.cosine - GRAZING) / (STEADY - GRAZING), 0, 1) * shown
 
 
 def bare_light(model: FittedHead, texels: Texels, hairy: Float[np.ndarray, " V"]) -> Float[np.ndarray, " N"]:

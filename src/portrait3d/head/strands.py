@@ -192,7 +192,9 @@ def strand_coordinates(points: Float[np.ndarray, "N 3"]) -> StrandCoordinates:
     # Down a strand: the angle from the crown over the skull, and from the middle of the skull on the way
     # down.
     height = (np.arctan2(across, -y) / np.pi + low / PATTERN.length) / 2
-    return StrandCoordinates(np.arctan2(x, z) / (2 * np.pi) % 1.0, height, across)
+    azimuth = np.arctan2(x, z) / (2 * np.pi)
+    # From -1/2 to 1/2: the same as % 1, which takes as long as all the rest.
+    return StrandCoordinates(azimuth + (azimuth < 0), height, across)
 
 
 @lru_cache(maxsize=1)

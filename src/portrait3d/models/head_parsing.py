@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from portrait3d.compilation import compiled
 from portrait3d.geometry.pictures import as_bytes
+from portrait3d.geometry.pixels import box_about
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
 from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, ParsingClass
@@ -194,6 +195,8 @@ def parse_grid(
     """
     positions = grid.positions()
     within = inside(positions, height, width).numpy()
+    if within.all():
+        return merge_views(views, positions).permute(2, 0, 1).contiguous(), within
     read = torch.from_numpy(ndimage.binary_dilation(within))
     merged = torch.zeros(grid.size, grid.size, len(PARSING_CLASSES))
     merged[..., 0] = 1
@@ -241,6 +244,8 @@ def keep_one_head(
 def headwear_below(labels: UInt8[np.ndarray, "H W"], row: float) -> Bool[np.ndarray, "H W"]:
     """Headwear that nowhere reaches above a row, with a rim of a pixel."""
     headwear = labels == ParsingClass.HEADWEAR
+    if not headwear.any():
+        return headwear
     pieces = np.empty(labels.shape, np.int32)
     count = int(ndimage.label(headwear, np.ones((3, 3)), output=pieces))  # pyright: ignore[reportArgumentType]
     worn = np.zeros(count + 1, bool)
@@ -261,8 +266,8 @@ def settle_neck(
     if not (neck.any() and face.any()):
         return labels
     side = float(face.sum()) ** 0.5
-    rows, columns = ndimage.find_objects((neck | face).astype(np.uint8))[0]
-    part, neck, face, shown = (np.array(m[rows, columns]) for m in (labels, neck, face, pixels))
+    box = box_about(neck | face)
+    part, neck, face, shown = (np.array(m[box]) for m in (labels, neck, face, pixels))
     # Of the colours around, the neck's alone: single pixels of skin and cloth may look alike.
     radius = max(1, round(TINT_RADIUS * side))
     planes = np.concatenate([shown * neck[..., None], neck[..., None]], axis=-1).transpose(2, 0, 1)
@@ -280,7 +285,7 @@ def settle_neck(
     small = np.bincount(enclosed.ravel(), minlength=count + 1) < (HOLE * side) ** 2
     part[small[enclosed] & (enclosed > 0)] = ParsingClass.NECK
     settled = labels.copy()
-    settled[rows, columns] = part
+    settled[box] = part
     return settled
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -22,13 +22,18 @@ FAINT = -7.0
 probability, count as impossible, which saves most of the exponentials."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """What a network says in one frame."""
 
     frame: Frame
     logits: Float[Tensor, "classes h w"]
     """Of the whole frame, at any resolution."""
+
+    @cached_property
+    def by_pixel(self) -> Float[np.ndarray, "h w classes"]:
+        """A pixel's logits next to each other: as they are read."""
+        return self.logits.permute(1, 2, 0).contiguous().numpy()
 
     def weight(self, own: Float[Tensor, "*grid 2"]) -> Float[Tensor, " *grid"]:
         """How much its word counts at points in the frame's pixels: frame pixels per photo pixel there."""
@@ -57,9 +62,8 @@ def _merge(views: Sequence[View], points: Float[Tensor, "places 2"]) -> Float[Te
     total[:, 0] = 1e-9
     for view in views:
         own = view.frame.frame_from_photo(points)
-        logits = view.logits.permute(1, 2, 0).contiguous().numpy()
         weight = view.weight(own).numpy()
-        _add_probabilities(total.numpy(), logits, own.numpy(), 1 / view.frame.size, weight)
+        _add_probabilities(total.numpy(), view.by_pixel, own.numpy(), 1 / view.frame.size, weight)
     return total.div_(total.sum(1, keepdim=True))
 
 

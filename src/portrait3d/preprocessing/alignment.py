@@ -136,8 +136,8 @@ class Crop:
         )
         # From -1 to 1, as grid_sample (align_corners=False) wants them.
         places = self.crop_from_photo(torch.stack([x, y], -1)) * 2 / self.size - 1
-        within = (places.abs() <= 1).all(-1)
-        return CropGrid(places, within, slice(top, bottom), slice(left, right), height, width)
+        x, y = places.abs().unbind(-1)
+        return CropGrid(places, (x <= 1) & (y <= 1), slice(top, bottom), slice(left, right), height, width)
 
     @property
     def roll(self) -> Pose:
@@ -217,7 +217,7 @@ class CropGrid:
         grid = self.places[None].to(values)
         sampled = functional.grid_sample(values[None], grid, mode, "border", align_corners=False)[0]
         restored = values.new_zeros(len(values), self.height, self.width)
-        restored[:, self.rows, self.columns] = sampled * self.within
+        torch.mul(sampled, self.within, out=restored[:, self.rows, self.columns])
         return restored
 
 

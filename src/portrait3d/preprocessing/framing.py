@@ -168,5 +168,5 @@ def read_pyramid(
     image = image.reduce(2**finest) if finest else image
     for k in range(finest, coarsest + 1):
         image = image.reduce(2) if k > finest else image
-        add_level(total, np.asarray(image), 2**k, positions, 1 - (level - k).abs())
+        add_level(total, np.array(image) if k else pixels, 2**k, positions, 1 - (level - k).abs())
     return total

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_planes, resample
 from portrait3d.preprocessing.alignment import Crop
-from portrait3d.preprocessing.guided import CONTRAST, refine_matte
+from portrait3d.preprocessing.guided import CONTRAST, box_means, refine_matte
 
 WORKING = 400
 """Longest side of the head crop at which its outline is found; finer photos get it enlarged."""
@@ -89,27 +89,50 @@ def unmix(
     CVPR 2001, with one colour a side). Where both look alike, or the pixel is off the line, the guided
     filter's matte counts instead.
     """
-    size = 2 * radius + 1
     # A trimap: surely inside, surely outside, and a belt about the edge.
-    inner = ndimage.minimum_filter(probability.numpy(), size) > 1 - SURE
-    outer = ndimage.maximum_filter(probability.numpy(), size) < SURE
+    known = probability.numpy()
+    inner = ~anywhere_near(known <= 1 - SURE, radius)
     # Faint guesses that nothing firm is near to are no strands.
-    outer |= ndimage.maximum_filter(probability.numpy(), 2 * size - 1) < FIRM
-    sure_in, sure_out = torch.from_numpy(inner), torch.from_numpy(outer)
+    outer = ~(anywhere_near(known >= SURE, radius) & anywhere_near(known >= FIRM, 2 * radius))
     guided = refine_matte(picture, probability)
     # One colour for either side of the edge, continued into the belt.
-    front = push_pull(picture, sure_in.float())
-    back = push_pull(picture, sure_out.float())
-    apart = front - back
-    square = apart.square().sum(0)
-    # The compositing equation I = a F + (1 - a) B, solved for a in the least squares over the channels.
-    share = ((picture - back) * apart).sum(0) / (square + 1e-6)
-    share = share.clamp(0, 1)
-    missed = (picture - back - share * apart).square().sum(0)
-    # Colours are believed where both sides differ by more than noise and the pixel lies on the line between
-    # them.
-    trust = square / (square + NOISE**2 * 3) * NOISE**2 * 3 / (missed + NOISE**2 * 3)
+    front = push_pull(picture, torch.from_numpy(inner).float())
+    back = push_pull(picture, torch.from_numpy(outer).float())
     # Believe colours only near the rough edge: far from it they speak of texture.
     near = (4 * probability * (1 - probability)).clamp(min=0).sqrt()
-    mixed = guided + (share - guided) * (trust * near)
-    return torch.where(sure_in, 1.0, torch.where(sure_out, 0.0, mixed)).clamp(0, 1)
+    matte = np.where(inner, np.float32(1), np.float32(0))
+    maps = (picture, front, back, guided, near)
+    _mix(*(values.contiguous().numpy() for values in maps), inner | outer, matte)
+    return torch.from_numpy(matte)
+
+
+def anywhere_near(region: Bool[np.ndarray, "h w"], radius: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels with some of a region in the square of 2 radius + 1 pixels about them."""
+    return box_means(torch.from_numpy(region).float()[None], radius)[0].numpy() > 0
+
+
+@compiled
+def _mix(picture, front, back, guided, near, sure, matte):
+    noise = np.float32(NOISE**2 * 3)
+    for row in range(len(matte)):
+        for column in range(matte.shape[1]):
+            if sure[row, column]:
+                continue
+            # The compositing equation I = a F + (1 - a) B, solved for a in the least squares over the
+            # channels.
+            along = square = missed = np.float32(0)
+            for c in range(3):
+                apart = front[c, row, column] - back[c, row, column]
+                square += apart * apart
+                along += (picture[c, row, column] - back[c, row, column]) * apart
+            share = min(max(along / (square + np.float32(1e-6)), np.float32(0)), np.float32(1))
+            for c in range(3):
+                apart = front[c, row, column] - back[c, row, column]
+                miss = picture[c, row, column] - back[c, row, column] - share * apart
+                missed += miss * miss
+            # Colours are believed where both sides differ by more than noise and the pixel lies on the line
+            # between them.
+            trust = square / (square + noise) * np.float32(NOISE**2) * np.float32(3) / (missed + noise)
+            own = guided[row, column]
+            mixed = own + (share - own) * (trust * near[row, column])
+            matte[row, column] = min(max(mixed, np.float32(0)), np.float32(1))

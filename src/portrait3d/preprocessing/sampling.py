@@ -19,15 +19,20 @@ def read_means(
 ) -> Float[Tensor, "C size size"]:
     """Read a square of size x size pixels out of a picture, values in [0, 1], 0 beyond the picture.
 
-    `picture_from_own` moves the square's pixel coordinates (x, y, 1) to those of the picture. Every pixel is
-    the mean of samples x samples bilinear readings, evenly spread over it.
+    The picture has three channels at most. `picture_from_own` moves the square's pixel coordinates (x, y, 1)
+    to those of the picture. Every pixel is the mean of samples x samples bilinear readings, evenly spread
+    over it.
     """
-    out = np.empty((picture.shape[2], size, size), np.float32)
-    read = partial(_read_means, np.ascontiguousarray(picture), picture_from_own, samples, out)
+    height, width, channels = picture.shape
+    # Black beyond the picture: one pixel before it, and two behind, as a reading takes the next one along.
+    packed = np.zeros((height + 3, width + 3), np.int32)
+    _pack(np.ascontiguousarray(picture), packed)
+    out = np.zeros((3, size, size), np.float32)
+    read = partial(_read_means, packed.ravel(), width, height, picture_from_own, samples, out)
     # Rows in one part for each of torch's threads.
     ends = np.linspace(0, size, torch.get_num_threads() + 1).astype(int)
     side_by_side(read, ends[:-1], ends[1:])
-    return torch.from_numpy(out)
+    return torch.from_numpy(out[:channels])
 
 
 def add_level(
@@ -51,42 +56,43 @@ def add_level(
 
 
 @compiled
-def _read_means(source, picture_from_own, samples, out, begin, end):
-    height, width = source.shape[:2]
+def _pack(picture, packed):
+    """The channels of every pixel in one integer, so that one reading finds them all."""
+    height, width, channels = picture.shape
+    for row in range(height):
+        line = packed[row + 1]
+        for k in range(channels):
+            for column in range(width):
+                line[column + 1] |= np.int32(picture[row, column, k]) << np.int32(8 * k)
+
+
+@compiled
+def _read_means(packed, width, height, picture_from_own, samples, out, begin, end):
     (xx, xy, x0), (yx, yy, y0) = picture_from_own
     step, share = 1 / samples, 1 / (255 * samples * samples)
-    sums = np.empty(out.shape[0], np.float32)
+    pitch = np.int32(width + 3)
     for row in range(begin, end):
-        for column in range(out.shape[2]):
-            sums[:] = 0
-            for i in range(samples):
-                v = row + (i + 0.5) * step
-                for j in range(samples):
+        for i in range(samples):
+            v = row + (i + 0.5) * step
+            for j in range(samples):
+                # Whole rows at once, without branches: this loop becomes vector instructions.
+                for column in range(out.shape[2]):
                     u = column + (j + 0.5) * step
-                    x, y = xx * u + xy * v + x0 - 0.5, yx * u + yy * v + y0 - 0.5
-                    if not (-1 < x < width and -1 < y < height):
-                        continue
-                    # int() cuts toward zero; this rounds down from -1 on.
-                    left, top = int(x + 1) - 1, int(y + 1) - 1
-                    fx, fy = x - left, y - top
+                    # Before the first pixel, whose centre lies at 0, is a black one.
+                    x = min(max(xx * u + xy * v + x0 - 0.5, -1.0), float(width))
+                    y = min(max(yx * u + yy * v + y0 - 0.5, -1.0), float(height))
+                    left, top = np.int32(x + 1), np.int32(y + 1)
+                    fx, fy = x - (left - 1), y - (top - 1)
                     a, b, c, d = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-                    right, bottom = left + 1, top + 1
-                    # Neighbours beyond the border are black: they keep their place and lose their weight.
-                    if left < 0 or top < 0 or right == width or bottom == height:
-                        if left < 0:
-                            left, a, c = 0, 0.0, 0.0
-                        if top < 0:
-                            top, a, b = 0, 0.0, 0.0
-                        if right == width:
-                            right, b, d = left, 0.0, 0.0
-                        if bottom == height:
-                            bottom, c, d = top, 0.0, 0.0
-                    for k in range(len(sums)):
-                        upper = a * source[top, left, k] + b * source[top, right, k]
-                        lower = c * source[bottom, left, k] + d * source[bottom, right, k]
-                        sums[k] += share * (upper + lower)
-            for k in range(len(sums)):
-                out[k, row, column] = sums[k]
+                    place = np.uint64(top * pitch + left)
+                    p, q = packed[place], packed[place + np.uint64(1)]
+                    place += np.uint64(pitch)
+                    r, s = packed[place], packed[place + np.uint64(1)]
+                    for k in range(3):
+                        shift = np.int32(8 * k)
+                        upper = a * np.int32((p >> shift) & 255) + b * np.int32((q >> shift) & 255)
+                        lower = c * np.int32((r >> shift) & 255) + d * np.int32((s >> shift) & 255)
+                        out[k, row, column] += share * (upper + lower)
 
 
 @compiled

@@ -20,6 +20,20 @@ def interpolate(
     return chosen(attributes, faces, fragments.face_index, fragments.barycentric.to(attributes.dtype))
 
 
+def interpolate_seen(
+    attributes: Float[Tensor, "V C"], faces: Int64[Tensor, "F 3"], fragments: Fragments
+) -> tuple[Int64[Tensor, " K"], Float[Tensor, "C K"]]:
+    """Of a single picture the flat indices of the pixels that see something, and the values there alone."""
+    place = (fragments.face_index.flatten() >= 0).nonzero()[:, 0]
+    # The pixels that see something as a picture of one row.
+    row = Fragments(
+        fragments.face_index.flatten()[None, None, place],
+        fragments.barycentric.flatten(0, 2)[None, None, place],
+        fragments.depth.flatten()[None, None, place],
+    )
+    return place, interpolate(attributes[None], faces, row)[0, :, 0].contiguous()
+
+
 def interpolate_compiled(
     attributes: Float[Tensor, "B V C"],
     faces: Int64[Tensor, "F 3"],

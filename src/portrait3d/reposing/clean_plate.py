@@ -35,4 +35,4 @@ def fill_clean_plate(
     behind = push_pull(small, inner_background) if inner_background.any() else push_pull(small, known)
     before = push_pull(small, inner_body) if inner_body.any() else behind
     filled = resample(behind + (before - behind) * share, (height, width))
-    return picture + (filled - picture) * hole
+    return filled.sub_(picture).mul_(hole).add_(picture)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from portrait3d.compilation import compiled
 from portrait3d.geometry import Camera
-from portrait3d.rendering.interpolation import interpolate
+from portrait3d.rendering.interpolation import interpolate_seen
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.reposing.regions import Window
 
@@ -39,9 +39,8 @@ class Drawing:
         `depth` replaces the surface's own: where it is infinite, something hides the surface.
         """
         depth = self.depth if depth is None else depth
-        maps = values.new_zeros(len(values), depth.numel())
-        maps[:, self.place] = values
-        maps = maps.unflatten(1, depth.shape)
+        maps = torch.zeros(len(values), *depth.shape)
+        _put(values.numpy(), self.place.numpy(), maps.flatten(1).numpy())
         covered = torch.empty(1, *depth.shape)
         _soften(maps.numpy(), depth.numpy(), np.float32(EDGE), covered[0].numpy())
         return maps, covered
@@ -75,11 +74,9 @@ class Canvas:
         triangles = torch.from_numpy(faces)
         screen -= torch.tensor([left, top, 0.0])
         seen = rasterize(screen[None], triangles, bottom - top, right - left)
-        values = interpolate(torch.from_numpy(attributes).float()[None], triangles, seen)[0].flatten(1)
-        index = seen.face_index.flatten()
-        place = (index >= 0).nonzero()[:, 0]
+        place, values = interpolate_seen(torch.from_numpy(attributes).float(), triangles, seen)
         box = slice(top, bottom), slice(left, right)
-        return Drawing(box, place, index[place], values[:, place], seen.depth[0])
+        return Drawing(box, place, seen.face_index.flatten()[place], values, seen.depth[0])
 
 
 def read(picture: Shaped[np.ndarray, "H W C"], x: Tensor, y: Tensor) -> Float[Tensor, "C K"]:
@@ -91,6 +88,22 @@ def read(picture: Shaped[np.ndarray, "H W C"], x: Tensor, y: Tensor) -> Float[Te
     scale = np.float32(1 / 255 if picture.dtype == np.uint8 else 1)
     _read(picture, x.contiguous().numpy(), y.contiguous().numpy(), scale, out)
     return torch.from_numpy(out)
+
+
+def read_maps(maps: Float[Tensor, "C H W"], x: Tensor, y: Tensor) -> Float[Tensor, "C K"]:
+    """The same for maps one after the other: for few places, which don't make up for laying them side by
+    side."""
+    out = np.empty((len(maps), len(x)), np.float32)
+    for values, found in zip(maps.contiguous().numpy(), out, strict=True):
+        _read_map(values.ravel(), *values.shape, x.contiguous().numpy(), y.contiguous().numpy(), found)
+    return torch.from_numpy(out)
+
+
+@compiled
+def _put(values, place, maps):
+    for c in range(len(values)):
+        for k in range(len(place)):
+            maps[c, place[k]] = values[c, k]
 
 
 @compiled
@@ -110,6 +123,23 @@ def _read(picture, x, y, scale, out):
 
 
 @compiled
+def _read_map(values, height, width, x, y, out):
+    half, one = np.float32(0.5), np.float32(1)
+    for k in range(len(x)):
+        across = min(max(x[k] - half, np.float32(0)), np.float32(width - 1))
+        down = min(max(y[k] - half, np.float32(0)), np.float32(height - 1))
+        left, top = np.int32(across), np.int32(down)
+        fx, fy = across - np.float32(left), down - np.float32(top)
+        # Unsigned, as an index below 0 would count from the end: this loop becomes vector instructions.
+        place = np.uint64(top * width + left)
+        right = np.uint64(left < width - 1)
+        below = place + np.uint64(width * (top < height - 1))
+        upper = values[place] * (one - fx) + values[place + right] * fx
+        lower = values[below] * (one - fx) + values[below + right] * fx
+        out[k] = upper * (one - fy) + lower * fy
+
+
+@compiled
 def _soften(maps, depth, edge, covered):
     """At edges, the mean of what the 3 x 3 pixels around show, and the share of them that show anything."""
     channels, height, width = maps.shape
@@ -118,35 +148,41 @@ def _soften(maps, depth, edge, covered):
     # large.
     means = np.empty((2, channels, width), np.float32)
     on_edge = np.zeros((2, width), np.bool_)
+    # Of the three pixels in each column; beyond the border the outermost columns come again.
+    least, most = np.empty(width + 2, np.float32), np.empty(width + 2, np.float32)
     for row in range(height + 1):
-        now, before = row % 2, (row + 1) % 2
+        now, before = on_edge[row % 2], on_edge[(row + 1) % 2]
         top, bottom = max(row - 1, 0), min(row + 1, height - 1)
+        if row < height:
+            above, here, below, share = depth[top], depth[row], depth[bottom], covered[row]
+            for column in range(width):
+                least[column + 1] = min(above[column], here[column], below[column])
+                most[column + 1] = max(above[column], here[column], below[column])
+                share[column] = here[column] < far
+            least[0], most[0], least[-1], most[-1] = least[1], most[1], least[-2], most[-2]
+            for column in range(width):
+                nearest = min(least[column], least[column + 1], least[column + 2])
+                farthest = max(most[column], most[column + 1], most[column + 2])
+                # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts
+                # as a step.
+                now[column] = (nearest < far) & (farthest - nearest > edge)
         for column in range(width if row < height else 0):
-            here = depth[row, column]
-            covered[row, column] = here < far
-            left, right = max(column - 1, 0), min(column + 1, width - 1)
-            least, most = here, here
-            for y in (top, row, bottom):
-                for x in (left, column, right):
-                    least, most = min(least, depth[y, x]), max(most, depth[y, x])
-            # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts as a
-            # step.
-            on_edge[now, column] = least < far and most - least > edge
-            if not on_edge[now, column]:
+            if not now[column]:
                 continue
+            left, right = max(column - 1, 0), min(column + 1, width - 1)
             shown = 0
             for c in range(channels):
-                means[now, c, column] = 0
+                means[row % 2, c, column] = 0
             for y in (top, row, bottom):
                 for x in (left, column, right):
                     if depth[y, x] < far:
                         shown += 1
                         for c in range(channels):
-                            means[now, c, column] += maps[c, y, x]
+                            means[row % 2, c, column] += maps[c, y, x]
             for c in range(channels):
-                means[now, c, column] /= shown
+                means[row % 2, c, column] /= shown
             covered[row, column] = np.float32(shown) / np.float32(9)
         for column in range(width if row else 0):
-            if on_edge[before, column]:
+            if before[column]:
                 for c in range(channels):
-                    maps[c, row - 1, column] = means[before, c, column]
+                    maps[c, row - 1, column] = means[(row + 1) % 2, c, column]

@@ -39,8 +39,8 @@ def guide_to_opaque(
 
 def guide_to_sheet(
     layer: int, steepness: Float[Tensor, "1 h w"], photo: Float[Tensor, "3 h w"]
-) -> Float[Tensor, "9 h w"]:
-    """The guide of pixels that show a part of the photo on a surface of its own."""
-    layers = torch.zeros_like(steepness).repeat(len(LAYERS), 1, 1)
-    layers[layer] = 1
-    return torch.cat([layers, steepness, photo])
+) -> list[Float[Tensor, "_ h w"]]:
+    """The guide, in parts, of pixels that show a part of the photo on a surface of its own."""
+    none = torch.zeros_like(steepness)
+    layers = [torch.ones_like(none) if k == layer else none for k in range(len(LAYERS))]
+    return [*layers, steepness, photo]

@@ -1,11 +1,12 @@
 """The layers of a head that turns, drawn from back to front into the photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.geometry.binding import bind
@@ -68,12 +69,14 @@ class Painted:
     def cover(
         self,
         drawn: Drawing,
-        maps: Float[Tensor, "M h w"],
+        maps: Sequence[Float[Tensor, "_ h w"]],
         alpha: Float[Tensor, "1 h w"],
         depth: Float[Tensor, "h w"],
     ) -> None:
-        """Put the maps of a drawing's box over these."""
-        self.maps[:, *drawn.box].lerp_(maps, alpha)
+        """Put the maps of a drawing's box, in one part or several, over these."""
+        own = self.maps[:, *drawn.box].split([len(part) for part in maps])
+        for below, above in zip(own, maps, strict=True):
+            below.lerp_(above, alpha)
         nearest = self.depth[drawn.box]
         torch.minimum(nearest, depth, out=nearest)
 
@@ -195,7 +198,7 @@ class TurningHead:
         maps, covered = drawn.spread(torch.cat([*rows, drawn.values[-2:]]))
         # Seen as far as it covers the pixel, moves at all, and no clothes lie before it.
         alpha = covered * maps[-1:] * (1 - maps[-2:-1] * self.clothes[:, *drawn.box])
-        painted.cover(drawn, maps[:-2], alpha, drawn.depth)
+        painted.cover(drawn, [maps[:-2]], alpha, drawn.depth)
 
     def _colours(
         self, values: Float[Tensor, "D K"], piece: UInt8[Tensor, " K"]
@@ -246,10 +249,10 @@ class TurningHead:
             alpha = alpha * visible[:, *drawn.box]
         # A sheet shows nothing but the photo: where it covers, nothing is unknown. A z-buffer does not blend,
         # so only what is mostly opaque hides later layers.
-        known = [maps[:3], torch.zeros_like(maps[:2])]
+        known = [maps[:3], torch.zeros_like(alpha).expand(2, -1, -1)]
         if painted.guide is not None:
-            known.append(guide_to_sheet(sheet.layer, maps[4:], maps[:3]))
-        painted.cover(drawn, torch.cat(known), alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
+            known += guide_to_sheet(sheet.layer, maps[4:], maps[:3])
+        painted.cover(drawn, known, alpha, torch.where(alpha[0] > 0.5, nearer, torch.inf))
 
     def _read_photo(
         self, photo: Float[np.ndarray, "h w C"], pixels: Float[Tensor, "D K"]
@@ -263,9 +266,11 @@ def photographed_mouth(
 ) -> Float[np.ndarray, "h w 4"]:
     """The inner mouth cut out of the photo, continued by some pixels behind upper lip and corners."""
     colours = push_pull(picture, ((regions.mouth[0] - 0.8) / 0.2).clamp(0, 1))
-    below = F.pad(regions.mouth, (reach, reach, 0, reach))
-    below = F.max_pool2d(F.max_pool2d(below, (reach + 1, 1), 1), (1, 2 * reach + 1), 1)
-    return channels_last(colours, below)
+    below = regions.mouth[0].numpy()
+    # Every pixel takes the most of those below it and on either side; no mouth beyond the window.
+    below = ndimage.maximum_filter1d(below, reach + 1, 0, mode="constant", origin=-((reach + 1) // 2))
+    below = ndimage.maximum_filter1d(below, 2 * reach + 1, 1, mode="constant")
+    return channels_last(colours, torch.from_numpy(below)[None])
 
 
 def _binding(portrait: Portrait, head_model: HeadModel) -> Binding:

@@ -1,9 +1,12 @@
 """How head, hair and neck move when the head turns."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry import Pose, rotation_from_euler
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.skin import HEAD_PIVOT
@@ -50,12 +53,10 @@ class Turn:
         self, vectors: Float[np.ndarray, "N 3"], share: Float[np.ndarray, " N"]
     ) -> Float[np.ndarray, "N 3"]:
         """Turn directions, each by a share of the angle."""
-        # Rodrigues' formula, with an angle of its own for each vector.
         angle = np.linalg.norm(self.axis_angle)
-        axis = self.axis_angle / max(angle, 1e-12)
-        cosine, sine = np.cos(angle * share)[:, None], np.sin(angle * share)[:, None]
-        along = (vectors @ axis)[:, None] * axis
-        return along + (vectors - along) * cosine + np.cross(axis, vectors) * sine
+        turned = np.empty_like(vectors)
+        _rotate(vectors, angle * share, self.axis_angle / max(angle, 1e-12), turned)
+        return turned
 
     def following(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
         """Share of the turn that points take part in: 1 on the head, falling along neck and hanging hair.
@@ -90,3 +91,19 @@ def axis_angle(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     sine = np.linalg.norm(twist) / 2
     angle = np.arctan2(sine, (np.trace(rotation) - 1) / 2)
     return twist / 2 * (angle / sine if sine > 1e-9 else 1.0)
+
+
+@compiled
+def _rotate(vectors, angle, axis, turned):
+    """Rodrigues' formula, with an angle of its own for each vector."""
+    last, cosine, sine = 0.0, 1.0, 0.0
+    for k in range(len(vectors)):
+        # Nearly all of a head turns by the same angle.
+        if angle[k] != last:
+            last, cosine, sine = angle[k], math.cos(angle[k]), math.sin(angle[k])
+        across = axis[0] * vectors[k, 0] + axis[1] * vectors[k, 1] + axis[2] * vectors[k, 2]
+        for i in range(3):
+            j, h = (i + 1) % 3, (i + 2) % 3
+            along = across * axis[i]
+            aside = axis[j] * vectors[k, h] - axis[h] * vectors[k, j]
+            turned[k, i] = along + (vectors[k, i] - along) * cosine + aside * sine

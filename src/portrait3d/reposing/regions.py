@@ -1,5 +1,6 @@
 """Which pixels of the photo move with the head, and which come to light behind it."""
 
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,10 +90,15 @@ class Regions:
     """Clothes and shoulders."""
 
 
+_frames: "weakref.WeakKeyDictionary[Portrait, tuple[Crop, np.ndarray]]" = weakref.WeakKeyDictionary()
+
+
 def photo_frame(portrait: Portrait) -> tuple[Crop, UInt8[np.ndarray, "S S"]]:
-    """The crop that shows head and hair, and the classes of its pixels."""
-    frame = whole_head(portrait.head_crop, portrait.head_parsing.head_labels)
-    return frame, frame.extract_labels(portrait.head_parsing.labels)
+    """The crop that shows head and hair, and the classes of its pixels; made once for each portrait."""
+    if portrait not in _frames:
+        frame = whole_head(portrait.head_crop, portrait.head_parsing.head_labels)
+        _frames[portrait] = frame, frame.extract_labels(portrait.head_parsing.labels)
+    return _frames[portrait]
 
 
 def turning_window(portrait: Portrait) -> Window:
@@ -123,7 +129,7 @@ def see_regions(portrait: Portrait, window: Window, source_pose: Turn) -> Region
     shown = portrait.parsing[window.rows, window.columns]
     groups = SKIN, HAIRY, (ParsingClass.NECK,), (ParsingClass.INNER_MOUTH,), (ParsingClass.BODY,)
     lookup = np.stack([np.isin(np.arange(len(ParsingClass)), group) for group in groups]).astype(np.float32)
-    maps = box_means(torch.from_numpy(lookup[:, shown]), max(1, round(frame.side / frame.size)))
+    maps = box_means(torch.from_numpy(lookup.take(shown, axis=1)), max(1, round(frame.side / frame.size)))
     return Regions(hole, inside, *maps.split(1))
 
 

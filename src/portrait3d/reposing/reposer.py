@@ -17,13 +17,12 @@ from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import CropGrid
 from portrait3d.preprocessing.guided import box_means
-from portrait3d.reposing.drawing import read
+from portrait3d.reposing.drawing import read_maps
 from portrait3d.reposing.expression import ExpressionModes
 from portrait3d.reposing.guide import LAYERS, PLATE, guide_to_ground
 from portrait3d.reposing.layers import TurningHead
 from portrait3d.reposing.motion import Turn
 from portrait3d.reposing.regions import Window, soften, turning_window
-from portrait3d.reposing.sheets import channels_last
 
 STILL = 0.01
 """A head that turns by less (degrees) does not turn."""
@@ -69,8 +68,9 @@ class Reposer:
 
     def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
         self.portrait = portrait
-        self.drawn = reduced(portrait, LARGEST / max(turning_window(portrait).shape))
-        self.window = turning_window(self.drawn)
+        whole = turning_window(portrait)
+        self.drawn = reduced(portrait, LARGEST / max(whole.shape))
+        self.window = whole if self.drawn is portrait else turning_window(self.drawn)
         self.modes = ExpressionModes(portrait, head_model)
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
@@ -152,8 +152,8 @@ class Reposer:
         y, x = torch.meshgrid(
             rows * ratio - self.window.top, columns * ratio - self.window.left, indexing="ij"
         )
-        maps = channels_last(picture, box_means(changed[None], 2))
-        fine = read(maps, x.flatten(), y.flatten()).unflatten(1, window.shape)
+        maps = torch.cat([picture, box_means(changed[None], 2)])
+        fine = read_maps(maps, x.flatten(), y.flatten()).unflatten(1, window.shape)
         own = as_planes(pixels[window.rows, window.columns])
         pixels[window.rows, window.columns] = as_bytes(own + (fine[:3] - own) * fine[3:])
         return pixels
@@ -162,8 +162,9 @@ class Reposer:
         self, picture: Float[Tensor, "3 h w"], unknown: Float[Tensor, "1 h w"]
     ) -> tuple[Float[Tensor, "3 S S"], Float[Tensor, "1 S S"]]:
         """The composed window as the head crop sees it, and its holes; what is around is the photo's."""
-        seen, inside = self._seen_by_crop(torch.cat([picture.clamp(0, 1), unknown]))
-        return self.photo_crop + (seen[:3] - self.photo_crop) * inside, (seen[3:] > 0.2).float()
+        seen, inside = self._seen_by_crop(picture.clamp(0, 1))
+        holes, _ = self._seen_by_crop(unknown)
+        return self.photo_crop + (seen - self.photo_crop) * inside, (holes > 0.2).float()
 
     def _beside_outline(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "1 h w"]:
         """0 on the outline of what a guide says is head, 1 away from it."""
@@ -173,8 +174,8 @@ class Reposer:
         return 1 - (4 * share * (1 - share)).clamp(min=0).sqrt()
 
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
-        """The window's guide as the head crop sees it; what is around is the photo's."""
-        seen, inside = self._seen_by_crop(guide.clamp(0, 1))
+        """The window's guide, cut to [0, 1] in place, in the head crop; what is around is the photo's."""
+        seen, inside = self._seen_by_crop(guide.clamp_(0, 1))
         around = torch.cat(guide_to_ground(self.photo_crop, torch.zeros_like(inside)))
         return around + (seen - around) * inside
 
@@ -188,7 +189,7 @@ class Reposer:
         shrink = max(1, int(crop.side / crop.size / 1.5))
         if shrink > 1:
             values = F.avg_pool2d(values, shrink, ceil_mode=True, count_include_pad=False)
-        seen = read(channels_last(values), *(places / shrink)).unflatten(1, (crop.size, crop.size))
+        seen = read_maps(values, *(places / shrink)).unflatten(1, (crop.size, crop.size))
         return seen * inside, inside
 
     @cached_property

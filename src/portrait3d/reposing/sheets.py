@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.compilation import compiled
 from portrait3d.geometry.binding import bind
+from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece
 from portrait3d.geometry.pixels import nearest
 from portrait3d.geometry.warping import region_triangles
@@ -107,9 +109,24 @@ def part_depth(frame: Crop, head: HeadMesh, faces: Int64[np.ndarray, "F 3"]) -> 
         return None
     # The nearer of the neighbours, so that smoothing leaves the sheet before the surface.
     _, source = nearest(np.isfinite(seen))
-    return ndimage.gaussian_filter(ndimage.minimum_filter(seen[source], 3), 1.0)
+    return gaussian(ndimage.minimum_filter(seen[source], 3), 1.0)
 
 
 def channels_last(*maps: Float[Tensor, "_ h w"]) -> Float[np.ndarray, "h w D"]:
     """Maps side by side, a pixel's values next to each other: as they are read."""
-    return np.ascontiguousarray(torch.cat(maps).permute(1, 2, 0).numpy())
+    picture = np.empty((*maps[0].shape[1:], sum(map(len, maps))), np.float32)
+    first = 0
+    for part in maps:
+        _lay_beside(part.contiguous().numpy(), first, picture)
+        first += len(part)
+    return picture
+
+
+@compiled
+def _lay_beside(maps, first, picture):
+    # Row by row: numpy's transposition goes through all of the memory for each map.
+    for row in range(len(picture)):
+        for k in range(len(maps)):
+            line = maps[k, row]
+            for column in range(len(line)):
+                picture[row, column, first + k] = line[column]

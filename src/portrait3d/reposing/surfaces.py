@@ -1,6 +1,7 @@
 """The layers of a head that turns, as triangles that know where the photo shows them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ EYES = (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE)
 MOUTH = (HeadPiece.TEETH, HeadPiece.TONGUE, HeadPiece.MOUTH_CAVITY)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Surface:
     """Triangles in the photo's pose, and how they move."""
 
@@ -57,12 +58,12 @@ class Surface:
             vertices, faces, welded_normals(vertices, faces), pixels, source_pose.following(vertices), binding
         )
 
-    @property
+    @cached_property
     def moving(self) -> Float[np.ndarray, " N"]:
         """1 for what turns, 0 for what hardly takes part, where the photo stays as it is."""
         return np.clip(self.follow / SETTLED, 0, 1)
 
-    @property
+    @cached_property
     def steepness(self) -> Float[np.ndarray, " N"]:
         """How steeply the photo sees the surface, from either side: 1 straight on, 0 edge-on."""
         return np.abs(view_cosine(self.vertices, self.normals))
