@@ -8,6 +8,7 @@ import trimesh
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.skin import normals
 from portrait3d.head import hair_body
 from portrait3d.head.hair_body import (
@@ -80,6 +81,16 @@ def test_hair_does_not_come_out_of_the_cheeks_side(bodies: dict[str, HairBody]) 
     beside = (vertices[:, 1] > 0) & (vertices[:, 1] < 60)
     assert beside.sum() > 50
     assert vertices[beside, 2].min() > LIMITS.before_ears - 6
+
+
+def test_hair_does_not_stand_in_the_mouth(bodies: dict[str, HairBody], sitters: dict[str, Sitter]) -> None:
+    for style, body in bodies.items():
+        head = sitters[style].head
+        cavity = np.unique(head.layout.faces[head.layout.piece == HeadPiece.MOUTH_CAVITY])
+        wall = head.model_vertices[cavity]
+        # All of the mouth from its middle to its walls: between open lips one would see hair.
+        mouth = np.concatenate([wall.mean(axis=0) + share * (wall - wall.mean(axis=0)) for share in (0.5, 1)])
+        assert body.inside(mouth).max() < 0, style
 
 
 def test_hair_keeps_clear_of_bare_ears_and_not_of_covered_ones(

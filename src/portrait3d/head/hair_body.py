@@ -15,6 +15,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage import measure
 
+from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
 from portrait3d.geometry.topology import Topology
@@ -22,6 +23,7 @@ from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.parsing_classes import ParsingClass
+from portrait3d.rendering.rasterizer import rasterize
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class BodyLimits:
     """Depth of the ears in the model's frame, mm: behind skin that the photo shows, hair does not begin
     before them, or it would come out of the cheek's side; and the slope from which a ray has a point in that
     plane."""
+    behind_mouth: float = 5.0
+    """Hair begins so far behind the mouth, mm."""
     thickness: float = 9.0
     """Hair with skin on its far side is this thick, mm: a lock beside the cheek, a fringe. What hangs behind
     neck and clothes is no thinner."""
@@ -150,7 +154,7 @@ def body_limits(view: HairView, model: FittedHead) -> Float[np.ndarray, "3 S S"]
     skin = np.where(np.isfinite(view.skin), view.skin + LIMITS.buried, 0.0)
     covered = np.isin(view.labels, (ParsingClass.NECK, ParsingClass.BODY))
     hidden = np.where(covered, np.minimum(view.hidden, view.back - LIMITS.thickness), 0.0)
-    behind = np.maximum(np.maximum(skin, hidden), ear_plane(view, model))
+    behind = np.maximum.reduce([skin, hidden, ear_plane(view, model), mouth_wall(view, model)])
     begin = np.where(view.hair, view.front + LIMITS.under, behind)
     # Soft about one half: a hard threshold would leave the far side jagged.
     certain = np.clip((view.back_is_hair - 0.35) / 0.3, 0, 1)
@@ -173,6 +177,20 @@ def ear_plane(view: HairView, model: FittedHead) -> Float[np.ndarray, "S S"]:
     through = model.to_camera(np.array([[0.0, 0.0, LIMITS.before_ears]]))[0] @ axis
     along = view.rays(rows, columns) @ axis
     return np.where(along > LIMITS.steep, through / np.maximum(along, LIMITS.steep), 0.0)
+
+
+def mouth_wall(view: HairView, model: FittedHead) -> Float[np.ndarray, "S S"]:
+    """Depth (mm) of the mouth cavity's far wall along each pixel's ray, 0 beside it: what begins before it
+    would be seen between open lips."""
+    cavity = model.layout.faces[model.layout.piece == HeadPiece.MOUTH_CAVITY]
+    screen = np.concatenate([view.pixels(model.vertices), model.vertices[:, 2:]], axis=1)
+    seen = rasterize(
+        torch.from_numpy(screen).float()[None], torch.from_numpy(cavity), view.size, view.size, farthest=True
+    )
+    wall = seen.depth[0].double().numpy()
+    wall = np.where(np.isfinite(wall), wall + LIMITS.behind_mouth, 0.0)
+    # Around it as well: the body's edges are rounded, and heads are seen from aside.
+    return ndimage.grey_dilation(wall, (2 * LIMITS.step + 1, 2 * LIMITS.step + 1))
 
 
 def hair_points(view: HairView, limits: Float[np.ndarray, "3 S S"]) -> Float[np.ndarray, "N 3"]:
