@@ -51,12 +51,12 @@ def test_a_new_process_is_timed_without_its_own_start() -> None:
 def test_every_network_is_timed_for_one_crop_and_left_as_it_was(model: Portrait3D, path: Path) -> None:
     stages = {"reconstruct": lambda: model.reconstruct(path)}
     times, networks = measure_stages(model, stages, 1)
-    names = ["detector", "face", "parsing", "depth", "N:"]
+    names = ["detector", "face", "parsing", "depth", "glasses", "N:"]
     assert [each.stage.split()[0] for each in networks] == names
     assert all(0 < each.fastest <= each.median < 30 for each in networks)
     assert not model.face_net._forward_hooks
     assert not model.face_net._forward_pre_hooks
-    detector, face, _, depth, together = networks
+    detector, face, _, depth, _, together = networks
     # The face network passes twice: over the crop, then over the better placed one and its mirror image.
     assert face.runs == 2
     assert together.stage == TOGETHER
@@ -68,7 +68,7 @@ def test_passes_are_counted_with_their_crops(model: Portrait3D, path: Path) -> N
         model.reconstruct(path)
     counted = [(each.network, each.crops) for each in passes]
     assert counted[:3] == [("detector", 1), ("face", 1), ("face", 2)]
-    assert counted[-1] == ("depth", 1)
+    assert counted[-2:] == [("depth", 1), ("glasses", 1)]
 
 
 def test_another_turn_is_not_the_first_one_of_its_portrait(

@@ -79,9 +79,12 @@ def test_specks_are_no_glasses(portrait: Portrait) -> None:
 def test_numbers_that_are_none_are_refused(portrait: Portrait) -> None:
     net = GlassesNet(0.25, (4, 4, 8, 8, 8)).eval()
     with torch.no_grad():
-        net.get_parameter("head.bias").fill_(torch.nan)
-    with pytest.raises(WeightsError, match="GlassesNet"):
-        find_glasses(net, portrait.photo.pixels, face_crop(portrait), torch.from_numpy(portrait.landmarks))
+        for value, message in ((torch.nan, "aren't finite"), (1e20, "a certainty of 1e")):
+            net.get_parameter("head.bias").fill_(value)
+            with pytest.raises(WeightsError, match=f"GlassesNet makes no head: .*{message}"):
+                find_glasses(
+                    net, portrait.photo.pixels, face_crop(portrait), torch.from_numpy(portrait.landmarks)
+                )
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.95])

@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from portrait3d.models.glasses_net import GlassesNet
-from portrait3d.models.plausibility import check_finite, head_of
+from portrait3d.models.plausibility import check_logits, head_of
 from portrait3d.preprocessing.alignment import Crop
 
 SIZE = 256
@@ -43,12 +43,13 @@ def find_glasses(
 ) -> Float[np.ndarray, "H W"] | None:
     """How much of every pixel of a photo is frame or a lens that hides the eyes; None if none are worn.
 
-    Raises `WeightsError` if the network makes no numbers of the photo.
+    Raises `WeightsError` if the network makes no sensible numbers of the photo.
     """
     crop = eye_crop(face_crop, landmarks)
     band = crop.extract(pixels)[None, :, BAND].contiguous(memory_format=torch.channels_last)
-    share = net(band)[0, 0].sigmoid()
-    check_finite(head_of(net), share)
+    logits = net(band)[0, 0]
+    check_logits(logits, head_of(net))
+    share = logits.sigmoid()
     kept = glasses_pieces(share.numpy() > 0.5)
     if kept.sum() < FEWEST:
         return None

@@ -19,6 +19,7 @@ from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pixels import box_about
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.parsing_views import View, likeliest, merge_views
+from portrait3d.models.plausibility import check_logits, head_of
 from portrait3d.parsing_classes import HEAD, MIRRORED_CLASSES, PARSING_CLASSES, ParsingClass
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.framing import FRAMINGS, Frame, frame_head, inside
@@ -163,7 +164,10 @@ class FirstLook:
 def first_looks(
     experts: ParsingExperts, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]], crops: Sequence[Crop]
 ) -> list[FirstLook]:
-    """Run every network on the heads in the head crops of some photos, one of each, at once."""
+    """Run every network on the heads in the head crops of some photos, one of each, at once.
+
+    Raises `WeightsError` for numbers that no trained network makes.
+    """
     device = next(experts.parameters()).device
     frames, pictures, images = [], [], []
     for pixels, crop in zip(photos, crops, strict=True):
@@ -175,6 +179,7 @@ def first_looks(
         pictures.append(seen[plain])
         images.append(torch.stack([seen[frame] for frame in own]))
     found = experts(torch.stack(images).to(device)).cpu()
+    check_logits(found, head_of(experts))
     return [
         FirstLook(picture, [View(frame, logits) for frame, logits in zip(cycle(own), told, strict=False)])
         for picture, own, told in zip(pictures, frames, found, strict=True)

@@ -17,6 +17,8 @@ HEAD_EXTENT = (100.0, 1000.0)
 """Least and largest diagonal of a head's box, mm; the mean head's is about 400."""
 FACE_EXTENT = (0.05, 4.0)
 """The same of the landmarks' box, as a share of the crop's side; about 0.6 where the crop fits."""
+CERTAIN = 1000.0
+"""No logit is larger; those of photos are below 50."""
 REACH = 1000.0
 """Parts of a head are at most so far from its middle, mm."""
 
@@ -62,6 +64,13 @@ def check_depth(
     check_finite(place, depth)
     if valid.any() and not (depth[valid] - middle).abs().amax() < REACH:
         raise WeightsError(f"{place}: parts of the head more than {REACH:.0f} mm from its middle.")
+
+
+def check_logits(logits: Tensor, place: str) -> None:
+    """Check what a network says about pixels; `WeightsError` as above."""
+    check_finite(place, logits)
+    if not (most := float(logits.abs().max())) <= CERTAIN:
+        raise WeightsError(f"{place}: a certainty of {most:.3g}.")
 
 
 def check_finite(place: str, *values: Tensor) -> None:
