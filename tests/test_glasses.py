@@ -155,6 +155,14 @@ def test_surface_is_moved_before_skin(portrait: Portrait) -> None:
     assert np.array_equal(moved[:, front, :2], sunk[:, front, :2])
 
 
+def test_temples_rise_to_the_ears_but_not_steeply() -> None:
+    for height, risen in ((-8.0, -8.0), (-40.0, -SHAPE.slope)):
+        ears = np.array([[-75.0, height, 90.0], [75.0, height, 90.0]])
+        standing = Standing(np.zeros(3), 60.0, 0.0, ears, -10.0, 10.0)
+        ends = standing.points(np.array([[-1, 1]]) * (60.0 + standing.length), np.zeros((1, 2)))
+        assert np.allclose(ends[0], [[-75, risen, 90], [75, risen, 90]])
+
+
 def test_a_known_temple_stays_as_it_is() -> None:
     ears = np.array([[-75.0, -10.0, 50.0], [75.0, -10.0, 50.0]])
     standing = Standing(np.zeros(3), 60.0, 0.0, ears, -10.0, 10.0)

@@ -76,6 +76,23 @@ def test_specks_are_no_glasses(portrait: Portrait) -> None:
     )
 
 
+def test_soft_edges_of_specks_go_with_them(portrait: Portrait) -> None:
+    class Soft(GlassesNet):
+        """Sees a bar, and something weak beside it."""
+
+        def forward(self, band: Tensor) -> Tensor:
+            logits = torch.full_like(band[:, :1], -20)
+            logits[..., 40:48, 60:200] = 9
+            logits[..., 90:110, 60:200] = -0.5
+            return logits
+
+    pixels, marks = portrait.photo.pixels, torch.from_numpy(portrait.landmarks)
+    found = find_glasses(Soft().eval(), pixels, face_crop(portrait), marks)
+    assert found is not None
+    assert found.max() > 0.9
+    assert found[int(marks[30, 1]) :].max() == 0
+
+
 def test_numbers_that_are_none_are_refused(portrait: Portrait) -> None:
     net = GlassesNet(0.25, (4, 4, 8, 8, 8)).eval()
     with torch.no_grad():

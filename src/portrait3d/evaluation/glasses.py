@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from portrait3d.data.face.fits import fit_photos
-from portrait3d.data.glasses.samples import BareFace, GlassesSamples
+from portrait3d.data.glasses.samples import BareFace, GlassesSamples, read_wearers
 from portrait3d.data.photos.labelled import LabelledPhoto, evenly, real_photos
 from portrait3d.evaluation.face.groups import face_groups
 from portrait3d.models.glasses import find_glasses, glasses_pieces
@@ -55,7 +55,7 @@ def evaluate_glasses(
 
     `wearers` names photos with glasses, one a line: nothing is drawn on these.
     """
-    worn = set() if wearers is None else set(wearers.read_text().split())
+    worn = read_wearers(wearers)
     photos, head = evenly(real_photos(data, "val"), limit), HeadModel.load()
     bare = [photo for photo in photos if photo.name not in worn]
     fits = fit_photos(bare, MeshPoints.from_head_model(head))

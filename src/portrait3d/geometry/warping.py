@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -29,6 +30,17 @@ def region_triangles(region: Bool[Tensor, "H W"]) -> Int64[Tensor, "F 3"]:
     """The triangles of `grid_triangles` whose three corners lie in the region."""
     faces = grid_triangles(*region.shape).to(region.device)
     return faces[region.flatten()[faces].all(dim=1)]
+
+
+def cell_triangles(
+    cells: Bool[np.ndarray, "h w"],
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "F 3"]]:
+    """The two triangles of each of some cells of a grid: those of its (h + 1) x (w + 1) corners that they
+    use, in row-major order, and the triangles over these."""
+    height, width = cells.shape
+    every = grid_triangles(height + 1, width + 1).numpy().reshape(height, width, 6)
+    used, faces = np.unique(every[cells], return_inverse=True)
+    return used, faces.reshape(-1, 3).astype(np.int64)
 
 
 def relative_motion(first: Pose, second: Pose) -> Pose:

@@ -17,8 +17,10 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import Binding, SeeThrough
 from portrait3d.geometry.pictures import as_bytes, as_planes
-from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.pixels import box_about, smoothstep
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.vectors import dot, length
+from portrait3d.geometry.warping import cell_triangles
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.rendering.rasterizer import rasterize
@@ -378,16 +380,14 @@ def _mesh(
     shown = ndimage.binary_dilation(shown, np.ones((3, 3)))
     if not shown.any():
         return None
-    index = np.arange(points[..., 0].size).reshape(points.shape[:2])
-    corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)[shown]
-    used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
+    used, faces = cell_triangles(shown)
     row, column = np.divmod(used, len(columns))
     uv = (np.stack([columns[column], rows[row]], 1) - [columns[0], rows[0]]) * density
     uv /= picture.shape[:0:-1]
     still = Binding.to_vertices(np.zeros(len(used), np.int64), 0.0)
     return SeeThrough(
         vertices=points.reshape(-1, 3)[used].astype(np.float32),
-        faces=faces.reshape(-1, 3).astype(np.int64),
+        faces=faces,
         uv=uv.clip(0, 1).astype(np.float32),
         texture=as_bytes(torch.from_numpy(picture).float()),
         binding=still,
@@ -397,8 +397,7 @@ def _mesh(
 def _facing(points: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Cosine between a surface's outward normal and the way to the camera."""
     normal = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
-    length = np.linalg.norm(normal, axis=-1) * np.linalg.norm(points, axis=-1)
-    return -(normal * points).sum(-1) / np.maximum(length, 1e-9)
+    return -dot(normal, points) / np.maximum(length(normal) * length(points), 1e-9)
 
 
 def _pixels(camera: Camera, points: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "2 h w"]:
@@ -419,9 +418,4 @@ def _place(lines: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def _box(cover: Float[np.ndarray, "H W"], crop: Crop, around: float) -> tuple[slice, slice]:
     """Rows and columns that the glasses take, and some more (over the crop's side)."""
-    margin = round(around * crop.side)
-    row, column = np.nonzero(cover > 0.02)
-    return (
-        slice(max(0, row.min() - margin), row.max() + margin + 1),
-        slice(max(0, column.min() - margin), column.max() + margin + 1),
-    )
+    return box_about(cover > 0.02, round(around * crop.side))

@@ -14,6 +14,7 @@ from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.geometry.pictures import as_bytes, resample
 from portrait3d.geometry.pixels import blurred_inside, smoothstep
+from portrait3d.geometry.warping import cell_triangles
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
 from portrait3d.head.scene import Scene
@@ -87,14 +88,11 @@ def sheet_grid(
     view: HairView, cells: Bool[np.ndarray, "h w"]
 ) -> tuple[Float[np.ndarray, "N 3"], Int64[np.ndarray, "F 3"], Float[np.ndarray, "N 2"]]:
     """Two triangles a cell, facing the camera: vertices (crop camera, mm), triangles, vertices' pixels."""
-    rows, columns = np.mgrid[: len(cells) + 1, : cells.shape[1] + 1]
-    index = np.arange(rows.size).reshape(rows.shape)
-    corners = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]], axis=-1)[cells]
-    # Corners run top left, top right, bottom left, bottom right; both triangles turn toward the camera.
-    used, faces = np.unique(corners[:, [[0, 2, 1], [1, 2, 3]]].reshape(-1, 3), return_inverse=True)
-    pixels = SHEET.cell * np.stack([columns, rows], axis=-1).reshape(-1, 2)[used].astype(np.float64)
+    used, faces = cell_triangles(cells)
+    row, column = np.divmod(used, cells.shape[1] + 1)
+    pixels = SHEET.cell * np.stack([column, row], axis=-1).astype(np.float64)
     vertices = view.rays(pixels[:, 1], pixels[:, 0]) * corner_depth(view).ravel()[used][:, None]
-    return vertices, faces.reshape(-1, 3).astype(np.int64), pixels
+    return vertices, faces, pixels
 
 
 def corner_depth(view: HairView) -> Float[np.ndarray, "h1 w1"]:

@@ -13,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.data.face.fits import load_or_fit
-from portrait3d.data.glasses.samples import BareFace, GlassesSamples
+from portrait3d.data.glasses.samples import BareFace, GlassesSamples, read_wearers
 from portrait3d.data.photos.labelled import real_photos
 from portrait3d.evaluation.glasses import score_drawn
 from portrait3d.models.glasses_net import GlassesNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.training.optimizers import slow_encoder
 from portrait3d.weights import load_state
 
 CHECKED = 200
@@ -62,17 +63,7 @@ def train_glasses(config: GlassesTraining) -> GlassesNet:
         load_state(net, config.start)
     elif config.width == 1:
         net.encoder.load_imagenet()
-    encoder = {id(parameter) for parameter in net.encoder.parameters()}
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(net.encoder.parameters()), "lr": config.encoder_rate},
-            {
-                "params": [parameter for parameter in net.parameters() if id(parameter) not in encoder],
-                "lr": config.decoder_rate,
-            },
-        ],
-        weight_decay=config.weight_decay,
-    )
+    optimizer = slow_encoder(net, config.encoder_rate, config.decoder_rate, config.weight_decay)
     loop = TrainingLoop(
         config.loop,
         {"net": net.to(memory_format=torch.channels_last)},  # pyright: ignore[reportCallIssue]
@@ -95,7 +86,7 @@ def read_faces(config: GlassesTraining, head: HeadModel) -> tuple[list[BareFace]
 
     `FileNotFoundError` if there are none of either.
     """
-    worn = set() if config.wearers is None else set(config.wearers.read_text().split())
+    worn = read_wearers(config.wearers)
     photos = real_photos(config.data)
     fits = load_or_fit(photos, MeshPoints.from_head_model(head), config.cache or config.loop.out / "cache")
 

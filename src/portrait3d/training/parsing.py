@@ -24,6 +24,7 @@ from portrait3d.evaluation.parsing.scores import score_parsing
 from portrait3d.losses.parsing import dice_loss, known_shares, set_cross_entropy
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.training.loop import LoopConfig, TrainingLoop
+from portrait3d.training.optimizers import slow_encoder
 from portrait3d.weights import load_state, tensor_names
 
 SHARES: Mapping[str, float] = {
@@ -177,10 +178,4 @@ def parsing_losses(
 
 def parsing_optimizer(net: ParsingNet, config: ParsingTraining) -> torch.optim.Optimizer:
     """AdamW with a lower rate for the encoder, which starts from ImageNet."""
-    encoder = list(net.encoder.parameters())
-    known = {id(parameter) for parameter in encoder}
-    decoder = [parameter for parameter in net.parameters() if id(parameter) not in known]
-    return torch.optim.AdamW(
-        [{"params": encoder, "lr": config.encoder_rate}, {"params": decoder, "lr": config.decoder_rate}],
-        weight_decay=config.weight_decay,
-    )
+    return slow_encoder(net, config.encoder_rate, config.decoder_rate, config.weight_decay)

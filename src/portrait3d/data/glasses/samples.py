@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -125,6 +126,11 @@ class GlassesSamples(Dataset):
             side=crop.side * math.exp(random.normal(0, 0.12)),
             angle=crop.angle + math.radians(random.normal(0, 5)),
         )
+
+
+def read_wearers(path: Path | None) -> set[str]:
+    """The names of photos with glasses, one a line of a text file; none without a file."""
+    return set() if path is None else set(path.read_text(encoding="utf-8").split())
 
 
 def _shrunk(picture: np.ndarray, factor: float) -> np.ndarray:

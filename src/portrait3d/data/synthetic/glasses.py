@@ -54,7 +54,7 @@ class Glasses:
     rimmed: tuple[bool, bool] = (True, True)
     """Whether there are rims above and below the lenses."""
     second: Float[np.ndarray, "3"] | None = None
-    """Another colour of the frame, in spots or below."""
+    """Another colour of the frame, in spots or mixed with it."""
     spots: float = 0.0
     """Size of the spots (mm) in which the second colour appears; 0 mixes both."""
     gloss: float = 0.0
