@@ -16,6 +16,7 @@ from portrait3d.head.hair_sheet import (
     hair_share,
     lift_sheet,
     sheet_grid,
+    sheet_picture,
     wanted_cells,
 )
 from portrait3d.head.hair_view import HairView
@@ -81,9 +82,27 @@ def test_the_background_does_not_shine_through_at_the_rim(sitters: dict[str, Sit
         hair & ~ndimage.binary_erosion(np.isin(known.labels, HEAD), iterations=3), np.ones((2, 2), bool)
     )
     picture[bright] = (230, 230, 240)
-    texture = sheet_of(known, picture=picture).texture
-    shown = texture[texture[..., 3] > 200][:, :3].astype(float)
-    assert np.quantile(np.abs(shown - COLOURS[2]).max(axis=1), 0.9) < 45
+    whole = slice(0, 256)
+    sheet = sheet_picture(known.view, known.scene(picture=picture), (whole, whole)).numpy()
+    # Away from the corners where hair, skin and background meet.
+    skin = np.kron(ndimage.binary_dilation(np.isin(known.labels, SKIN), iterations=10), np.ones((2, 2), bool))
+    shown = sheet[:3, bright & ~skin & (sheet[3] > 0.1)] * 255
+    assert shown.shape[1] > 200
+    assert np.abs(shown.mean(axis=1) - COLOURS[2]).max() < 75
+
+
+def test_a_fringe_over_skin_is_as_the_photo_shows_it(sitters: dict[str, Sitter]) -> None:
+    known = sitters["fringe"]
+    picture = known.picture
+    hair, skin = np.isin(known.labels, HAIRY), np.isin(known.labels, SKIN)
+    tips = hair & ndimage.binary_dilation(skin, iterations=3)
+    picture[np.kron(tips, np.ones((2, 2), bool))] = (200, 40, 60)
+    whole = slice(0, 256)
+    sheet = sheet_picture(known.view, known.scene(picture=picture), (whole, whole)).numpy()
+    seen = np.kron(ndimage.binary_erosion(tips) & (faded(known.view) > 0.9), np.ones((2, 2), bool))
+    seen &= sheet[3] > 0.5
+    assert seen.sum() > 100
+    assert np.abs(sheet[:3, seen].mean(axis=1) * 255 - (200, 40, 60)).max() < 12
 
 
 def test_a_jump_of_the_depth_is_cut(sitters: dict[str, Sitter]) -> None:

@@ -108,7 +108,9 @@ def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Flo
     fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in box)
     size = tuple(side.stop - side.start for side in fine)
     picture = scene.picture[:, fine[0], fine[1]]
-    maps = np.stack([hair_share(view, scene), faded(view), scene.firm_hair])
+    maps = np.stack(
+        [hair_share(view, scene), faded(view), np.maximum(scene.firm_hair, before_skin(view, scene))]
+    )
     share, face_on, own = resample(torch.from_numpy(maps).float()[:, box[0], box[1]], size)  # pyright: ignore
     cover = share * scene.matte[fine[0], fine[1]]
     colours = clean_colours(picture, cover, own, SHEET.smooth * scale)
@@ -144,6 +146,15 @@ def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
     """How much of each pixel's head is hair, soft along the border to skin; 1 on toward the background."""
     skin = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3)
     return gaussian(1.0 - (skin & ~view.hair), 1.2)
+
+
+def before_skin(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
+    """1 where what shines through hair is the head's own skin, 0 where it is the background, soft between."""
+    skin, beside = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3), scene.coverage < 0.9
+    if not skin.any() or not beside.any():
+        return np.full(skin.shape, float(skin.any()))
+    nearer = ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~beside)
+    return gaussian(nearer.astype(np.float64), 1.2)
 
 
 def faded(view: HairView) -> Float[np.ndarray, "S S"]:
