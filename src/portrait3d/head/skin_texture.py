@@ -19,7 +19,7 @@ from portrait3d.head.scene import Scene
 from portrait3d.head.shot import Shot, facing
 from portrait3d.head.skin import photographed, photographed_hair
 
-GRAZING, STEADY = 0.1, 0.45
+GRAZING, STEADY = 0.3, 0.6
 """Skin seen flatter than the first cosine takes no colours of the photo, from the second on only those."""
 MIRRORED = 0.0005
 """Weight of the other side of the face in the smooth colours of what the photo does not show."""
