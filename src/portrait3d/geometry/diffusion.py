@@ -36,10 +36,7 @@ def diffuse(
     return splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(known)
 
 
-def neighbours_mean(
-    faces: Int64[np.ndarray, "F 3"], values: Float[np.ndarray, "V C"]
-) -> Float[np.ndarray, "V C"]:
+def neighbours_mean(topology: Topology, values: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "V C"]:
     """The mean of each vertex' neighbours along the mesh's edges; 0 where there are none."""
-    topology = Topology.of(faces, len(values))
     degree = topology.degree[:, None]
     return (degree * values - topology.laplacian @ values) / np.maximum(degree, 1)

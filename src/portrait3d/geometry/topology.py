@@ -17,6 +17,23 @@ def sum_at_vertices(
     return np.stack([np.bincount(faces.ravel(), np.repeat(column, 3), count) for column in values.T], axis=1)
 
 
+def used_vertices(faces: Int64[np.ndarray, "F 3"], count: int) -> Int64[np.ndarray, " N"]:
+    """Those of `count` vertices that some triangles use, rising: `np.unique` without its sorting."""
+    used = np.zeros(count, bool)
+    used[faces] = True
+    return np.flatnonzero(used)
+
+
+def renumbered(
+    faces: Int64[np.ndarray, "F 3"], count: int
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, "F 3"]]:
+    """The `used_vertices` of some triangles, and the triangles over these alone."""
+    used = used_vertices(faces, count)
+    number = np.empty(count, np.int64)
+    number[used] = np.arange(len(used))
+    return used, number[faces]
+
+
 @dataclass(frozen=True, eq=False)
 class Topology:
     """The triangles of a mesh without their place in space; what follows from them is computed once."""
@@ -29,6 +46,11 @@ class Topology:
     def of(cls, faces: Int64[np.ndarray, "F 3"], count: int) -> "Topology":
         """The topology of triangles that come again and again, such as the head model's: kept."""
         return _kept(np.ascontiguousarray(faces).tobytes(), count)
+
+    @cached_property
+    def used(self) -> Int64[np.ndarray, " N"]:
+        """The vertices that belong to some triangle, rising."""
+        return used_vertices(self.faces, self.count)
 
     @cached_property
     def edges(self) -> Int64[np.ndarray, "E 2"]:
@@ -51,10 +73,12 @@ class Topology:
     @cached_property
     def pieces(self) -> np.ndarray:
         """For every vertex, [V], the number of the piece that it hangs together with, from 0 on."""
-        # Two edges hold a triangle together.
-        edges = self.edges[: 2 * len(self.faces)]
-        graph = sp.coo_matrix((np.ones(len(edges), np.int8), edges.T), (self.count, self.count))
-        return connected_components(graph, directed=False)[1]
+        # The graph of vertices and triangles: its matrix has a row of three corners for every triangle, which
+        # needs no sorting as edges between vertices would.
+        size = self.count + len(self.faces)
+        rows = np.maximum(3 * np.arange(-self.count, len(self.faces) + 1), 0)
+        graph = sp.csr_matrix((np.ones(self.faces.size), self.faces.ravel(), rows), (size, size))
+        return connected_components(graph, directed=False)[1][: self.count]
 
     @cached_property
     def boundary_loops(self) -> tuple[np.ndarray, ...]:

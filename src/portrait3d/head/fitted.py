@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from portrait3d.geometry.pixels import pixel_under
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.geometry.topology import Topology
 from portrait3d.head.layout import HeadLayout
 from portrait3d.rendering.rasterizer import rasterize
 
@@ -53,6 +54,11 @@ class FittedHead:
             face_index=seen.face_index[0].numpy(),
             depth=seen.depth[0].double().numpy(),
         )
+
+    @property
+    def topology(self) -> Topology:
+        """Of the skin's triangles."""
+        return Topology.of(self.faces, len(self.vertices))
 
     @cached_property
     def normals(self) -> Float[np.ndarray, "V 3"]:

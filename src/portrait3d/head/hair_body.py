@@ -18,7 +18,7 @@ from skimage import measure
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
-from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.topology import Topology, renumbered
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
@@ -254,8 +254,8 @@ def largest_pieces(
     piece = Topology(faces, len(vertices)).pieces
     count = np.bincount(piece[faces[:, 0]])
     kept = faces[count[piece[faces[:, 0]]] >= GRID.smallest * count.max()]
-    used, corners = np.unique(kept, return_inverse=True)
-    vertices, faces = vertices[used], corners.reshape(-1, 3)
+    used, faces = renumbered(kept, len(vertices))
+    vertices = vertices[used]
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     # Six times the signed volume (divergence theorem): negative if triangles are wound inward.
     volume = (a * np.cross(b, c)).sum()
@@ -266,7 +266,7 @@ def sunk(
     vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], model: FittedHead
 ) -> Float[np.ndarray, "N 3"]:
     """The body's vertices (model frame, mm) without small islands above the skin: those go below it."""
-    skin, used = model.model_vertices, np.unique(model.faces)
+    skin, used = model.model_vertices, model.topology.used
     nearest = used[cKDTree(skin[used]).query(vertices)[1]]
     outward = normals(skin, model.faces)[nearest]
     height = dot(vertices - skin[nearest], outward)
@@ -279,7 +279,7 @@ def small_islands(
     vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], height: Float[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
     """Vertices of pieces of a surface above height 0 that are small and low by `LIMITS`."""
-    above = faces[(height[faces] > 0).any(axis=1)]
+    above = faces[(height > 0)[faces].any(axis=1)]
     if not len(above):
         return np.zeros(len(vertices), bool)
     piece = Topology(above, len(vertices)).pieces
