@@ -75,6 +75,11 @@ class FittedHead:
         """The vertices in the model's frame, mm."""
         return self.to_model(self.vertices)
 
+    @cached_property
+    def model_normals(self) -> Float[np.ndarray, "V 3"]:
+        """Unit normals of the skin in the model's frame; zero off the skin."""
+        return normals(self.model_vertices, self.faces)
+
     def to_model(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the crop's camera in the model's frame, mm."""
         rotation, translation = self.camera_from_model.rotation, self.camera_from_model.translation

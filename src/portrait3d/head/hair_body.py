@@ -224,7 +224,7 @@ def bare_ears(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     covered = view.read(view.hair, model.vertices, beyond=0.0) > 0.5
     # Seen from the side, one ear lies behind the other: of that one the photo says nothing.
     near = model.vertices[:, 2] < model.to_camera(HEAD_CENTRE[None])[0, 2] + LIMITS.far_ear
-    aside = normals(model.model_vertices, model.faces)[:, 0] * np.sign(model.model_vertices[:, 0]) > 0
+    aside = model.model_normals[:, 0] * np.sign(model.model_vertices[:, 0]) > 0
     return near & aside & ~covered & (model.ears_mask > 0.5)
 
 
@@ -256,7 +256,7 @@ def largest_pieces(
     kept = faces[count[piece[faces[:, 0]]] >= GRID.smallest * count.max()]
     used, faces = renumbered(kept, len(vertices))
     vertices = vertices[used]
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    a, b, c = vertices.take(faces.T, axis=0)
     # Six times the signed volume (divergence theorem): negative if triangles are wound inward.
     volume = (a * np.cross(b, c)).sum()
     return vertices, faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])
@@ -268,7 +268,7 @@ def sunk(
     """The body's vertices (model frame, mm) without small islands above the skin: those go below it."""
     skin, used = model.model_vertices, model.topology.used
     nearest = used[cKDTree(skin[used]).query(vertices)[1]]
-    outward = normals(skin, model.faces)[nearest]
+    outward = model.model_normals[nearest]
     height = dot(vertices - skin[nearest], outward)
     # Triangles sag between the skin's vertices, in an ear above all: what is just below those may come out.
     islands = small_islands(vertices, faces, height) | small_islands(vertices, faces, height + LIMITS.under)
@@ -283,7 +283,7 @@ def small_islands(
     if not len(above):
         return np.zeros(len(vertices), bool)
     piece = Topology(above, len(vertices)).pieces
-    a, b, c = (vertices[above[:, k]] for k in range(3))
+    a, b, c = vertices.take(above.T, axis=0)
     twice = length(np.cross(b - a, c - a))
     area = np.bincount(piece[above[:, 0]], twice / 2, piece.max() + 1)
     highest = np.full(len(area), -np.inf)
@@ -296,6 +296,5 @@ def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np
     points = model.to_camera(body.vertices)
     front = view.read(view.front, points)
     hair = view.read(view.hair, points, beyond=0.0) > 0.5
-    toward = normals(points, body.faces)
-    facing = -dot(toward, points) > 0
+    facing = dot(body.normals, body.vertices - model.to_model(np.zeros((1, 3)))) < 0
     return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)
