@@ -97,8 +97,10 @@ class HairColours:
         if self.look is None:
             return base
         coarse, fine = strand_noise(points, along, self.look.straight)
-        strands = self.look.brightness(coarse, fine)[:, None] * self.look.tint
-        return base * np.exp(strands.astype(np.float32))
+        brightness = self.look.brightness(coarse, fine)
+        # Channel by channel: numpy is slow along axes of three.
+        strands = np.stack([brightness * tint for tint in self.look.tint]).astype(np.float32)
+        return (base.T * np.exp(strands)).T
 
 
 @dataclass(frozen=True, slots=True, eq=False)
