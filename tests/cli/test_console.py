@@ -73,3 +73,14 @@ def test_json_is_valid_whatever_is_in_it() -> None:
     known = json.loads(text, parse_constant=refuse)
     assert known == {"name": name, name: [None, [0, 1], None, True, None], "n": [1]}
     json.dumps(known, ensure_ascii=False).encode()
+
+
+def test_the_program_collects_cycles_seldom() -> None:
+    code = (
+        "import gc\n"
+        "from portrait3d.cli import app\n"
+        "app(['--version'], standalone_mode=False)\n"
+        "print(gc.get_threshold()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) >= 10_000

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from portrait3d.geometry.pixels import inner_distance, nearest
+from portrait3d.geometry.blurring import gaussian
+from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest
 
 
 def masks() -> list[np.ndarray]:
@@ -32,3 +33,17 @@ def test_inner_distances_are_zero_outside_and_one_along_the_border() -> None:
     np.testing.assert_array_equal(
         inner_distance(np.array([[False, True, True, True, False]])), [[0, 1, 2, 1, 0]]
     )
+
+
+@pytest.mark.parametrize("kind", [bool, np.float64])
+@pytest.mark.parametrize("corner", [(20, 30), (0, 55)])
+def test_a_mean_inside_a_region_is_that_of_the_whole_map(kind: type, corner: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    values, inside = rng.normal(size=(2, 50, 70)).astype(np.float32), np.zeros((50, 70), kind)
+    inside[corner[0] :, corner[1] :][:12, :9] = rng.random((12, 9)) > 0.4
+    weight = gaussian(inside.astype(np.float32), 1.5)
+    expected = gaussian(values * inside.astype(np.float32), 1.5) / np.maximum(weight, 1e-6)
+    mean = blurred_inside(values, inside, 1.5)
+    np.testing.assert_array_equal(mean, expected)
+    assert mean.dtype == np.float32
+    assert not blurred_inside(values, np.zeros((50, 70), kind), 1.5).any()

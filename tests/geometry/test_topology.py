@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from portrait3d.geometry.topology import Topology, sum_at_vertices
+from portrait3d.geometry.topology import Topology, renumbered, sum_at_vertices
 
 STRIP = np.array([[0, 1, 2], [2, 1, 3]])
 """Two triangles that share the edge from 1 to 2, wound alike."""
@@ -44,6 +44,13 @@ def test_a_closed_surface_has_no_boundary_and_one_that_lacks_a_triangle_has_one(
 def test_topologies_that_come_again_are_kept() -> None:
     assert Topology.of(STRIP, 4) is Topology.of(STRIP.copy(), 4)
     assert Topology.of(STRIP, 4) is not Topology.of(STRIP, 5)
+
+
+def test_the_vertices_that_triangles_use_are_numbered_anew_in_their_order() -> None:
+    used, faces = renumbered(STRIP * 2 + 1, 9)
+    np.testing.assert_array_equal(used, [1, 3, 5, 7])
+    np.testing.assert_array_equal(faces, STRIP)
+    np.testing.assert_array_equal(Topology(STRIP * 2 + 1, 9).used, used)
 
 
 def test_values_of_triangles_add_up_at_their_vertices() -> None:

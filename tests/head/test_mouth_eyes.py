@@ -104,7 +104,9 @@ class Face:
             self.labels,
             torch.ones(2 * SIZE, 2 * SIZE),
         )
-        return 255 * paint_pieces(self.model, self.texels, scene, np.zeros((len(self.texels.place), 3)))
+        colours = np.zeros((len(self.texels.place), 3))
+        paint_pieces(self.model, self.texels, scene, colours)
+        return 255 * colours
 
     def of_piece(self, piece: HeadPiece) -> np.ndarray:
         return self.model.layout.piece[self.texels.face] == piece

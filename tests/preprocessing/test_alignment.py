@@ -48,6 +48,15 @@ def test_points_move_to_the_crop_and_back(crop: Crop) -> None:
     assert torch.allclose(crop.crop_from_photo(crop.photo_from_crop(points)), points, atol=1e-3)
 
 
+@pytest.mark.parametrize("crop", CROPS)
+def test_grids_have_the_places_of_their_points(crop: Crop) -> None:
+    x, y = torch.rand(9) * 600, torch.rand(5) * 600
+    expected = crop.crop_from_photo(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1))
+    torch.testing.assert_close(crop.crop_from_grid(x, y), expected, atol=1e-4, rtol=0)
+    expected = crop.photo_from_crop(crop.camera().pixel_centres())
+    torch.testing.assert_close(crop.positions(), expected, atol=1e-4, rtol=0)
+
+
 def test_the_crops_middle_is_its_centre_and_its_x_axis_has_its_angle() -> None:
     crop = CROPS[0]
     middle, right = crop.photo_from_crop(torch.tensor([[112.0, 112.0], [212.0, 112.0]])).tolist()

@@ -1,5 +1,6 @@
 """The rasteriser against a naive loop, an analytic sphere and its own torch version."""
 
+import gc
 import os
 
 import numpy as np
@@ -239,18 +240,20 @@ def test_loops_compile_where_no_cache_folder_is_writable(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(values, [0, 1, 2])
 
 
-def test_loops_may_rely_on_arrays_that_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops are compiled anew: what comes from the cache has no source to look at."""
     import numba
 
-    from portrait3d.compilation import compiled
-
-    # What comes from the cache has no source to look at.
     njit = numba.njit
+    monkeypatch.setattr(
+        "portrait3d.compilation.numba.njit", lambda *loop, cache=False, **options: njit(*loop, **options)
+    )
 
-    def uncached(*loop, cache: bool = False, **options):
-        return njit(*loop, **options)
 
-    monkeypatch.setattr("portrait3d.compilation.numba.njit", uncached)
+@pytest.mark.usefixtures("uncached")
+def test_loops_may_rely_on_arrays_that_share_no_memory() -> None:
+    from portrait3d.compilation import compiled
 
     def gather(values, places, found):
         for i in range(len(found)):
@@ -263,6 +266,32 @@ def test_loops_may_rely_on_arrays_that_share_no_memory(monkeypatch: pytest.Monke
     head = next(line for line in code.splitlines() if line.startswith("define") and "gather" in line)
     # Of each of the arrays three pointers, beside numba's own for what is returned and raised.
     assert head.count("noalias") >= 2 + 3 * 3
+    assert "@cfunc." not in code
+
+
+@pytest.mark.usefixtures("uncached")
+def test_cycles_are_not_collected_while_a_loop_is_compiled() -> None:
+    from portrait3d.compilation import compiled
+
+    def double(values):
+        for i in range(len(values)):
+            values[i] *= 2
+
+    begun: list[str] = []
+
+    def note(phase: str, _: dict) -> None:
+        begun.append(phase)
+
+    loop = compiled(double)
+    loop.compile("(float64[::1],)")  # what numba itself does once  # pyright: ignore
+    gc.callbacks.append(note)
+    try:
+        loop.compile("(float32[::1],)")  # pyright: ignore
+    finally:
+        gc.callbacks.remove(note)
+    # Else seven collections begin and end.
+    assert len(begun) <= 6
+    assert gc.isenabled()
 
 
 def test_values_of_seen_pixels_alone_are_those_of_the_picture() -> None:

@@ -3,6 +3,7 @@
 Whatever comes from outside, names above all, is printed as `Text`, which Rich doesn't search for markup.
 """
 
+import gc
 import io
 import json
 import math
@@ -37,6 +38,10 @@ EXPECTED = (
     Stopped,
 )
 """Errors that a user can cause and whose message says enough; all others are bugs."""
+
+SELDOM = (50_000, 20, 10)
+"""How seldom cycles of objects are collected: while torch loads, six collections of everything took half a
+second."""
 
 TRACEBACK = "PORTRAIT3D_TRACEBACK"
 """Environment variable that makes a failure show its traceback."""
@@ -73,6 +78,7 @@ class ReportingGroup(TyperGroup):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the program."""
+        gc.set_threshold(*SELDOM)
         if isinstance(sys.stdout, io.TextIOWrapper):  # a name may not fit the terminal's encoding
             sys.stdout.reconfigure(errors="backslashreplace")
         return super().main(*args, **options)

@@ -8,6 +8,7 @@ from portrait3d import arguments
 from portrait3d.export.normal_map import bake_normals
 from portrait3d.geometry.mesh import HeadMesh, HeadPart, HeadPiece, SeeThrough
 from portrait3d.geometry.simplification import simplified_faces
+from portrait3d.geometry.topology import renumbered
 from portrait3d.models.expressions import expression_displacement
 from portrait3d.models.visemes import both
 
@@ -61,11 +62,11 @@ def _poses(head: HeadMesh) -> np.ndarray:
 def _thinned(sheet: SeeThrough, goal: int) -> SeeThrough:
     """A see-through layer of fewer triangles."""
     faces = simplified_faces(sheet.vertices[None], sheet.faces, goal, np.ones(len(sheet.vertices)))
-    used, corners = np.unique(faces, return_inverse=True)
+    used, corners = renumbered(faces, len(sheet.vertices))
     return replace(
         sheet,
         vertices=sheet.vertices[used],
-        faces=corners.reshape(-1, 3).astype(np.int64),
+        faces=corners,
         uv=sheet.uv[used],
         binding=sheet.binding.chosen(used),
     )

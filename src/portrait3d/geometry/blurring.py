@@ -9,12 +9,17 @@ REACH = 4.0
 """Widths of the Gaussian at which it ends, as scipy's."""
 
 
+def reach(width: float) -> int:
+    """How far such a blur reaches, pixels."""
+    return int(REACH * width + 0.5)
+
+
 def gaussian(values: Float[np.ndarray, "*C H W"], width: float) -> Float[np.ndarray, "*C H W"]:
     """Maps blurred by a Gaussian of some width (standard deviation), pixels; mirrored beyond their border.
 
     The numbers of scipy's `gaussian_filter` along the last two axes, in a third of its time.
     """
-    radius = int(REACH * width + 0.5)
+    radius = reach(width)
     weights = np.exp(-0.5 / width**2 * np.arange(-radius, radius + 1) ** 2)
     # Its half from the middle on.
     weights = (weights / weights.sum())[radius:]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from portrait3d import arguments
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.topology import renumbered
 
 
 class HeadPart(IntEnum):
@@ -218,12 +219,12 @@ class HeadMesh:
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
         """A part of the head: the chosen triangles and their vertices, without hair sheet and glasses."""
         arguments.mask(faces, "faces", len(self.faces))
-        used, corners = np.unique(self.faces[faces], return_inverse=True)
+        used, corners = renumbered(self.faces[faces], len(self.vertices))
         binding = self.binding
         return replace(
             self,
             vertices=self.vertices[used],
-            faces=corners.reshape(-1, 3).astype(np.int64),
+            faces=corners,
             part=self.part[used],
             uv=self.uv[used],
             binding=None if binding is None else binding.chosen(used),

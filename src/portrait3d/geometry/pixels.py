@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64, Shaped
 
 from portrait3d.compilation import compiled
-from portrait3d.geometry.blurring import gaussian
+from portrait3d.geometry.blurring import gaussian, reach
 
 
 def nearest(
@@ -108,10 +108,16 @@ def blurred_inside(
     values: Float[np.ndarray, "*C H W"], inside: Shaped[np.ndarray, "H W"], width: float
 ) -> Float[np.ndarray, "*C H W"]:
     """Gaussian mean of the values inside a region, a mask or its soft weights; 0 far from it."""
-    # Normalised convolution (Knutsson and Westin, CVPR 1993): blur the values and the mask, then divide.
-    weight = gaussian(inside.astype(values.dtype), width)
-    total = gaussian(np.where(inside > 0, values * inside, 0), width)
-    return total / np.maximum(weight, 1e-6)
+    mean = np.zeros_like(values)
+    if not inside.any():
+        return mean
+    # Normalised convolution (Knutsson and Westin, CVPR 1993): blur the values and the mask, then divide. As
+    # far about the region as the blur reaches: beyond it the box's mirror images are 0 as well.
+    box = box_about(inside > 0, reach(width))
+    known, part = inside[box].astype(values.dtype), (..., *box)
+    total = gaussian(np.where(known > 0, values[part] * known, 0), width)
+    mean[part] = total / np.maximum(gaussian(known, width), 1e-6)
+    return mean
 
 
 def smoothstep(share: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

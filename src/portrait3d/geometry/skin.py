@@ -16,7 +16,7 @@ HEAD_PIVOT = np.array([0.0, 50.0, 46.0])
 
 def normals(vertices: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
     """Unit normals at the vertices, outward for the winding of `Mesh`; zero at vertices of no triangle."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    a, b, c = vertices.take(faces.T, axis=0)
     # Crosses are as long as twice the area: larger triangles count more.
     total = sum_at_vertices(np.cross(b - a, c - a), faces, len(vertices))
     return total / np.maximum(length(total), 1e-12)[:, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.depth import DepthMap
 from portrait3d.geometry.pose import Pose
+from portrait3d.geometry.topology import renumbered
 
 
 @lru_cache(maxsize=8)
@@ -39,8 +40,7 @@ def cell_triangles(
     use, in row-major order, and the triangles over these."""
     height, width = cells.shape
     every = grid_triangles(height + 1, width + 1).numpy().reshape(height, width, 6)
-    used, faces = np.unique(every[cells], return_inverse=True)
-    return used, faces.reshape(-1, 3).astype(np.int64)
+    return renumbered(every[cells].reshape(-1, 3), (height + 1) * (width + 1))
 
 
 def relative_motion(first: Pose, second: Pose) -> Pose:

@@ -180,7 +180,7 @@ def hair_layers(
         piece=np.full(count, HeadPiece.HAIR, np.uint8),
         uv=atlas.of_hair(chart.places),
         seen=shown_vertices(view, model, body)[chart.source],
-        binding=bind(vertices, model.vertices, np.unique(model.faces), HAIR_REACH),
+        binding=bind(vertices, model.vertices, model.topology.used, HAIR_REACH),
     )
     return patch, lift_sheet(view, model, scene)
 

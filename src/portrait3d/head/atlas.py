@@ -33,14 +33,17 @@ class Atlas:
 def ground(texels: Texels, colours: Float[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "T T 3"]:
     """The texels' colours as a picture of twice the side: islands are dilated over their margin, and the mean
     fills what lies between them."""
-    own = colour_bytes(colours)
-    picture = np.empty((texels.side**2, 3), np.uint8)
+    own, side = colour_bytes(colours), texels.side
     # Mipmaps and the enlargement below read across the borders of islands: what they find must be of like
     # colour.
-    picture[:] = [np.round(channel.mean()) for channel in own.T]
-    picture[texels.place] = own
-    picture[texels.margin] = own[texels.beside]
-    return doubled(picture.reshape(texels.side, texels.side, 3))
+    mean = np.array([np.round(channel.mean()) for channel in own.T], np.uint8)
+    # Whole rows at a time: numpy is slow along axes of three.
+    picture = np.empty((side, side, 3), np.uint8)
+    picture[:] = np.tile(mean, (side, 1))
+    flat = picture.reshape(-1, 3)
+    flat[texels.place] = own
+    flat[texels.margin] = own[texels.beside]
+    return doubled(picture)
 
 
 def doubled(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from portrait3d.geometry.pixels import pixel_under
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.skin import normals, view_cosine
+from portrait3d.geometry.topology import Topology
 from portrait3d.head.layout import HeadLayout
 from portrait3d.rendering.rasterizer import rasterize
 
@@ -54,6 +55,11 @@ class FittedHead:
             depth=seen.depth[0].double().numpy(),
         )
 
+    @property
+    def topology(self) -> Topology:
+        """Of the skin's triangles."""
+        return Topology.of(self.faces, len(self.vertices))
+
     @cached_property
     def normals(self) -> Float[np.ndarray, "V 3"]:
         """Unit normals of the skin at the vertices, crop camera; zero off the skin."""
@@ -68,6 +74,11 @@ class FittedHead:
     def model_vertices(self) -> Float[np.ndarray, "V 3"]:
         """The vertices in the model's frame, mm."""
         return self.to_model(self.vertices)
+
+    @cached_property
+    def model_normals(self) -> Float[np.ndarray, "V 3"]:
+        """Unit normals of the skin in the model's frame; zero off the skin."""
+        return normals(self.model_vertices, self.faces)
 
     def to_model(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """Points of the crop's camera in the model's frame, mm."""

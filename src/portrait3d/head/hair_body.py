@@ -18,7 +18,7 @@ from skimage import measure
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pixels import inner_distance
 from portrait3d.geometry.skin import HEAD_CENTRE, normals
-from portrait3d.geometry.topology import Topology
+from portrait3d.geometry.topology import Topology, renumbered
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
@@ -224,7 +224,7 @@ def bare_ears(model: FittedHead, view: HairView) -> Bool[np.ndarray, " V"]:
     covered = view.read(view.hair, model.vertices, beyond=0.0) > 0.5
     # Seen from the side, one ear lies behind the other: of that one the photo says nothing.
     near = model.vertices[:, 2] < model.to_camera(HEAD_CENTRE[None])[0, 2] + LIMITS.far_ear
-    aside = normals(model.model_vertices, model.faces)[:, 0] * np.sign(model.model_vertices[:, 0]) > 0
+    aside = model.model_normals[:, 0] * np.sign(model.model_vertices[:, 0]) > 0
     return near & aside & ~covered & (model.ears_mask > 0.5)
 
 
@@ -254,9 +254,9 @@ def largest_pieces(
     piece = Topology(faces, len(vertices)).pieces
     count = np.bincount(piece[faces[:, 0]])
     kept = faces[count[piece[faces[:, 0]]] >= GRID.smallest * count.max()]
-    used, corners = np.unique(kept, return_inverse=True)
-    vertices, faces = vertices[used], corners.reshape(-1, 3)
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    used, faces = renumbered(kept, len(vertices))
+    vertices = vertices[used]
+    a, b, c = vertices.take(faces.T, axis=0)
     # Six times the signed volume (divergence theorem): negative if triangles are wound inward.
     volume = (a * np.cross(b, c)).sum()
     return vertices, faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])
@@ -266,9 +266,9 @@ def sunk(
     vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], model: FittedHead
 ) -> Float[np.ndarray, "N 3"]:
     """The body's vertices (model frame, mm) without small islands above the skin: those go below it."""
-    skin, used = model.model_vertices, np.unique(model.faces)
+    skin, used = model.model_vertices, model.topology.used
     nearest = used[cKDTree(skin[used]).query(vertices)[1]]
-    outward = normals(skin, model.faces)[nearest]
+    outward = model.model_normals[nearest]
     height = dot(vertices - skin[nearest], outward)
     # Triangles sag between the skin's vertices, in an ear above all: what is just below those may come out.
     islands = small_islands(vertices, faces, height) | small_islands(vertices, faces, height + LIMITS.under)
@@ -279,11 +279,11 @@ def small_islands(
     vertices: Float[np.ndarray, "N 3"], faces: Int64[np.ndarray, "M 3"], height: Float[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
     """Vertices of pieces of a surface above height 0 that are small and low by `LIMITS`."""
-    above = faces[(height[faces] > 0).any(axis=1)]
+    above = faces[(height > 0)[faces].any(axis=1)]
     if not len(above):
         return np.zeros(len(vertices), bool)
     piece = Topology(above, len(vertices)).pieces
-    a, b, c = (vertices[above[:, k]] for k in range(3))
+    a, b, c = vertices.take(above.T, axis=0)
     twice = length(np.cross(b - a, c - a))
     area = np.bincount(piece[above[:, 0]], twice / 2, piece.max() + 1)
     highest = np.full(len(area), -np.inf)
@@ -296,6 +296,5 @@ def shown_vertices(view: HairView, model: FittedHead, body: HairBody) -> Bool[np
     points = model.to_camera(body.vertices)
     front = view.read(view.front, points)
     hair = view.read(view.hair, points, beyond=0.0) > 0.5
-    toward = normals(points, body.faces)
-    facing = -dot(toward, points) > 0
+    facing = dot(body.normals, body.vertices - model.to_model(np.zeros((1, 3)))) < 0
     return hair & facing & (np.abs(points[:, 2] - front) < 2 * body.voxel)

@@ -68,7 +68,7 @@ def lift_sheet(view: HairView, model: FittedHead, scene: Scene) -> SeeThrough | 
         faces=faces,
         uv=uv.astype(np.float32),
         texture=as_bytes(sheet_picture(view, scene, box)),
-        binding=bind(vertices, model.vertices, np.unique(model.faces), HAIR_REACH),
+        binding=bind(vertices, model.vertices, model.topology.used, HAIR_REACH),
     )
 
 

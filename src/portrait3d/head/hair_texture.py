@@ -13,6 +13,7 @@ from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample, sample_each
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.topology import renumbered
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.head.blending import MOST, Known, log_ratio, mixed, mixture
 from portrait3d.head.fitted import FittedHead
@@ -70,13 +71,13 @@ def unwrap(body: HairBody) -> BodyChart:
     x = (azimuth + 0.5) % 1.0
     # A triangle with corners at both ends of the azimuth crosses the seam: its corners before it go on beyond
     # 1, as vertices of their own.
-    corner = x[body.faces]
-    behind = (np.ptp(corner, axis=1) > 0.5)[:, None] & (corner < 0.5)
+    corner = x[body.faces.T]
+    behind = (np.ptp(corner, axis=0) > 0.5) & (corner < 0.5)
     count = len(x)
-    used, faces = np.unique(body.faces + count * behind, return_inverse=True)
+    used, faces = renumbered(body.faces + count * behind.T, 2 * count)
     source = used % count
     places = np.stack([(x[source] + (used >= count)) / (1 + WRAP), height[source]], axis=1)
-    return BodyChart(source, faces.reshape(-1, 3), places.clip(0, 1))
+    return BodyChart(source, faces, places.clip(0, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +97,10 @@ class HairColours:
         if self.look is None:
             return base
         coarse, fine = strand_noise(points, along, self.look.straight)
-        strands = self.look.brightness(coarse, fine)[:, None] * self.look.tint
-        return base * np.exp(strands.astype(np.float32))
+        brightness = self.look.brightness(coarse, fine)
+        # Channel by channel: numpy is slow along axes of three.
+        strands = np.stack([brightness * tint for tint in self.look.tint]).astype(np.float32)
+        return (base.T * np.exp(strands)).T
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -107,7 +107,9 @@ class HairView:
     def facing(self) -> Float[np.ndarray, "S S"]:
         """Cosine between the front surface's normal and the view; 0 is edge-on."""
         rows, columns = np.indices(self.labels.shape) + 0.5
-        points = self.rays(rows, columns) * self.front[..., None]
+        x, y = ((k - self.size / 2) / self.focal * self.front for k in (columns, rows))
+        # Each coordinate a block of its own: numpy is slow along axes of three.
+        points = np.moveaxis(np.stack([x, y, self.front]), 0, -1)
         # Normals of the depth map by differences between pixels; which way they point depends on the order of
         # the axes, hence the absolute value.
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)

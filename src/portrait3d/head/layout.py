@@ -86,7 +86,7 @@ class Texels:
         """Values at the model's vertices, interpolated at all or some of the texels."""
         corners, weight = self.corners, self.weight
         if chosen is not None:
-            corners, weight = corners[chosen], weight[chosen]
+            corners, weight = corners.take(chosen, axis=0), weight.take(chosen, axis=0)
         spread = np.empty((len(corners), values.shape[1]), np.float32)
         _spread(corners, weight, values.astype(np.float32, order="C"), spread)
         return spread

@@ -10,6 +10,7 @@ from scipy import ndimage
 from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pictures import sample
+from portrait3d.geometry.pixels import box_about
 from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
 from portrait3d.geometry.vectors import length
@@ -52,10 +53,8 @@ class EyePaint:
 EYE = EyePaint()
 
 
-def paint_pieces(
-    model: FittedHead, texels: Texels, scene: Scene, colours: Float[np.ndarray, "N 3"]
-) -> Float[np.ndarray, "N 3"]:
-    """The texels' colours with those of eyes and inner mouth put in.
+def paint_pieces(model: FittedHead, texels: Texels, scene: Scene, colours: Float[np.ndarray, "N 3"]) -> None:
+    """Put the colours of eyes and inner mouth into those of the texels, in place.
 
     Where the opening shows them, they are the photo's. The rest of an eye has the colours at the same
     distance from the iris' middle, the rest of the mouth natural ones in the photo's light.
@@ -64,14 +63,12 @@ def paint_pieces(
     margins = openings(model.faces, model.model_vertices)
     # How bright the fitted light is on the face; natural colours are scaled by it, within reason.
     light = float(np.clip(np.median(model.irradiance[model.face_mask > 0.5]), 0.45, 1.1))
-    colours = colours.copy()
     for eye in EYES:
         chosen = np.flatnonzero(piece == eye)
         colours[chosen] = eye_colours(model, texels, scene, chosen, margins[eye], light)
     chosen = np.flatnonzero(np.isin(piece, list(NATURAL)))
     margin = margins[HeadPiece.MOUTH_CAVITY]
     colours[chosen] = mouth_colours(model, texels, scene, chosen, margin, light)
-    return colours
 
 
 def eye_colours(
@@ -83,11 +80,12 @@ def eye_colours(
     light: float,
 ) -> Float[np.ndarray, "K 3"]:
     """Colours of the texels of one eyeball."""
-    layout, crop = model.layout, len(scene.labels)
+    crop = len(scene.labels)
     pixels, inner = model.pixels(model.vertices), model.model_vertices
     # Of every texel: its pixel in the crop (0, 1) and its place in the model's frame (2 to 4).
     there = texels.spread(np.concatenate([pixels, inner], axis=1), chosen)
-    own = np.unique(layout.faces[texels.face[chosen]])
+    own = np.zeros(len(inner), bool)
+    own[texels.corners[chosen]] = True
     # Eyeballs are spheres: the middle of the box is the centre, and a direction from there is a place on the
     # eye.
     centre = (inner[own].min(axis=0) + inner[own].max(axis=0)) / 2
@@ -163,7 +161,8 @@ def mouth_colours(
     # Of every texel: its pixel in the crop (0, 1), its depth in the model (2) and before the camera (3).
     there = texels.spread(np.concatenate([pixels, inner[:, 2:], model.vertices[:, 2:]], axis=1), chosen)
     shown = in_open_mouth(model, scene, there[:, :2], there[:, 3], pixels[margin])
-    seen = sample(scene.picture, there[:, :2] / crop)
+    some = np.flatnonzero(shown)
+    seen, share = sample(scene.picture, there[some, :2] / crop), shown[some]
     # Light falls in through the opening: the first 8 mm behind the lips' margin have all of it.
     inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
@@ -171,7 +170,7 @@ def mouth_colours(
     usual[list(NATURAL)] = list(NATURAL.values())
     natural = (usual * light).take(piece, axis=0)
     teeth = piece == HeadPiece.TEETH
-    if (sure := teeth & (shown > 0.9)).sum() >= FEW:
+    if (sure := teeth[some] & (share > 0.9)).sum() >= FEW:
         bright = seen[sure].mean(axis=1)
         # The brighter ones, without the gaps between teeth.
         natural[teeth] = seen[sure][bright >= np.quantile(bright, 0.6)].mean(axis=0)
@@ -179,7 +178,8 @@ def mouth_colours(
     gums = usual[HeadPiece.MOUTH_CAVITY] * light
     natural[teeth] = natural[teeth] * lit[teeth] + gums * (1 - lit[teeth])
     natural *= lit
-    return natural + (seen - natural) * shown[:, None]
+    natural[some] += (seen - natural[some]) * share[:, None]
+    return natural
 
 
 def in_open_mouth(
@@ -190,13 +190,19 @@ def in_open_mouth(
     lips: Float[np.ndarray, "M 2"],
 ) -> Float[np.ndarray, " K"]:
     """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
-    at = pixels[:, ::-1].T - 0.5
+    shown = np.zeros(len(pixels))
     open_mouth = gaussian((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
-    # The deepest of the neighbours: at the lips' edge a pixel may show either side.
-    visible = ndimage.grey_dilation(np.where(np.isfinite(model.depth), model.depth, -np.inf), (3, 3))
+    if not open_mouth.any():
+        return shown
+    # Only about the opening, between whose pixels is read. The deepest of the neighbours: at the lips' edge a
+    # pixel may show either side.
+    about = box_about(open_mouth > 0, 1)
+    front = np.where(np.isfinite(model.depth), model.depth, -np.inf)
+    visible = np.full_like(front, -np.inf)
+    visible[about] = ndimage.grey_dilation(front, (3, 3))[about]
+    at = pixels[:, ::-1].T - 0.5
     row, column = np.round(at).astype(np.int64).clip(0, len(scene.labels) - 1)
-    shown = ndimage.map_coordinates(open_mouth, at, order=1, mode="nearest")
-    shown = np.clip(shown * 2 - 0.5, 0, 1) * (depth < visible[row, column] + HIDDEN)
-    some = np.flatnonzero(shown)
-    shown[some] *= np.clip(inside_by(pixels[some], lips) + 1.0, 0, 1)
+    some = np.flatnonzero(depth < visible[row, column] + HIDDEN)
+    share = np.clip(ndimage.map_coordinates(open_mouth, at[:, some], order=1, mode="nearest") * 2 - 0.5, 0, 1)
+    shown[some] = share * np.clip(inside_by(pixels[some], lips) + 1.0, 0, 1)
     return shown

@@ -82,10 +82,10 @@ class Scene:
     @cached_property
     def own_hair(self) -> Float[np.ndarray, "H W"]:
         """How far pixels show the own colour of hair or headwear, 0 to 1: not its border, not highlights."""
-        hair, worn = self.hair, self.worn
-        if not (hair + worn).any():
-            return hair
-        return hair * self.alike(self.usual(hair)) + worn if hair.any() else worn
+        own, hairy = self.worn.copy(), self.hair > 0
+        if hairy.any():
+            own[hairy] += self.hair[hairy] * self.alike(self.usual(self.hair), hairy)
+        return own
 
     @cached_property
     def firm_hair(self) -> Float[np.ndarray, "H W"]:
@@ -107,10 +107,13 @@ class Scene:
         chosen = weight > 0
         return weighted_median(self.coarse.numpy()[:, chosen].T.astype(np.float64), weight[chosen])
 
-    def alike(self, colour: Float[np.ndarray, "3"]) -> Float[np.ndarray, "H W"]:
-        """1 where the picture has a colour, falling towards 0 where it is brighter, darker or another."""
+    def alike(
+        self, colour: Float[np.ndarray, "3"], chosen: Bool[np.ndarray, "H W"]
+    ) -> Float[np.ndarray, " N"]:
+        """1 at chosen pixels of some colour, falling towards 0 where they are brighter, darker or others."""
         # Logarithms: a shadow changes all channels by one factor. Below 0.03 there is noise alone.
-        away = np.log(np.maximum(self.coarse.numpy(), 0.03)) - np.log(np.maximum(colour, 0.03))[:, None, None]
+        away = np.log(np.maximum(self.coarse.numpy()[:, chosen], 0.03))
+        away = away - np.log(np.maximum(colour, 0.03))[:, None]
         return (1 + (away**2).mean(axis=0) / SPREAD**2) ** -2.0
 
 

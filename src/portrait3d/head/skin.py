@@ -10,6 +10,7 @@ from portrait3d.geometry.diffusion import neighbours_mean
 from portrait3d.geometry.mesh import HeadPiece
 from portrait3d.geometry.pixels import about_border, box_about, inner_distance, smoothstep
 from portrait3d.geometry.skin import openings
+from portrait3d.geometry.topology import Topology
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_body import HairBody
 from portrait3d.head.hair_view import DEPTH, HairView, head_outline
@@ -119,7 +120,7 @@ def on_outline(model: FittedHead, view: HairView) -> Float[np.ndarray, "V 3"]:
     shift[moves, :2] = (across * wanted[:, None] * vertices[:, 2:] / view.focal)[moves]
     # What faces the camera is known from the fit, the contour from the photo; between them it is spread.
     fixed = moves | (cosine > 0.75) & (model.face_mask > 0.5)
-    return vertices + followed(model.faces, shift, fixed)
+    return vertices + followed(model.topology, shift, fixed)
 
 
 def contour_gap(model: FittedHead, view: HairView) -> tuple[Float[np.ndarray, " V"], Bool[np.ndarray, " V"]]:
@@ -170,21 +171,21 @@ def behind_hair(
     movable = 1 - smoothstep(model.face_mask / 0.6)
     wanted = np.clip(front + ORDER.behind - vertices[:, 2], 0, ORDER.farthest) * hair * movable
     # Neighbours follow by a share that falls off, round by round; never less than what is wanted itself.
-    amount = wanted
+    amount, topology = wanted, model.topology
     for _ in range(ORDER.rounds):
-        around = neighbours_mean(model.faces, amount[:, None])[:, 0]
+        around = neighbours_mean(topology, amount[:, None])[:, 0]
         amount = np.maximum(wanted, ORDER.fall * around * movable)
     # Along the ray, so that every vertex stays in its pixel and the photo's colours stay on it.
     return vertices + vertices / vertices[:, 2:] * amount[:, None]
 
 
 def followed(
-    faces: Int64[np.ndarray, "F 3"], shift: Float[np.ndarray, "V 3"], fixed: Bool[np.ndarray, " V"]
+    topology: Topology, shift: Float[np.ndarray, "V 3"], fixed: Bool[np.ndarray, " V"]
 ) -> Float[np.ndarray, "V 3"]:
     """A displacement that is given at some vertices, and fades from there over the others."""
     moved = shift
     for _ in range(ORDER.rounds):
-        moved = np.where(fixed[:, None], shift, ORDER.fall * neighbours_mean(faces, moved))
+        moved = np.where(fixed[:, None], shift, ORDER.fall * neighbours_mean(topology, moved))
     return moved
 
 
@@ -211,7 +212,7 @@ def under_hair(
     covered = smoothstep((body.inside(model.model_vertices) + SIGHT.under) / SIGHT.under)
     covered = np.maximum(covered, hair_behind(model, view))
     other = photographed_hair(model, view)[model.layout.mirror]
-    covered = np.maximum(covered, neighbours_mean(model.faces, other[:, None])[:, 0])
+    covered = np.maximum(covered, neighbours_mean(model.topology, other[:, None])[:, 0])
     return covered * ~shown * (1 - model.ears_mask)
 
 

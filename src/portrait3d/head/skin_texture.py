@@ -66,7 +66,7 @@ def bake_skin(
     if others:
         seen, share, known = with_others(model, fine, others, (seen, share, known), on_skin)
     # After the mixture: eyes and mouth are those of the main photo alone.
-    seen = paint_pieces(model, fine, scene, seen)
+    paint_pieces(model, fine, scene, seen)
     share[~on_skin] = 1
     return SkinColours(seen, share, bake_unseen(model, coarse, scene, shown, known))
 
@@ -108,6 +108,7 @@ def bake_seen(
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
     """The photo's colours at the texels, and how far the photo shows the skin, or some hair, there, 0 to 1.
 
+    Texels that it does not show stay black: of six there are about five.
     Triangles that reach from the skin under the hair beside it show what the photo has there too.
     """
     crop, size = len(scene.labels), scene.picture.shape[-1]
@@ -115,11 +116,14 @@ def bake_seen(
     shown = shown.copy()
     shown[model.faces[reaching]] = True
     weight = view_weight(model, shown)
+    seen, share = np.zeros((len(texels.face), 3), np.float32), np.zeros(len(texels.face), np.float32)
+    some = np.flatnonzero(weight[model.layout.faces].max(axis=1)[texels.face])
     # Of every texel: its place in the crop (0 to 1, x and y), and how well the photo shows it.
-    own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1))
+    own = texels.spread(np.concatenate([model.pixels(model.vertices) / crop, weight[:, None]], axis=1), some)
     trust = resample(torch.from_numpy(scene.skin_with(hair)).float()[None], (size, size))
-    seen, trust = sample_each([scene.picture, trust], own[:, :2])
-    return seen, own[:, 2] * trust[:, 0]
+    seen[some], trust = sample_each([scene.picture, trust], own[:, :2])
+    share[some] = own[:, 2] * trust[:, 0]
+    return seen, share
 
 
 def smooth_colours(model: FittedHead, scene: Scene, shown: Bool[np.ndarray, " V"]) -> Known:
@@ -167,8 +171,10 @@ def bake_unseen(
     # well that is shown (5).
     attributes = [base, pixels[mirror] / crop, weight[mirror, None]]
     there = texels.spread(np.concatenate(attributes, axis=1))
-    mirrored = sample(detail, there[:, 3:5])
-    return there[:, :3] + mirrored[:, :3] * (there[:, 5] * mirrored[:, 3])[:, None]
+    colours, some = there[:, :3].copy(), np.flatnonzero(there[:, 5] > 0)
+    mirrored = sample(detail, there[some, 3:5])
+    colours[some] += mirrored[:, :3] * (there[some, 5] * mirrored[:, 3])[:, None]
+    return colours
 
 
 def with_strands(

@@ -85,8 +85,7 @@ class Frame:
         """Where the centres of the frame's pixels lie in the photo."""
         line = self._line()
         line = (unwarp(line) if self.bent else line) * (self.size / 2) + self.size / 2
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        return self.crop.photo_from_crop(torch.stack([x, y], -1))
+        return self.crop.photo_from_grid(line, line)
 
     def extract(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 size size"]:
         """The picture, RGB in [0, 1], black beyond the photo; pixels are means over what they cover."""

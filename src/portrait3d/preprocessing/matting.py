@@ -49,9 +49,8 @@ def soft_outline(
         (torch.arange(count, dtype=torch.float32) + 0.5) * (full / count) + start
         for count, full, start in zip(size, region.size, (left, top), strict=True)
     )
-    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     # From the photo to the crop that the probabilities were read in.
-    grid = crop.crop_from_photo(points) * (2 / crop.size) - 1
+    grid = crop.crop_from_grid(x, y).mul_(2 / crop.size).sub_(1)
     target, near = functional.grid_sample(
         torch.stack([probability, alike])[None], grid[None], align_corners=False
     )[0]

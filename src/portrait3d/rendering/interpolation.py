@@ -23,15 +23,15 @@ def interpolate(
 def interpolate_seen(
     attributes: Float[Tensor, "V C"], faces: Int64[Tensor, "F 3"], fragments: Fragments
 ) -> tuple[Int64[Tensor, " K"], Float[Tensor, "C K"]]:
-    """Of a single picture the flat indices of the pixels that see something, and the values there alone."""
-    place = (fragments.face_index.flatten() >= 0).nonzero()[:, 0]
+    """Of a single picture on the CPU the flat indices of the pixels that see something, and the values there
+    alone."""
+    index = fragments.face_index.flatten()
+    # numpy and index_select, which take a third of the time of torch's `nonzero` and brackets.
+    place = torch.from_numpy(np.flatnonzero(index.numpy() >= 0))
+    weights = fragments.barycentric.flatten(0, 2).index_select(0, place)
     # The pixels that see something as a picture of one row.
-    row = Fragments(
-        fragments.face_index.flatten()[None, None, place],
-        fragments.barycentric.flatten(0, 2)[None, None, place],
-        fragments.depth.flatten()[None, None, place],
-    )
-    return place, interpolate(attributes[None], faces, row)[0, :, 0].contiguous()
+    row = (index.index_select(0, place)[None, None], weights[None, None])
+    return place, interpolate_compiled(attributes[None], faces, *row)[0, :, 0].contiguous()
 
 
 def interpolate_compiled(

@@ -94,23 +94,30 @@ def _fill(snapped, inverse_depth, triangles, cull_backfaces, nearest, face_index
         bias_b = 0 if (vy < 0 or (vy == 0 and vx > 0)) else 1
         bias_c = 0 if (wy < 0 or (wy == 0 and wx > 0)) else 1
         scale = np.float32(1) / np.float32(area)
-        x = (column_first << 8) + 128
+        x, y = (column_first << 8) + 128, (row_first << 8) + 128
+        # Less the biases: no sign bit is set inside.
+        first_a = ux * (y - yb) - uy * (x - xb) - bias_a
+        first_b = vx * (y - yc) - vy * (x - xc) - bias_b
+        first_c = wx * (y - ya) - wy * (x - xa) - bias_c
         for row in range(row_first, row_last + 1):
-            y = (row << 8) + 128
-            ea = ux * (y - yb) - uy * (x - xb)
-            eb = vx * (y - yc) - vy * (x - xc)
-            ec = wx * (y - ya) - wy * (x - xa)
+            ea, eb, ec = first_a, first_b, first_c
+            depths, seen = nearest[row], face_index[row]
             for column in range(column_first, column_last + 1):
-                if ea >= bias_a and eb >= bias_b and ec >= bias_c:
-                    # 1 / depth is linear over the picture, so it needs no perspective correction.
-                    d = (np.float32(ea) * da + np.float32(eb) * db + np.float32(ec) * dc) * scale
-                    if d > nearest[row, column]:
-                        nearest[row, column] = d
-                        face_index[row, column] = t
+                # 1 / depth is linear over the picture, so it needs no perspective correction. Outside, too:
+                # whether a centre is inside can't be predicted, and this costs less than a wrong guess.
+                d = np.float32(ea + bias_a) * da + np.float32(eb + bias_b) * db + np.float32(ec + bias_c) * dc
+                d *= scale
+                if ((ea | eb | ec) >= 0) & (d > depths[column]):
+                    depths[column] = d
+                    seen[column] = t
                 # One pixel to the right: edge functions are linear, so they are stepped, without rounding.
                 ea -= uy << 8
                 eb -= vy << 8
                 ec -= wy << 8
+            # One pixel down.
+            first_a += ux << 8
+            first_b += vx << 8
+            first_c += wx << 8
 
 
 def visible_faces_torch(

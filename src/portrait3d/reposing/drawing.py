@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from portrait3d.compilation import compiled
@@ -42,7 +42,7 @@ class Drawing:
         maps = torch.zeros(len(values), *depth.shape)
         _put(values.numpy(), self.place.numpy(), maps.flatten(1).numpy())
         covered = torch.empty(1, *depth.shape)
-        _soften(maps.numpy(), depth.numpy(), np.float32(EDGE), covered[0].numpy())
+        _soften(maps.numpy(), depth.numpy(), covered[0].numpy())
         return maps, covered
 
 
@@ -94,8 +94,13 @@ def read_maps(maps: Float[Tensor, "C H W"], x: Tensor, y: Tensor) -> Float[Tenso
     """The same for maps one after the other: for few places, which don't make up for laying them side by
     side."""
     out = np.empty((len(maps), len(x)), np.float32)
-    for values, found in zip(maps.contiguous().numpy(), out, strict=True):
-        _read_map(values.ravel(), *values.shape, x.contiguous().numpy(), y.contiguous().numpy(), found)
+    x, y = x.contiguous(), y.contiguous()
+    near = np.empty(maps.shape[1:], np.float32)
+    for values, found in zip(maps.numpy(), out, strict=True):
+        # A copy, going through memory in order, is in the processor's cache when places here and there are
+        # read: a third of the time.
+        np.copyto(near, values)
+        _read_map(near.ravel(), *near.shape, x.numpy(), y.numpy(), found)
     return torch.from_numpy(out)
 
 
@@ -139,50 +144,46 @@ def _read_map(values, height, width, x, y, out):
         out[k] = upper * (one - fy) + lower * fy
 
 
-@compiled
-def _soften(maps, depth, edge, covered):
+def _soften(
+    maps: Float[np.ndarray, "C h w"], depth: Float[np.ndarray, "h w"], covered: Float[np.ndarray, "h w"]
+) -> None:
     """At edges, the mean of what the 3 x 3 pixels around show, and the share of them that show anything."""
-    channels, height, width = maps.shape
-    far = np.float32(np.inf)
-    # Means are written once a pixel is read no more, a row and a pixel later: a second copy of the maps is
-    # large.
-    means = np.empty((2, channels, width), np.float32)
-    on_edge = np.zeros((2, width), np.bool_)
-    # Of the three pixels in each column; beyond the border the outermost columns come again.
-    least, most = np.empty(width + 2, np.float32), np.empty(width + 2, np.float32)
-    for row in range(height + 1):
-        now, before = on_edge[row % 2], on_edge[(row + 1) % 2]
-        top, bottom = max(row - 1, 0), min(row + 1, height - 1)
-        if row < height:
-            above, here, below, share = depth[top], depth[row], depth[bottom], covered[row]
-            for column in range(width):
-                least[column + 1] = min(above[column], here[column], below[column])
-                most[column + 1] = max(above[column], here[column], below[column])
-                share[column] = here[column] < far
-            least[0], most[0], least[-1], most[-1] = least[1], most[1], least[-2], most[-2]
-            for column in range(width):
-                nearest = min(least[column], least[column + 1], least[column + 2])
-                farthest = max(most[column], most[column + 1], most[column + 2])
-                # Inside a surface the drawing stays as sharp as the photo; infinite depth beside it counts
-                # as a step.
-                now[column] = (nearest < far) & (farthest - nearest > edge)
-        for column in range(width if row < height else 0):
-            if not now[column]:
-                continue
-            left, right = max(column - 1, 0), min(column + 1, width - 1)
-            shown = 0
-            for c in range(channels):
-                means[row % 2, c, column] = 0
-            for y in (top, row, bottom):
-                for x in (left, column, right):
-                    if depth[y, x] < far:
-                        shown += 1
-                        for c in range(channels):
-                            means[row % 2, c, column] += maps[c, y, x]
-            for c in range(channels):
-                means[row % 2, c, column] /= shown
-            covered[row, column] = np.float32(shown) / np.float32(9)
-        for column in range(width if row else 0):
-            if before[column]:
-                for c in range(channels):
-                    maps[c, row - 1, column] = means[(row + 1) % 2, c, column]
+    flat, place = maps.reshape(len(maps), -1), np.flatnonzero(_on_edge(depth))
+    means, shown = np.empty((len(maps), len(place)), np.float32), np.empty(len(place), np.float32)
+    _average(flat, depth, place, np.empty(9, np.int64), means, shown)
+    _put(means, place, flat)
+    covered[:] = depth < np.inf
+    covered.ravel()[place] = shown / 9
+
+
+def _on_edge(depth: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels around which depths differ. Inside a surface the drawing stays as sharp as the photo; infinite
+    depth beside it counts as a step."""
+    least = most = np.pad(depth, 1, mode="edge")
+    for _ in range(2):  # down, then, transposed, across
+        least = np.minimum.reduce([least[:-2], least[1:-1], least[2:]]).T
+        most = np.maximum.reduce([most[:-2], most[1:-1], most[2:]]).T
+    with np.errstate(invalid="ignore"):
+        return (least < np.inf) & (most - least > EDGE)
+
+
+@compiled
+def _average(maps, depth, place, around, means, shown):
+    """Means of the 3 x 3 pixels around some places, of those that show anything, and how many do."""
+    height, width = depth.shape
+    for k in range(len(place)):
+        row, column = place[k] // width, place[k] % width
+        count = 0
+        for j in range(9):
+            # Beyond the border the outermost pixels come again.
+            y = min(max(row - 1 + j // 3, 0), height - 1)
+            x = min(max(column - 1 + j % 3, 0), width - 1)
+            if depth[y, x] < np.inf:
+                around[count] = y * width + x
+                count += 1
+        shown[k] = count
+        for c in range(len(maps)):
+            total = np.float32(0)
+            for j in range(count):
+                total += maps[c, around[j]]
+            means[c, k] = total / np.float32(count)

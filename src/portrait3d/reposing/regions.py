@@ -142,7 +142,7 @@ def hole_weight(head: Float[np.ndarray, "S S"], neck: Bool[np.ndarray, "S S"]) -
 
 def moving_share(portrait: Portrait, frame: Crop, source_pose: Turn) -> Float[np.ndarray, "S S"]:
     """1 where head, hair and neck move with the head; 0 at the shoulders, where nothing comes to light."""
-    pixels = frame.photo_from_crop(frame.camera().pixel_centres()).reshape(-1, 2)
+    pixels = frame.positions().reshape(-1, 2)
     # Nothing is known of the depth beside the head; neck and shoulders are about as far away as the pivot,
     # and what they take part in depends on their height above all.
     depth = torch.full((len(pixels),), float(source_pose.pivot[2]))

@@ -206,8 +206,7 @@ class Reposer:
     def _places(self) -> tuple[Float[Tensor, "2 K"], Float[Tensor, "1 S S"]]:
         """Where the head crop's pixels lie in the window, and 1 for those that do."""
         crop, (height, width) = self.drawn.head_crop, self.window.shape
-        centres = crop.camera().pixel_centres()
-        places = crop.photo_from_crop(centres) - torch.tensor([self.window.left, self.window.top])
+        places = crop.positions() - torch.tensor([self.window.left, self.window.top])
         inside = ((places > 0) & (places < torch.tensor([width, height]))).all(-1)
         return places.flatten(0, 1).T, inside[None].float()
 

@@ -13,6 +13,7 @@ from portrait3d.geometry.binding import bind
 from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.mesh import Binding, HeadMesh, HeadPiece
 from portrait3d.geometry.pixels import nearest
+from portrait3d.geometry.topology import renumbered
 from portrait3d.geometry.warping import region_triangles
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
@@ -89,11 +90,11 @@ def lifted(
     # Grown by a cell: the photo's opacity cuts the sheet out, its triangles need not.
     cells = ndimage.maximum_filter(region, 2 * CELL + 1)[::CELL, ::CELL]
     faces = region_triangles(torch.from_numpy(cells)).numpy()
-    used, faces = np.unique(faces, return_inverse=True)
+    used, faces = renumbered(faces, cells.size)
     row, column = np.divmod(used, len(cells))
     pixels = torch.from_numpy(np.stack([column, row], axis=1) * CELL + 0.5).float()
     points = frame.camera().unproject(pixels, torch.from_numpy(depth[row, column] - LIFT).float())
-    return frame.roll.apply(points).double().numpy(), faces.reshape(-1, 3)
+    return frame.roll.apply(points).double().numpy(), faces
 
 
 def part_depth(frame: Crop, head: HeadMesh, faces: Int64[np.ndarray, "F 3"]) -> np.ndarray | None:
