@@ -160,7 +160,7 @@ def test_a_face_that_is_not_there_is_one_clear_line(tmp_path: Path, photo: Path)
     assert_fails_in_one_line(done, photo.name)
 
 
-@pytest.mark.parametrize("stage", ["face", "parsing", "glasses", "depth", "refinement"])
+@pytest.mark.parametrize("stage", ["face", "parsing", "glasses", "earrings", "depth", "refinement"])
 def test_training_without_data_is_one_clear_line(stage: str, tmp_path: Path) -> None:
     done = portrait3d(
         "train", stage, "--data", tmp_path / "none", "--minutes", "1", "--out", tmp_path / "run"
@@ -169,7 +169,9 @@ def test_training_without_data_is_one_clear_line(stage: str, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("stage", ["face", "parsing", "glasses", "depth", "refinement", "portraits"])
+@pytest.mark.parametrize(
+    "stage", ["face", "parsing", "glasses", "earrings", "depth", "refinement", "portraits"]
+)
 def test_evaluating_without_data_is_one_clear_line(stage: str, tmp_path: Path) -> None:
     more = ["-o", tmp_path / "sheet.png"] if stage == "portraits" else []
     assert_fails_in_one_line(portrait3d("evaluate", stage, "--data", tmp_path / "none", *more), "none")

@@ -228,8 +228,8 @@ def test_refinement_and_large_photos_leave_them_as_they_are(
 ) -> None:
     reposer = Reposer(wearer, wearer.head_model)
     turn = reposer.coarse_turn(HeadAngles(20.0, 0.0, 0.0), guided=True)
-    assert turn.glasses is not None
-    solid = turn.glasses[3].numpy() > 0.99
+    assert turn.worn is not None
+    solid = turn.worn[3].numpy() > 0.99
     assert solid.sum() > 50
     # The network neither sees them nor draws over them.
     assert blueness(as_bytes(turn.image)).max() < 0.4
@@ -250,10 +250,10 @@ def test_hair_and_skin_before_glasses_hide_them(wearer: Portrait) -> None:
     layers = Reposer(wearer, wearer.head_model).layers
     turn = Turn(wearer.camera_from_model, HeadAngles(10.0, 0.0, 0.0))
     painted = layers.draw(turn, None)
-    shown = layers.draw_glasses(painted, turn)
+    shown = layers.draw_worn(painted, turn)
     assert shown is not None
     assert shown[3].max() > 0.9
-    hidden = layers.draw_glasses(replace(painted, depth=torch.zeros_like(painted.depth)), turn)
+    hidden = layers.draw_worn(replace(painted, depth=torch.zeros_like(painted.depth)), turn)
     assert hidden is not None
     assert hidden[3].max() == 0
 

@@ -10,7 +10,7 @@ import portrait3d
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(str(resources.files("portrait3d")))
 MEGABYTE = 1_000_000
-NETWORKS = ("detector", "face", "parsing", "glasses", "depth", "refinement")
+NETWORKS = ("detector", "face", "parsing", "glasses", "earrings", "depth", "refinement")
 
 
 def package_files() -> list[Path]:

@@ -1,11 +1,10 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned.
 
-reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─┬─ parse_head ─► HeadParsing ─┐
-                                                                       ├─ find_glasses ─► their share┤
-                                                                       └──────── lift_head ◄─────────┤
-                                                                                     │ HeadDepth     │
-                                                                                     ▼               ▼
-                                                                                  Portrait, all of these
+reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─ find_earrings ─► photo without ─┐
+                                                                                                        │
+                ┌─ find_glasses ◄─┬─ parse_head ─► HeadParsing ─┬─ lift_head ─► HeadDepth ◄──────────────┤
+                ▼                 ▼                             ▼                   ▼
+                Portrait, all of these
 portrait.head   Portrait ─ head.assembly ─► HeadMesh: skin, hair's body, hair's sheet
 repose          Portrait ─ reposer ─► Reposer ─ coarse_turn ─► CoarseTurn ─ refine ─► holes filled
                                          └───────────────────────── composite ◄──────────┘
@@ -14,7 +13,7 @@ repose          Portrait ─ reposer ─► Reposer ─ coarse_turn ─► Coars
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,10 @@ from portrait3d.errors import (
     WeightsError,
 )
 from portrait3d.geometry import HeadMesh, Mesh, Pose
+from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import DepthNet, HeadDepth, predict_depths
+from portrait3d.models.earrings import find_earrings, lobes
 from portrait3d.models.expressions import NEUTRAL
 from portrait3d.models.face_depth import render_head_depths
 from portrait3d.models.face_fit import FaceFit, fit_face, fit_faces
@@ -44,7 +45,6 @@ from portrait3d.models.face_net import FaceNet
 from portrait3d.models.fit_quality import LEAST_QUALITY, FitSigns
 from portrait3d.models.folding import fold_norms
 from portrait3d.models.glasses import find_glasses
-from portrait3d.models.glasses_net import GlassesNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.head_parsing import HeadParsing, ParsingExperts, first_looks, parse_head
 from portrait3d.models.plausibility import check_depth, check_finite, head_of
@@ -55,6 +55,7 @@ from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import Crop, crop_from_detection
 from portrait3d.preprocessing.detection import Detection, Detector, FaceDetector, choose_face
 from portrait3d.preprocessing.image import Photo, PhotoSource, decode_photo
+from portrait3d.preprocessing.removal import EARRINGS_EDGE, take_off
 from portrait3d.pretrained import bundled, load_network
 from portrait3d.reposing import Reposer
 from portrait3d.reposing.expression import expression_vector
@@ -63,7 +64,8 @@ from portrait3d.reposing.reposer import CoarseTurn
 NETWORKS = {
     "face": FaceNet,
     "parsing": ParsingExperts,
-    "glasses": GlassesNet,
+    "glasses": AccessoryNet,
+    "earrings": AccessoryNet,
     "depth": DepthNet,
     "refinement": RefinementNet,
 }
@@ -83,7 +85,8 @@ class Portrait3D:
         head_model: HeadModel,
         face_net: FaceNet,
         parsing_net: ParsingExperts,
-        glasses_net: GlassesNet,
+        glasses_net: AccessoryNet,
+        earrings_net: AccessoryNet,
         depth_net: DepthNet,
         refinement_net: RefinementNet,
         detector: Detector | None = None,
@@ -91,7 +94,8 @@ class Portrait3D:
         self.head_model = arguments.instance(head_model, HeadModel, "head_model")
         self.face_net = arguments.instance(face_net, FaceNet, "face_net").eval()
         self.parsing_net = arguments.instance(parsing_net, ParsingExperts, "parsing_net").eval()
-        self.glasses_net = arguments.instance(glasses_net, GlassesNet, "glasses_net").eval()
+        self.glasses_net = arguments.instance(glasses_net, AccessoryNet, "glasses_net").eval()
+        self.earrings_net = arguments.instance(earrings_net, AccessoryNet, "earrings_net").eval()
         self.depth_net = arguments.instance(depth_net, DepthNet, "depth_net").eval()
         self.refinement_net = arguments.instance(refinement_net, RefinementNet, "refinement_net").eval()
         detector = FaceDetector() if detector is None else detector
@@ -165,17 +169,14 @@ class Portrait3D:
         if not photos:
             raise ValueError("photos must hold at least one photo.")
         found = [(photo, faces[0]) for photo, faces in map(self.find_faces, photos)]
-        read = [(*one, *self._read_face(*one)) for one in found]
-        read.sort(key=lambda face: (-face[-1].quality, face[-1].turn))
+        read = [self._read_face(*one) for one in found]
+        read.sort(key=lambda face: (-face.signs.quality, face.signs.turn))
         if check:
-            self._check_one_person([(photo.name, fit) for photo, _, fit, _, _ in read])
-        fits = [fit for _, _, fit, _, _ in read]
+            self._check_one_person([(face.photo.name, face.fit) for face in read])
+        fits = [face.fit for face in read]
         if len(fits) > 1:
-            fits = with_joint_identity(fits, [signs.quality for *_, signs in read], self.head_model)
-        main, *others = [
-            self._lift(photo, detection, fit, parsing, signs)
-            for fit, (photo, detection, _, parsing, signs) in zip(fits, read, strict=True)
-        ]
+            fits = with_joint_identity(fits, [face.signs.quality for face in read], self.head_model)
+        main, *others = [self._lift(replace(face, fit=fit)) for face, fit in zip(read, fits, strict=True)]
         _warn_if_poor(main)
         return replace(main, others=tuple(others))
 
@@ -242,8 +243,7 @@ class Portrait3D:
     ) -> list[Portrait] | list[Portrait | WeightsError]:
         """The portraits of faces in several photos; where networks fail at all together, each by itself."""
         try:
-            read = self._read_faces(found)
-            return self._lift_all([(*face, *what) for face, what in zip(found, read, strict=True)])
+            return self._lift_all(self._read_faces(found))
         except WeightsError as error:
             if len(found) == 1:
                 return [error]
@@ -260,77 +260,73 @@ class Portrait3D:
 
         Raises `TypeError` or `ValueError` for a detection whose arrays are of another shape or not finite.
         """
-        portrait = self._lift(photo, detection, *self._read_face(photo, detection))
+        portrait = self._lift(self._read_face(photo, detection))
         _warn_if_poor(portrait)
         return portrait
 
-    def _read_face(self, photo: Photo, detection: Detection) -> tuple[FaceFit, HeadParsing, FitSigns]:
+    def _read_face(self, photo: Photo, detection: Detection) -> "_FaceReading":
         """The fitted face, what every pixel around it shows, and signs of how far to trust both."""
         return self._read_faces([(photo, detection)])[0]
 
-    def _read_faces(
-        self, found: Sequence[tuple[Photo, Detection]]
-    ) -> list[tuple[FaceFit, HeadParsing, FitSigns]]:
+    def _read_faces(self, found: Sequence[tuple[Photo, Detection]]) -> "list[_FaceReading]":
         """The same of one face in each of several photos, networks working on all at once."""
         if not found:
             return []
         for photo, detection in found:
             _check_face(photo, detection)
-        photos = [photo.pixels for photo, _ in found]
         crops = [crop_from_detection(detection) for _, detection in found]
-        fits = fit_faces(self.face_net, self.head_model, photos, crops)
+        fits = fit_faces(self.face_net, self.head_model, [photo.pixels for photo, _ in found], crops)
         head_crops = [fit.crop.head_crop() for fit in fits]
+        earrings = [self.find_earrings(photo, fit) for (photo, _), fit in zip(found, fits, strict=True)]
+        bare = [
+            photo
+            if worn is None
+            else replace(photo, pixels=take_off(photo.pixels, worn, head_crop, EARRINGS_EDGE))
+            for (photo, _), worn, head_crop in zip(found, earrings, head_crops, strict=True)
+        ]
         read = []
-        looks = first_looks(self.parsing_net, photos, head_crops)
-        for pixels, fit, head_crop, first in zip(photos, fits, head_crops, looks, strict=True):
-            parsing = parse_head(self.parsing_net, pixels, head_crop, first)
+        looks = first_looks(self.parsing_net, [photo.pixels for photo in bare], head_crops)
+        for face, fit, worn, photo, look in zip(found, fits, earrings, bare, looks, strict=True):
+            head_crop = fit.crop.head_crop()
+            parsing = parse_head(self.parsing_net, photo.pixels, head_crop, look)
             check_finite(head_of(self.parsing_net), parsing.head_probabilities)
-            read.append((fit, parsing, FitSigns.of(fit, head_crop, parsing, self.head_model)))
+            signs = FitSigns.of(fit, head_crop, parsing, self.head_model)
+            read.append(_FaceReading(*face, fit, worn, photo, parsing, signs))
         return read
 
-    def _lift(
-        self, photo: Photo, detection: Detection, fit: FaceFit, parsing: HeadParsing, signs: FitSigns
-    ) -> Portrait:
+    def _lift(self, face: "_FaceReading") -> Portrait:
         """The portrait of a face that was read, with the depth of its head."""
-        return self._lift_all([(photo, detection, fit, parsing, signs)])[0]
+        return self._lift_all([face])[0]
 
-    def _lift_all(
-        self, read: Sequence[tuple[Photo, Detection, FaceFit, HeadParsing, FitSigns]]
-    ) -> list[Portrait]:
+    def _lift_all(self, read: "Sequence[_FaceReading]") -> list[Portrait]:
         """The portraits of faces that were read, the depth network working on all at once."""
         if not read:
             return []
         depths = self._lift_heads(
-            [(photo, fit, fit.crop.head_crop(), parsing) for photo, _, fit, parsing, _ in read]
+            [(face.bare, face.fit, face.fit.crop.head_crop(), face.parsing) for face in read]
         )
-        return [self._portrait(*face, depth) for face, depth in zip(read, depths, strict=True)]
+        return [self._portrait(face, depth) for face, depth in zip(read, depths, strict=True)]
 
-    def _portrait(
-        self,
-        photo: Photo,
-        detection: Detection,
-        fit: FaceFit,
-        parsing: HeadParsing,
-        signs: FitSigns,
-        depth: HeadDepth,
-    ) -> Portrait:
+    def _portrait(self, face: "_FaceReading", depth: HeadDepth) -> Portrait:
+        photo, fit = face.photo, face.fit
         head_crop = fit.crop.head_crop()
         vertices = self.head_model.vertices(fit.coefficients.batched)
         camera_from_model = head_crop.roll @ fit.crop_from_model
         return Portrait(
             photo=photo,
-            detection=detection,
+            detection=face.detection,
             camera=head_crop.photo_camera(*photo.pixels.shape[:2]),
             head_crop=head_crop,
             coefficients=fit.coefficients,
             camera_from_model=camera_from_model,
             face=Mesh(camera_from_model.apply(vertices[0]), self.head_model.faces),
             landmarks=fit.landmarks.numpy(),
-            head_parsing=parsing,
+            head_parsing=face.parsing,
             depth=depth,
             head_model=self.head_model,
             glasses=find_glasses(self.glasses_net, photo.pixels, fit.crop, fit.landmarks),
-            quality=signs.quality,
+            earrings=face.earrings,
+            quality=face.signs.quality,
         )
 
     @torch.inference_mode()
@@ -407,6 +403,13 @@ class Portrait3D:
         return fit_face(self.face_net, self.head_model, photo.pixels, crop_from_detection(detection))
 
     @torch.inference_mode()
+    def find_earrings(self, photo: Photo, fit: FaceFit) -> Float[np.ndarray, "H W"] | None:
+        """How much of every pixel of a photo is an earring of a fitted face; None if none are worn."""
+        vertices = self.head_model.vertices(fit.coefficients.batched)[0]
+        places = fit.crop_from_model.apply(lobes(self.head_model, vertices))
+        return find_earrings(self.earrings_net, photo.pixels, fit.crop, places)
+
+    @torch.inference_mode()
     def lift_head(self, photo: Photo, fit: FaceFit, head_crop: Crop, parsing: HeadParsing) -> HeadDepth:
         """First and last surface of face, hair and ears in the wide crop's camera (paper, section 3.3)."""
         return self._lift_heads([(photo, fit, head_crop, parsing)])[0]
@@ -452,6 +455,20 @@ class Portrait3D:
         if reposer is None or reposer.portrait is not portrait:
             reposer = self._last_reposer = Reposer(portrait, self.head_model)
         return reposer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FaceReading:
+    """One face of a photo, and what is known of it before its depth."""
+
+    photo: Photo
+    detection: Detection
+    fit: FaceFit
+    earrings: Float[np.ndarray, "H W"] | None
+    bare: Photo
+    """The photo without earrings, which parsing and depth see."""
+    parsing: HeadParsing
+    signs: FitSigns
 
 
 def _load(kind: type[Any], directory: Path) -> Any:

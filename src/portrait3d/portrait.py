@@ -14,8 +14,9 @@ from portrait3d import arguments
 from portrait3d.geometry import Camera, HeadMesh, Mesh, Pose
 from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.head.assembly import assemble_head
+from portrait3d.head.earrings import lift_earrings
 from portrait3d.head.frame import TEXTURES, see_hair, see_scene, texture_size, whole_head
-from portrait3d.head.glasses import lift_glasses, without_glasses
+from portrait3d.head.glasses import lift_glasses
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.head.shot import Shot
@@ -26,6 +27,7 @@ from portrait3d.models.head_parsing import HeadParsing
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
+from portrait3d.preprocessing.removal import EARRINGS_EDGE, GLASSES_EDGE, take_off
 from portrait3d.preprocessing.threads import at_once
 
 
@@ -79,6 +81,9 @@ class Portrait:
     glasses: Float[np.ndarray, "H W"] | None = field(default=None, repr=False)
     """How much of every pixel of the photo is the frame of glasses, or a lens that hides the eyes: float32 in
     [0, 1]; None if none are worn."""
+    earrings: Float[np.ndarray, "H W"] | None = field(default=None, repr=False)
+    """How much of every pixel of the photo is an earring: float32 in [0, 1]; None if none are worn. Parsing,
+    matte and depth are those of the photo without them."""
     quality: float = 1.0
     """How far the portrait can be trusted, in [0, 1]: 1 % over the expected error in percent of face size, as
     fit, landmarks and parsing tell. Below 0.5 (`portrait3d.models.fit_quality.LEAST_QUALITY`) `reconstruct`
@@ -120,14 +125,23 @@ class Portrait:
             camera_from_head=self.camera_from_model,
             expression=expression,
             glasses=self._lift_glasses(posed),
+            earrings=self._lift_earrings(posed),
         )
 
     @cached_property
     def bare_pixels(self) -> UInt8[np.ndarray, "H W 3"]:
-        """The photo without its glasses; the photo itself if none are worn."""
-        if self.glasses is None:
-            return self.photo.pixels
-        return without_glasses(self.photo.pixels, self.glasses, self.head_crop)
+        """The photo without what is worn; the photo itself if nothing is."""
+        pixels = self.photo.pixels
+        for cover, edge in ((self.earrings, EARRINGS_EDGE), (self.glasses, GLASSES_EDGE)):
+            if cover is not None:
+                pixels = take_off(pixels, cover, self.head_crop, edge)
+        return pixels
+
+    @property
+    def worn(self) -> Float[np.ndarray, "H W"] | None:
+        """How much of every pixel of the photo glasses or earrings take; None if neither is worn."""
+        covers = [cover for cover in (self.glasses, self.earrings) if cover is not None]
+        return np.maximum.reduce(covers) if covers else None
 
     def shot_beside(self, main: "Portrait", texture: int) -> Shot:
         """This photo as a further one of the person, for a head in the main one's frame."""
@@ -161,13 +175,39 @@ class Portrait:
         """The glasses in the photo's camera frame; `posed` as of `shot`."""
         if self.glasses is None:
             return None
-        lifted = lift_glasses(
-            self.photo.pixels, self.glasses, self.head_crop, self.head_model, posed, self.crop_from_model
+        return self._in_photo(
+            lift_glasses(
+                self.photo.pixels,
+                self.glasses,
+                self.head_crop,
+                self.head_model,
+                posed,
+                self.crop_from_model,
+            )
         )
-        if lifted is None:
+
+    def _lift_earrings(self, posed: Float[np.ndarray, "M 3"]) -> SeeThrough | None:
+        """The earrings in the photo's camera frame; `posed` as of `shot`."""
+        if self.earrings is None:
             return None
-        turned = self.head_crop.roll.apply(torch.from_numpy(lifted.vertices))
-        return replace(lifted, vertices=turned.numpy())
+        return self._in_photo(
+            lift_earrings(
+                self.photo.pixels,
+                self.earrings,
+                self.head_crop,
+                self.head_model,
+                posed,
+                self.crop_from_model,
+                self.depth,
+            )
+        )
+
+    def _in_photo(self, worn: SeeThrough | None) -> SeeThrough | None:
+        """From the head crop's frame to the photo's."""
+        if worn is None:
+            return None
+        turned = self.head_crop.roll.apply(torch.from_numpy(worn.vertices))
+        return replace(worn, vertices=turned.numpy())
 
     def _fineness(self, texture: int) -> float:
         """Pixels of the photo that a millimetre of the head takes, as far as the texture keeps them."""

@@ -113,7 +113,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
 def test_every_configuration_in_the_repository_is_valid(path: Path) -> None:
     from portrait3d.cli.training import STAGES
 
-    stage = path.stem.split("-")[0]
-    kind = getattr(importlib.import_module(f"portrait3d.training.{stage}"), STAGES[stage][0])
+    module, name = STAGES[path.stem.split("-")[0]]
+    kind = getattr(importlib.import_module(f"portrait3d.training.{module}"), name)
     flags = {"data": Path("photos"), "loop": {"out": Path("run")}}
     assert build_config(kind, merged(read_settings(path), flags)).loop.out == Path("run")

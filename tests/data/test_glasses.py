@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from drawn_glasses import BLUE
-from portrait3d.data.glasses.samples import BareFace, GlassesSamples
+from portrait3d.data.accessories.faces import BareFace
+from portrait3d.data.accessories.glasses import GlassesSamples
 from portrait3d.data.synthetic.glasses import DISTANCE, Glasses, WornGlasses, wear
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.glasses import SIZE

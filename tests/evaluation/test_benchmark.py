@@ -51,12 +51,12 @@ def test_a_new_process_is_timed_without_its_own_start() -> None:
 def test_every_network_is_timed_for_one_crop_and_left_as_it_was(model: Portrait3D, path: Path) -> None:
     stages = {"reconstruct": lambda: model.reconstruct(path)}
     times, networks = measure_stages(model, stages, 1)
-    names = ["detector", "face", "parsing", "depth", "glasses", "N:"]
+    names = ["detector", "face", "earrings", "parsing", "depth", "glasses", "N:"]
     assert [each.stage.split()[0] for each in networks] == names
     assert all(0 < each.fastest <= each.median < 30 for each in networks)
     assert not model.face_net._forward_hooks
     assert not model.face_net._forward_pre_hooks
-    detector, face, _, depth, _, together = networks
+    detector, face, _, _, depth, _, together = networks
     # The face network passes twice: over the crop, then over the better placed one and its mirror image.
     assert face.runs == 2
     assert together.stage == TOGETHER

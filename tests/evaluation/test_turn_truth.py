@@ -1,6 +1,7 @@
 """Turned photos of artist-made people beside photos of the same people who really turned."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import typer
 from scipy import ndimage
 from torch import nn
 
+from drawn_earrings import DROP
 from portrait3d.cli import portraits
 from portrait3d.cli.refinement import refinement
 from portrait3d.data.people.avatars import Avatar, AvatarView, read_avatars
@@ -27,6 +29,7 @@ from portrait3d.evaluation.refinement.turn_scores import (
     heads_own,
     score_true_turns,
     score_turn,
+    worn_difference,
 )
 from portrait3d.evaluation.refinement.turn_truth import (
     COARSE,
@@ -96,7 +99,8 @@ def a_turn(sitting: Sitting, ours: np.ndarray | None = None, change: float = 20.
         name: crop.extract_labels(shown.classes) > 0
         for name, shown in ((REFINED, real), (REAL, real), (COARSE, real), (UNTURNED, source))
     }
-    return TrueTurn(sitting, change, source, real, crop, pictures, marks, person)
+    worn = sitting.worn(FRONTAL, sitting.view(FRONTAL)) | sitting.worn(angles, sitting.view(angles))
+    return TrueTurn(sitting, change, source, real, crop, pictures, marks, person, worn)
 
 
 # The truth
@@ -117,6 +121,30 @@ def test_glasses_turn_with_the_head(folder: Path, sitting: Sitting) -> None:
         middle = np.array([np.ptp(column) / 2 + column.min(), np.median(row)])
         assert np.abs(middle - eyes.mean(axis=0)).max() < 14
         assert np.array_equal(bare.classes, worn.classes)
+
+
+def test_earrings_turn_with_the_head(folder: Path, sitting: Sitting) -> None:
+    assert Sitting.of(read_avatars(folder)[0], HeadModel.load(), earrings=True).earrings is not None
+    wearing = replace(sitting, earrings=DROP)
+    assert np.array_equal(wearing.bare.view(FRONTAL).picture, view(sitting).picture)
+    assert not sitting.worn(FRONTAL, view(sitting)).any()
+    for yaw, left in ((0.0, 2), (25.0, 1)):
+        angles = HeadAngles(yaw, 0.0, 0.0)
+        seen = wearing.worn(angles, wearing.view(angles))
+        # Below the ears, at either side; the one that looks away is hidden.
+        row, column = np.nonzero(ndimage.binary_opening(seen))
+        marks = sitting.landmarks(angles)
+        assert marks[2, 1] - 12 < row.mean() < marks[5, 1] + 12
+        sides = [(column < marks[33, 0] - 10).sum(), (column > marks[33, 0] + 10).sum()]
+        assert sum(side > 20 for side in sides) >= left
+
+
+def test_what_is_worn_is_compared_where_it_is_seen(sitting: Sitting) -> None:
+    turn = a_turn(replace(sitting, earrings=DROP))
+    assert worn_difference(turn, REAL) == 0
+    pictures = {**turn.pictures, REFINED: turn.pictures[REAL] ^ np.uint8(1)}
+    assert worn_difference(replace(turn, pictures=pictures), REFINED) == pytest.approx(1)
+    assert math.isnan(worn_difference(a_turn(sitting), REAL))
 
 
 def test_only_the_person_differs_between_two_views_and_shoulders_stay(sitting: Sitting) -> None:
@@ -194,7 +222,7 @@ def test_pictures_of_another_method_are_compared_too(model: Turner, sitting: Sit
     save_image(255 - photo, tmp_path / "A-15.png")
     (turn,) = turn_truly(model, sitting, model.portrait, changes=(-15.0,), others=tmp_path)
     assert (turn.pictures[OTHER] == 255 - photo).all()
-    assert np.isnan(score_turn(turn, Planes(), None)[OTHER][-2:]).all(), "its outline is not known"
+    assert np.isnan(score_turn(turn, Planes(), None)[OTHER][-3:-1]).all(), "its outline is not known"
     save_image(photo[1:], tmp_path / "A-15.png")
     with pytest.raises(InvalidImageError, match=r"A-15\.png"):
         list(turn_truly(model, sitting, model.portrait, changes=(-15.0,), others=tmp_path))
@@ -356,7 +384,7 @@ def test_the_command_turns_avatars_and_prints_every_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = []
-    row = TrueTurnRow(REFINED, 15.0, 4, float("nan"), 0.9, 1.2, 1.1, 0.8)
+    row = TrueTurnRow(REFINED, 15.0, 4, float("nan"), 0.9, 1.2, 1.1, 0.8, 9.0)
 
     def evaluate(model: object, avatars: list[Avatar], features: object, **options: object):
         asked.append(([avatar.name for avatar in avatars], options))
@@ -365,7 +393,7 @@ def test_the_command_turns_avatars_and_prints_every_table(
     monkeypatch.setattr(portraits, "load_model", lambda models, quiet: models)
     monkeypatch.setattr(turn_report, "evaluate_turns", evaluate)
     monkeypatch.setattr("portrait3d.losses.perceptual.EfficientNetFeatures", Planes)
-    asides = {"previous": tmp_path, "others": tmp_path, "why": True, "glasses": True}
+    asides = {"previous": tmp_path, "others": tmp_path, "why": True, "glasses": True, "earrings": True}
     refinement(avatars=folder, head=["A"], **asides, photos=tmp_path, json=True)
     assert (decode_photo(tmp_path / "A.png").pixels == a_turn(sitting).pictures[UNTURNED]).all()
     printed = capsys.readouterr()

@@ -89,7 +89,7 @@ def test_a_file_holds_numbers_and_json_alone(file: Path) -> None:
     with np.load(file, allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fub" for name in arrays.files)
         about = json.loads(arrays["about"].tobytes())
-    assert (about["format"], about["version"]) == ("portrait3d portrait", 3)
+    assert (about["format"], about["version"]) == ("portrait3d portrait", 4)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from drawn_glasses import BLUE, drawn_over, with_glasses, worn_glasses
 from portrait3d import Portrait, Portrait3D, WeightsError
+from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.folding import fold_norms
 from portrait3d.models.glasses import BAND, SIZE, SPECK, eye_crop, find_glasses, glasses_pieces
-from portrait3d.models.glasses_net import GlassesNet
 from portrait3d.preprocessing.alignment import crop_from_landmarks
 
 
-class Blue(GlassesNet):
+class Blue(AccessoryNet):
     """Takes what is blue for glasses."""
 
     def forward(self, band: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def face_crop(portrait: Portrait):
 
 
 def test_logits_have_the_pictures_size_and_folding_changes_nothing() -> None:
-    net = GlassesNet(0.25, (4, 4, 8, 8, 8))
+    net = AccessoryNet(0.25, (4, 4, 8, 8, 8))
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -77,7 +77,7 @@ def test_specks_are_no_glasses(portrait: Portrait) -> None:
 
 
 def test_soft_edges_of_specks_go_with_them(portrait: Portrait) -> None:
-    class Soft(GlassesNet):
+    class Soft(AccessoryNet):
         """Sees a bar, and something weak beside it."""
 
         def forward(self, band: Tensor) -> Tensor:
@@ -94,11 +94,11 @@ def test_soft_edges_of_specks_go_with_them(portrait: Portrait) -> None:
 
 
 def test_numbers_that_are_none_are_refused(portrait: Portrait) -> None:
-    net = GlassesNet(0.25, (4, 4, 8, 8, 8)).eval()
+    net = AccessoryNet(0.25, (4, 4, 8, 8, 8)).eval()
     with torch.no_grad():
         for value, message in ((torch.nan, "aren't finite"), (1e20, "a certainty of 1e")):
             net.get_parameter("head.bias").fill_(value)
-            with pytest.raises(WeightsError, match=f"GlassesNet makes no head: .*{message}"):
+            with pytest.raises(WeightsError, match=f"AccessoryNet makes no head: .*{message}"):
                 find_glasses(
                     net, portrait.photo.pixels, face_crop(portrait), torch.from_numpy(portrait.landmarks)
                 )
@@ -120,7 +120,7 @@ def test_the_networks_find_drawn_glasses(opacity: float, portrait: Portrait, mod
 def test_a_small_photo_may_be_too_coarse(portrait: Portrait) -> None:
     pixels, marks = portrait.photo.pixels, torch.from_numpy(portrait.landmarks)
 
-    class Line(GlassesNet):
+    class Line(AccessoryNet):
         """Sees a thin line in every photo."""
 
         def forward(self, band: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ photo = astronaut()
 portrait = model.reconstruct(photo)
 head = portrait.head
 stages = {name: getattr(model, name) for name in
-          ("head_model", "face_net", "parsing_net", "glasses_net", "depth_net",
+          ("head_model", "face_net", "parsing_net", "glasses_net", "earrings_net", "depth_net",
            "refinement_net", "detector")}
 nan, inf = float("nan"), float("inf")
 outcomes = {}
@@ -234,7 +234,8 @@ ERRORS = {
     "stage head_model": "TypeError: head_model must be a HeadModel, got 'network' (str).",
     "stage face_net": "TypeError: face_net must be a FaceNet",
     "stage parsing_net": "TypeError: parsing_net must be a ParsingExperts",
-    "stage glasses_net": "TypeError: glasses_net must be a GlassesNet",
+    "stage glasses_net": "TypeError: glasses_net must be an AccessoryNet",
+    "stage earrings_net": "TypeError: earrings_net must be an AccessoryNet",
     "stage depth_net": "TypeError: depth_net must be a DepthNet",
     "stage refinement_net": "TypeError: refinement_net must be a RefinementNet",
     "stage detector": "TypeError: detector must be a Detector",

@@ -55,7 +55,8 @@ def answer(model: Portrait3D, photo: np.ndarray) -> str:
 NETWORKS = {
     "face_net": "FaceNet",
     "parsing_net": "ParsingExperts",
-    "glasses_net": "GlassesNet",
+    "glasses_net": "AccessoryNet",
+    "earrings_net": "AccessoryNet",
     "depth_net": "DepthNet",
     "refinement_net": "RefinementNet",
 }

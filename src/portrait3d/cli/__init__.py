@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from portrait3d import __version__
+from portrait3d.cli.accessories import earrings, glasses
 from portrait3d.cli.app import open_page
 from portrait3d.cli.benchmark import benchmark
 from portrait3d.cli.bias import bias
 from portrait3d.cli.console import ReportingGroup
 from portrait3d.cli.depth import depth
 from portrait3d.cli.evaluation import evaluate
-from portrait3d.cli.glasses import glasses
 from portrait3d.cli.heads import heads
 from portrait3d.cli.parsing import parsing
 from portrait3d.cli.portraits import demo, reconstruct, repose
@@ -47,6 +47,7 @@ evaluate.command()(refinement)
 evaluate.command()(parsing)
 evaluate.command()(bias)
 evaluate.command()(glasses)
+evaluate.command()(earrings)
 app.add_typer(evaluate, name="evaluate")
 app.command()(benchmark)
 app.command("app")(open_page)

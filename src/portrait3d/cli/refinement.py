@@ -61,6 +61,7 @@ def refinement(
         bool, typer.Option("--why", help="Put parts of the avatars' real views in, to see what each costs.")
     ] = False,
     glasses: Annotated[bool, typer.Option("--glasses", help="Put glasses on the avatars.")] = False,
+    earrings: Annotated[bool, typer.Option("--earrings", help="Hang earrings on the avatars.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write damaged photos and their repairs, or turns, to this picture.")
     ] = None,
@@ -87,6 +88,7 @@ def refinement(
             others=others,
             why=why,
             glasses=glasses,
+            earrings=earrings,
             sheet=sheet,
             json=json,
         )
@@ -127,6 +129,7 @@ def measure_turns(
     others: Path | None,
     why: bool,
     glasses: bool,
+    earrings: bool,
     sheet: Path | None,
     json: bool,
 ) -> None:
@@ -152,6 +155,7 @@ def measure_turns(
             others=others,
             why=why,
             glasses=glasses,
+            earrings=earrings,
         )
     if photos is not None:
         taken = {turn.sitting.avatar.name: turn.pictures[UNTURNED] for turn in turned}

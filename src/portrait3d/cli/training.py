@@ -1,4 +1,4 @@
-"""`train face|parsing|depth|refinement`: for people who bring their own data."""
+"""`train STAGE`: for people who bring their own data."""
 
 import importlib
 import json as json_format
@@ -20,13 +20,14 @@ from portrait3d.names import in_one_line, url_of
 train = typer.Typer(no_args_is_help=True, help="Train a network on labelled photos.")
 
 STAGES = {
-    "face": ("FaceTrainingConfig", "train_face"),
-    "parsing": ("ParsingTraining", "train_parsing"),
-    "depth": ("DepthTrainingConfig", "train_depth"),
-    "refinement": ("RefinementTrainingConfig", "train_refinement"),
-    "glasses": ("GlassesTraining", "train_glasses"),
+    "face": ("face", "FaceTrainingConfig"),
+    "parsing": ("parsing", "ParsingTraining"),
+    "depth": ("depth", "DepthTrainingConfig"),
+    "refinement": ("refinement", "RefinementTrainingConfig"),
+    "glasses": ("accessories", "AccessoryTraining"),
+    "earrings": ("accessories", "AccessoryTraining"),
 }
-"""The configuration and the function of each stage, in `portrait3d.training.<stage>`."""
+"""The module of `portrait3d.training` and the configuration of each stage, which `train_<stage>` trains."""
 
 
 def stage_command(stage: str) -> Callable[..., None]:
@@ -95,12 +96,12 @@ def run_stage(stage: str, settings: dict[str, Any], *, threads: int | None, quie
 
     if threads is not None:
         torch.set_num_threads(threads)
-    module = importlib.import_module(f"portrait3d.training.{stage}")
-    config_name, function_name = STAGES[stage]
+    module_name, config_name = STAGES[stage]
+    module = importlib.import_module(f"portrait3d.training.{module_name}")
     config = build_config(getattr(module, config_name), settings)
     others = os.environ.get("RANK", "0") != "0"
     with progress(stage, config.loop, quiet=quiet or others):
-        getattr(module, function_name)(config)
+        getattr(module, f"train_{stage}")(config)
 
 
 class LoopProgress(logging.Handler):

@@ -144,6 +144,7 @@ def pipeline_stages(
         "detect": lambda: model.detector.detect(pixels, photo.name),
         "align": lambda: crop_from_detection(detection).extract(pixels),
         "face, two passes": lambda: model.fit_face(photo, detection),
+        "earrings": lambda: model.find_earrings(photo, fit),
         "parse": lambda: parse_head(model.parsing_net, pixels, head_crop),
         "glasses": lambda: find_glasses(model.glasses_net, pixels, fit.crop, fit.landmarks),
         "depth": lambda: model.lift_head(photo, fit, head_crop, parsing),

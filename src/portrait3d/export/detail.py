@@ -13,11 +13,11 @@ from portrait3d.models.expressions import expression_displacement
 from portrait3d.models.visemes import both
 
 LEVELS = (30_000, 12_000, 5_000, 2_000)
-"""Triangles of each level of detail, those of hair sheet and glasses among them."""
+"""Triangles of each level of detail, those of what is seen through among them."""
 HAIR, FACE = 0.2, 2.0
 """How much it matters that hair and face stay where they are; 1 for all else."""
 SMALLEST_SHEET = 60
-"""Triangles of a hair sheet or of glasses with which they still show something."""
+"""Triangles with which what is seen through still shows something."""
 # Three poses that together move all parts of the face: quadrics are summed over them, so each costs time.
 EXPRESSIONS = (
     {"jawOpen": 1.0, **both(eyeBlink=1.0, mouthFrown=0.7)},
@@ -35,20 +35,21 @@ def at_detail(head: HeadMesh, level: int) -> HeadMesh:
     """
     if not arguments.whole_number(level, "level") < len(LEVELS):
         raise ValueError(f"level must be 0 to {len(LEVELS) - 1}, got {level}.")
-    sheet, glasses = head.hair_sheet, head.glasses
     count = len(head.faces) + sum(len(layer.faces) for layer in head.see_through.values())
     share = LEVELS[level] / count
     if share >= 1:
         return head
-    sheet, glasses = (
-        None if layer is None else _thinned(layer, max(SMALLEST_SHEET, round(share * len(layer.faces))))
-        for layer in (sheet, glasses)
-    )
-    goal = LEVELS[level] - sum(len(layer.faces) for layer in (sheet, glasses) if layer is not None)
+    layers = {name: getattr(head, name) for name in ("hair_sheet", "glasses", "earrings")}
+    layers = {
+        name: _thinned(layer, max(SMALLEST_SHEET, round(share * len(layer.faces))))
+        for name, layer in layers.items()
+        if layer is not None
+    }
+    goal = LEVELS[level] - sum(len(layer.faces) for layer in layers.values())
     weight = np.where(head.piece == HeadPiece.HAIR, HAIR, np.where(head.part == HeadPart.FACE, FACE, 1.0))
     faces = simplified_faces(_poses(head), head.faces, goal, weight)
     fewer = replace(head, faces=faces).kept(np.ones(len(faces), bool))
-    return replace(fewer, hair_sheet=sheet, glasses=glasses, normal_map=bake_normals(head, fewer))
+    return replace(fewer, **layers, normal_map=bake_normals(head, fewer))
 
 
 def _poses(head: HeadMesh) -> np.ndarray:

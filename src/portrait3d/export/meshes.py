@@ -31,8 +31,8 @@ def export_mesh(head: HeadMesh, path: str | os.PathLike[str], **options: Any) ->
 
     `.usd` has its textures beside it, `.obj` a `.mtl` and a texture. Files are in metres with y up, the face
     along +z and the point that heads turn about in the origin (in `.vrm` above it): the head's pose is taken
-    out. `options` are those of `MeshOptions`. OBJ and PLY lack hair sheet and glasses: how these are seen
-    through, every program reads differently.
+    out. `options` are those of `MeshOptions`. OBJ and PLY lack hair sheet, glasses and earrings: how these
+    are seen through, every program reads differently.
 
     Raises `ValueError` for any other ending, and the errors of `MeshOptions`, `skeleton.skinned` and
     `usd_files`.
@@ -63,9 +63,9 @@ def mesh_files(head: HeadMesh, path: Path, **options: Any) -> dict[Path, bytes]:
 def encode_glb(head: HeadMesh, **options: Any) -> bytes:
     """The head as the content of a GLB file with its pieces as nodes and, if it is bound, morph targets.
 
-    The textures are inside. Hair sheet and glasses are nodes of their own, whose textures have alpha.
-    `options` are those of `MeshOptions`; with `lit`, targets turn the normals too. Raises the errors of
-    `MeshOptions` and, with `bones`, of `skeleton.skinned`.
+    The textures are inside. Hair sheet, glasses and earrings are nodes of their own, whose textures have
+    alpha. `options` are those of `MeshOptions`; with `lit`, targets turn the normals too. Raises the errors
+    of `MeshOptions` and, with `bones`, of `skeleton.skinned`.
     """
     arguments.instance(head, HeadMesh, "head")
     asked = MeshOptions(**options)
@@ -101,7 +101,7 @@ def encode_vrm(head: HeadMesh, name: str, **options: Any) -> bytes:
 
 
 def encoded_textures(head: HeadMesh, kind: str) -> list[bytes]:
-    """The texture and those of hair sheet and glasses, if any, as files of one of `TEXTURE_FORMATS`."""
+    """The texture and those of what is seen through, if any, as files of one of `TEXTURE_FORMATS`."""
     pictures = [head.texture, *(layer.texture for layer in head.see_through.values())]
     return [encode_image(picture, f".{kind}") for picture in pictures]
 

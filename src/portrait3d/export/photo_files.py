@@ -51,8 +51,9 @@ def save_cutout(portrait: Portrait, path: Path) -> Path:
 
 
 def cutout(portrait: Portrait) -> UInt8[np.ndarray, "H W 4"]:
-    """The photo's pixels, and the head's matte as alpha; colours are not multiplied by it."""
-    alpha = np.round(portrait.matte * 255).astype(np.uint8)
+    """The photo's pixels, and as alpha the matte of the head and what it wears; colours are straight."""
+    alpha = portrait.matte if portrait.worn is None else np.maximum(portrait.matte, portrait.worn)
+    alpha = np.round(alpha * 255).astype(np.uint8)
     return np.dstack([portrait.photo.pixels, alpha])
 
 

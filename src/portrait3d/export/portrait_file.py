@@ -26,13 +26,14 @@ from portrait3d.preprocessing.detection import Detection
 from portrait3d.preprocessing.image import Photo
 from portrait3d.weights import read_arrays
 
-FORMAT, VERSION = "portrait3d portrait", 3
+FORMAT, VERSION = "portrait3d portrait", 4
 LARGEST = 2_000_000_000
 """Bytes that a file may hold when it is unpacked; the largest photo takes a third of that."""
 ROUNDING = 1e-3
 """By which a rotation's axes may fail to be of length 1 and upright on each other."""
 DEPTHS = ("front", "back", "back_hair", "front_scale", "back_scale")
 REGIONS = ("head", "valid")
+WORN = ("glasses", "earrings")
 ARRAYS = {
     "about": ("u", "N"),
     "pixels": ("u", "H W 3"),
@@ -46,7 +47,7 @@ ARRAYS = {
     "landmarks": ("f", "68 2"),
     "labels": ("u", "H W"),
     "matte": ("f", "H W"),
-    "glasses": ("f", "H W"),
+    **dict.fromkeys(WORN, ("f", "H W")),
     "head_labels": ("u", "S S"),
     "head_probabilities": ("f", "9 S S"),
     **dict.fromkeys(DEPTHS, ("f", "T T")),
@@ -92,6 +93,7 @@ def save_portrait(portrait: Portrait, path: Path) -> Path:
 
 def _arrays(portrait: Portrait) -> dict[str, Any]:
     parsing, depth, pose = portrait.head_parsing, portrait.depth, portrait.camera_from_model
+    nothing = np.zeros_like(parsing.matte)
     return {
         "about": np.frombuffer(json.dumps(_about(portrait)).encode(), np.uint8),
         "pixels": portrait.photo.pixels,
@@ -105,10 +107,10 @@ def _arrays(portrait: Portrait) -> dict[str, Any]:
         "landmarks": portrait.landmarks,
         "labels": parsing.labels,
         "matte": parsing.matte,
-        # Nothing where none are worn, which takes no room in the file.
-        "glasses": np.zeros_like(parsing.matte) if portrait.glasses is None else portrait.glasses,
         "head_labels": parsing.head_labels,
         "head_probabilities": parsing.head_probabilities.numpy(),
+        # Zeros where nothing is worn, which take no room in the file.
+        **{name: nothing if (cover := getattr(portrait, name)) is None else cover for name in WORN},
         **{name: _finite(getattr(depth, name)) for name in DEPTHS},
         **{name: getattr(depth, name).numpy() for name in REGIONS},
     }
@@ -250,9 +252,14 @@ def _portrait(arrays: dict[str, np.ndarray], about: dict[str, Any], crop: Crop, 
             camera=crop.wide_crop(len(arrays["front"])).camera(),
         ),
         head_model=model,
-        glasses=tensors["glasses"].numpy() if arrays["glasses"].any() else None,
+        glasses=_unless_empty(arrays["glasses"]),
+        earrings=_unless_empty(arrays["earrings"]),
         quality=about["quality"],
     )
+
+
+def _unless_empty(cover: np.ndarray) -> np.ndarray | None:
+    return cover.astype(np.float32) if cover.any() else None
 
 
 def fingerprint(model: HeadModel) -> str:

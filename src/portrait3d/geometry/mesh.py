@@ -99,7 +99,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeeThrough:
-    """A part of the photo at its own resolution, hair or glasses: triangles with a picture that has opacity.
+    """A part of the photo at its own resolution, such as hair: triangles with a picture that has opacity.
 
     They lie in the head's frame and are seen from both sides.
     """
@@ -140,6 +140,8 @@ class HeadMesh:
     """The photographed hair, which GLBs and pictures show over the hair's body; whole without it."""
     glasses: SeeThrough | None = None
     """Frame and dark lenses, if any are worn; the head's own texture shows the face without them."""
+    earrings: SeeThrough | None = None
+    """The earrings, if any are worn; the head's own texture shows what is behind them."""
     expression: Float[np.ndarray, "M 3"] | None = None
     """What the photo's own expression does to the head model's vertices: float32, model frame, mm. None for a
     mesh that doesn't know."""
@@ -187,13 +189,13 @@ class HeadMesh:
         if sheet is not None:
             sheet = replace(sheet, vertices=sheet.vertices + sheet.binding.apply(move).astype(np.float32))
         moved = self.vertices + self.binding.apply(move)
-        # Glasses stay as they are, whatever the face does.
+        # What is worn stays as it is, whatever the face does.
         return replace(self, vertices=moved.astype(np.float32), hair_sheet=sheet)
 
     @property
     def see_through(self) -> dict[str, SeeThrough]:
         """What is seen through, by the names that files give it."""
-        layers = {"HairSheet": self.hair_sheet, "Glasses": self.glasses}
+        layers = {"HairSheet": self.hair_sheet, "Glasses": self.glasses, "Earrings": self.earrings}
         return {name: layer for name, layer in layers.items() if layer is not None}
 
     def neutral(self) -> "HeadMesh":
@@ -217,7 +219,7 @@ class HeadMesh:
         return self.kept(np.all(self.seen[self.faces], axis=1) | inner)
 
     def kept(self, faces: Bool[np.ndarray, " F"]) -> "HeadMesh":
-        """A part of the head: the chosen triangles and their vertices, without hair sheet and glasses."""
+        """A part of the head: the chosen triangles and their vertices, without what is seen through."""
         arguments.mask(faces, "faces", len(self.faces))
         used, corners = renumbered(self.faces[faces], len(self.vertices))
         binding = self.binding
@@ -232,6 +234,7 @@ class HeadMesh:
             seen=self.seen[used],
             hair_sheet=None,
             glasses=None,
+            earrings=None,
         )
 
     def simplified(self, level: int) -> "HeadMesh":

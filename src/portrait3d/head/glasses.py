@@ -13,14 +13,22 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import Binding, SeeThrough
-from portrait3d.geometry.pictures import as_bytes, as_planes
-from portrait3d.geometry.pixels import box_about, smoothstep
+from portrait3d.geometry.pictures import as_bytes
+from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.pose import Pose
 from portrait3d.geometry.vectors import dot, length
 from portrait3d.geometry.warping import cell_triangles
+from portrait3d.head.worn import (
+    crop_density,
+    photographed,
+    pixels_of,
+    places_among,
+    shown_cells,
+    texels,
+    worn_rays,
+)
 from portrait3d.models.head_model import HeadModel
 from portrait3d.preprocessing.alignment import Crop
 from portrait3d.rendering.rasterizer import rasterize
@@ -77,25 +85,6 @@ class GlassesShape:
 
 
 SHAPE = GlassesShape()
-FRAME = 0.5
-"""Share of a pixel from which on it counts as frame."""
-EDGE = 0.0025
-"""How far (over the head crop's side) beyond their pixels glasses are taken off the photo: there are their
-soft edges and shadows, which would stay as a ghost."""
-
-
-def without_glasses(
-    pixels: UInt8[np.ndarray, "H W 3"], cover: Float[np.ndarray, "H W"], crop: Crop
-) -> UInt8[np.ndarray, "H W 3"]:
-    """A photo with its glasses' pixels filled from around them; `cover` is how much of each they take."""
-    box = _box(cover, crop, 0.2)
-    side = 2 * max(1, round(EDGE * crop.side)) + 1
-    near = smoothstep(ndimage.grey_dilation(cover[box], (side, side)) / FRAME)
-    near = torch.from_numpy(near).float()
-    picture = as_planes(pixels[box])
-    bare = pixels.copy()
-    bare[box] = as_bytes(picture + (push_pull(picture, 1 - near) - picture) * near)
-    return bare
 
 
 def lift_glasses(
@@ -126,8 +115,8 @@ def lift_glasses(
     )
     density = float(np.clip(crop_density(crop, points), *SHAPE.density))
     # The texture's pixels: along the front and both temples, and down.
-    across, down = _texels(columns, density), _texels(rows, density)
-    at = np.meshgrid(_place(rows, down), _place(columns, across), indexing="ij")
+    across, down = texels(columns, density), texels(rows, density)
+    at = np.meshgrid(places_among(rows, down), places_among(columns, across), indexing="ij")
     lie = np.stack(
         [ndimage.map_coordinates(points[..., k], at, order=1, mode="nearest") for k in range(3)], -1
     )
@@ -218,12 +207,9 @@ def _on_front(
     cover: Float[np.ndarray, "H W"], crop: Crop, middle: Float[np.ndarray, "3"], crop_from_model: Pose
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"], float]:
     """Where the glasses' pixels lie on their front's plane, from between the eyes, and a pixel's size, mm."""
-    row, column = np.nonzero(cover > FRAME)
-    pixels = crop.crop_from_photo(torch.from_numpy(np.stack([column, row], 1) + 0.5).float())
     inverse = crop_from_model.inverse()
     start = inverse.translation.double().numpy()
-    ray = crop.camera().unproject(pixels, torch.ones(len(pixels))) @ inverse.rotation.T
-    ray = ray.double().numpy()
+    ray = (worn_rays(cover, crop) @ inverse.rotation.T).double().numpy()
     # A head in profile shows its front edge-on: there the pixels lie as far away as the eyes.
     eyes = float(
         (crop_from_model.rotation.double() @ torch.from_numpy(middle))[2] + crop_from_model.translation[2]
@@ -284,11 +270,6 @@ def before_skin(
     return grid
 
 
-def crop_density(crop: Crop, points: Float[np.ndarray, "h w 3"]) -> float:
-    """The photo's pixels of a millimetre at points of the crop's camera."""
-    return float(crop.camera().focal) / float(np.median(points[..., 2])) * crop.side / crop.size
-
-
 def in_front(
     points: Float[np.ndarray, "h w 3"],
     crop: Crop,
@@ -300,27 +281,8 @@ def in_front(
     camera = crop.camera()
     placed = crop_from_model.apply(skin)
     depth = rasterize(camera.screen(placed)[None], faces, crop.size, crop.size).depth[0].numpy()
-    column, row = _pixels(camera, points).astype(int).clip(0, crop.size - 1)
+    column, row = pixels_of(camera, points).astype(int).clip(0, crop.size - 1)
     return points[..., 2] < depth[row, column] + SHAPE.hidden
-
-
-def photographed(
-    pixels: UInt8[np.ndarray, "H W 3"],
-    cover: Float[np.ndarray, "H W"],
-    crop: Crop,
-    points: Float[np.ndarray, "h w 3"],
-) -> Float[np.ndarray, "4 h w"]:
-    """RGB and opacity of the glasses at points of the crop's camera."""
-    box = _box(cover, crop, 0.02)
-    own = torch.from_numpy(cover[box])
-    # At their edges the glasses' pixels mix with the skin's: their colours are those of further inside.
-    colours = push_pull(as_planes(pixels[box]), ((own - FRAME) / (1 - FRAME)).clamp(0, 1))
-    maps = torch.cat([colours, own[None]]).numpy()
-    places = torch.from_numpy(_pixels(crop.camera(), points).transpose(1, 2, 0).copy()).float()
-    x, y = crop.photo_from_crop(places).double().numpy().transpose(2, 0, 1)
-    at = [y - box[0].start - 0.5, x - box[1].start - 0.5]
-    read = [ndimage.map_coordinates(one, at, order=1, mode="nearest") for one in maps[:3]]
-    return np.stack([*read, ndimage.map_coordinates(maps[3], at, order=1, mode="constant")])
 
 
 def on_both_sides(
@@ -374,9 +336,7 @@ def _mesh(
     density: float,
 ) -> SeeThrough | None:
     """The cells of the surface that show something."""
-    cell = [np.searchsorted(lines, _texels(lines, density)) - 1 for lines in (rows, columns)]
-    shown = np.zeros((len(rows) - 1, len(columns) - 1), bool)
-    np.logical_or.at(shown, np.ix_(*cell), picture[3] > 0.02)
+    shown = shown_cells(picture[3] > 0.02, columns, rows, density)
     shown = ndimage.binary_dilation(shown, np.ones((3, 3)))
     if not shown.any():
         return None
@@ -398,24 +358,3 @@ def _facing(points: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Cosine between a surface's outward normal and the way to the camera."""
     normal = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
     return -dot(normal, points) / np.maximum(length(normal) * length(points), 1e-9)
-
-
-def _pixels(camera: Camera, points: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "2 h w"]:
-    """Pixels (x, y) of points."""
-    flat = camera.project(torch.from_numpy(points.reshape(-1, 3)).float()).double().numpy()
-    return flat.T.reshape(2, *points.shape[:2])
-
-
-def _texels(lines: np.ndarray, density: float) -> np.ndarray:
-    """Where the middles of a texture's pixels lie between the first and the last of a grid's lines."""
-    return lines[0] + (np.arange(int((lines[-1] - lines[0]) * density)) + 0.5) / density
-
-
-def _place(lines: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Positions among a grid's lines."""
-    return np.interp(at, lines, np.arange(len(lines)))
-
-
-def _box(cover: Float[np.ndarray, "H W"], crop: Crop, around: float) -> tuple[slice, slice]:
-    """Rows and columns that the glasses take, and some more (over the crop's side)."""
-    return box_about(cover > 0.02, round(around * crop.side))

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from portrait3d.models.glasses_net import GlassesNet
+from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.plausibility import check_logits, head_of
 from portrait3d.preprocessing.alignment import Crop
 
@@ -39,7 +39,7 @@ def eye_crop(face_crop: Crop, landmarks: Float[Tensor, "68 2"]) -> Crop:
 
 @torch.inference_mode()
 def find_glasses(
-    net: GlassesNet, pixels: UInt8[np.ndarray, "H W 3"], face_crop: Crop, landmarks: Float[Tensor, "68 2"]
+    net: AccessoryNet, pixels: UInt8[np.ndarray, "H W 3"], face_crop: Crop, landmarks: Float[Tensor, "68 2"]
 ) -> Float[np.ndarray, "H W"] | None:
     """How much of every pixel of a photo is frame or a lens that hides the eyes; None if none are worn.
 

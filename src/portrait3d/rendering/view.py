@@ -57,8 +57,8 @@ def render_view(
     covered = (fragments.face_index >= 0)[:, None]
     ground = torch.tensor(background)[None, :, None, None] / 255
     colours = torch.where(covered, colours, ground)
-    # Hair sheet and glasses are blended over the opaque head, one layer of each, the glasses first: hair that
-    # the photo shows before them has left no glasses there.
+    # What is seen through is blended over the opaque head, one layer of each, what is worn first: hair that
+    # the photo shows before it has left none of it there.
     for layer in reversed(head.see_through.values()) if style == "photo" else ():
         screen = camera.screen(camera_from_head.apply(torch.from_numpy(layer.vertices)))
         faces = torch.from_numpy(layer.faces)

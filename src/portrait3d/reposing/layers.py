@@ -85,8 +85,8 @@ class TurningHead:
     """Draws the photo with the head turned.
 
     From back to front: the photo without head and neck; everything opaque, which one z-buffer sorts: skin,
-    eyes, mouth, the hair's body; the photographed neck, teeth and hair, each where it is nearer. Glasses, if
-    any are worn, are a picture of their own, which nothing behind them changes.
+    eyes, mouth, the hair's body; the photographed neck, teeth and hair, each where it is nearer. Glasses and
+    earrings, if any are worn, are a picture of their own, which nothing behind them changes.
 
     Args:
         portrait: The person, at the size at which is drawn.
@@ -103,9 +103,11 @@ class TurningHead:
         self.hole = regions.hole
         self.clothes = regions.body * (1 - self.hole)
         """Before a neck that turns, and before hair behind it."""
-        # Without glasses, which come last: a far lens may lie before the background.
+        # Without what is worn, which comes last: a far lens may lie before the background.
         bare = as_planes(portrait.bare_pixels[window.rows, window.columns])
-        self.clean_plate = fill_clean_plate(bare, self.hole[0], regions.body[0])
+        # What filled its place may have skin's colours: it is no background either.
+        filled = (bare != self.picture).any(0).float()
+        self.clean_plate = fill_clean_plate(bare, torch.maximum(self.hole[0], filled), regions.body[0])
         # Colours: at its outline the head's pixels mix with what was behind it there, so they take those of
         # further inside.
         matte = torch.from_numpy(portrait.matte[window.rows, window.columns])[None]
@@ -120,7 +122,7 @@ class TurningHead:
         self._lips = lips[HeadPiece.MOUTH_CAVITY]
 
         corner = np.array([window.left, window.top])
-        self.neck = self.teeth = self.hair = self.glasses = None
+        self.neck = self.teeth = self.hair = None
         if (surface := neck_surface(portrait, head_model, rest)) is not None:
             self.neck = Sheet(surface, channels_last(colours, regions.neck), surface.photo - corner)
         if (surface := mouth_surface(portrait, rest)) is not None:
@@ -131,10 +133,11 @@ class TurningHead:
             hairy = torch.from_numpy(smoothstep((matte * (1 - regions.skin)).numpy() / FULL)).float()
             surface = sheet_surface(head.hair_sheet, portrait.camera, rest)
             self.hair = Sheet(surface, channels_last(colours, hairy), surface.photo - corner, SHEET)
-        if head.glasses is not None:
-            surface = sheet_surface(head.glasses, portrait.camera, rest)
-            texture = head.glasses.texture
-            self.glasses = Sheet(surface, texture, head.glasses.uv * texture.shape[1::-1])
+        self.worn = [
+            Sheet(sheet_surface(one, portrait.camera, rest), one.texture, one.uv * one.texture.shape[1::-1])
+            for one in (head.earrings, head.glasses)
+            if one is not None
+        ]
 
     def draw(
         self, turn: Turn, displacement: Float[np.ndarray, "M 3"] | None, *, guided: bool = False
@@ -150,20 +153,24 @@ class TurningHead:
                 self._draw_sheet(painted, sheet, visible, turn, displacement)
         return painted
 
-    def draw_glasses(self, painted: Painted, turn: Turn) -> Float[Tensor, "4 h w"] | None:
-        """RGB and opacity of the glasses before what is painted, none where it hides them; None without any.
+    def draw_worn(self, painted: Painted, turn: Turn) -> Float[Tensor, "4 h w"] | None:
+        """RGB and opacity of what is worn before what is painted, none where that hides it; None without any.
 
         They are sharp and rigid: no expression moves them, no turn stretches them.
         """
-        if self.glasses is None:
+        if not self.worn:
             return None
-        surface = self.glasses.surface
-        drawn = self.canvas.draw(surface.moved(turn, None), surface.faces, self.glasses.places)
-        seen = read(self.glasses.picture, *drawn.values)
-        nearer = painted.before(drawn)
-        maps, covered = drawn.spread(seen, nearer)
         worn = torch.zeros(4, *painted.depth.shape)
-        worn[:, *drawn.box] = torch.cat([maps[:3], maps[3:] * covered])
+        for sheet in self.worn:
+            drawn = self.canvas.draw(sheet.surface.moved(turn, None), sheet.surface.faces, sheet.places)
+            seen = read(sheet.picture, *drawn.values)
+            maps, covered = drawn.spread(seen, painted.before(drawn))
+            alpha = maps[3:] * covered
+            under = worn[:, *drawn.box]
+            both = alpha + under[3:] * (1 - alpha)
+            # Straight colours of one over the other.
+            colours = maps[:3] * alpha + under[:3] * under[3:] * (1 - alpha)
+            worn[:, *drawn.box] = torch.cat([colours / both.clamp(min=1e-6), both])
         return worn
 
     def _ground(self, guided: bool) -> Painted:

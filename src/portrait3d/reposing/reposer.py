@@ -50,8 +50,8 @@ class CoarseTurn:
     """Whether this is the photo's own pose."""
     guide: Float[Tensor, "9 S S"] | None = None
     """`guide.CHANNELS` in the head crop, where they were asked for."""
-    glasses: Float[Tensor, "4 h w"] | None = None
-    """RGB and opacity of the glasses that the head wears: they come last, so that refinement leaves them as
+    worn: Float[Tensor, "4 h w"] | None = None
+    """RGB and opacity of glasses and earrings: they come last, so that refinement leaves them as
     they are. In no other picture of the turn."""
     drawn: Float[Tensor, "1 h w"] | None = None
     """With a guide: how far a picture that counts everywhere does so at each of the window's pixels: where
@@ -90,7 +90,7 @@ class Reposer:
         turn = Turn(self.portrait.camera_from_model, target)
         displacement = self.modes.displacement(expression, neutral)
         still = turn.degrees < STILL and displacement is None
-        glasses = None
+        worn = None
         if still:
             picture = self.layers.picture
             unknown = new = torch.zeros(1, *self.window.shape)
@@ -98,13 +98,13 @@ class Reposer:
         else:
             painted = self.layers.draw(turn, displacement, guided=guided)
             picture, unknown, new = painted.picture, soften(painted.unknown), painted.inner
-            guide, glasses = painted.guide, self.layers.draw_glasses(painted, turn)
+            guide, worn = painted.guide, self.layers.draw_worn(painted, turn)
         image, holes = self._to_crop(picture, torch.maximum(unknown, new))
         if guide is None:
-            return CoarseTurn(image, holes, picture, unknown, self.window, still, glasses=glasses)
+            return CoarseTurn(image, holes, picture, unknown, self.window, still, worn=worn)
         drawn = guide[: len(LAYERS)].sum(0, keepdim=True) * self._beside_outline(guide)
         guide = self._guide_to_crop(guide)
-        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, glasses, drawn)
+        return CoarseTurn(image, holes, picture, unknown, self.window, still, guide, worn, drawn)
 
     def composite(
         self, turn: CoarseTurn, refined: Float[Tensor, "3 S S"] | None = None, *, everywhere: bool = False
@@ -130,8 +130,8 @@ class Reposer:
             refined = refined + push_pull(turn.image - refined, known[0])
             fine = self._in_crop.restore(refined)
             picture = picture + (fine - picture) * turn.unknown
-        if turn.glasses is not None:
-            picture = torch.lerp(picture, turn.glasses[:3], turn.glasses[3:])
+        if turn.worn is not None:
+            picture = torch.lerp(picture, turn.worn[:3], turn.worn[3:])
         if self.drawn is self.portrait:
             pixels[self.window.rows, self.window.columns] = as_bytes(picture)
             return pixels
@@ -234,12 +234,17 @@ def reduced(portrait: Portrait, scale: float) -> Portrait:
     crop = portrait.head_crop
     x, y = crop.centre
     crop = replace(crop, centre=(x * scale, y * scale), side=crop.side * scale)
+
+    def worn(cover: np.ndarray | None) -> np.ndarray | None:
+        return None if cover is None else resized(cover, Image.Resampling.BOX)
+
     small = replace(
         portrait,
         photo=replace(portrait.photo, pixels=pixels),
         head_parsing=parsing,
         head_crop=crop,
         camera=crop.photo_camera(*pixels.shape[:2]),
-        glasses=None if portrait.glasses is None else resized(portrait.glasses, Image.Resampling.BOX),
+        glasses=worn(portrait.glasses),
+        earrings=worn(portrait.earrings),
     )
     return small.with_head(portrait.head)

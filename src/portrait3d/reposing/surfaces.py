@@ -113,5 +113,5 @@ class OpaqueHead:
 
 
 def sheet_surface(sheet: SeeThrough, camera: Camera, source_pose: Turn) -> Surface:
-    """Hair or glasses."""
+    """Hair, glasses or earrings."""
     return Surface.of(sheet.vertices, sheet.faces, sheet.binding, camera, source_pose)

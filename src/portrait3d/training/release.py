@@ -11,9 +11,9 @@ from torch import nn
 from portrait3d.data.people.avatars import HELD_OUT
 from portrait3d.data.photos.labelled import OPEN_FOLDERS, PHOTO_FOLDERS
 from portrait3d.data.photos.shards import data_root
+from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.depth_net import DepthNet
 from portrait3d.models.face_net import FaceNet
-from portrait3d.models.glasses_net import GlassesNet
 from portrait3d.models.parsing_net import ParsingNet
 from portrait3d.models.refinement_net import RefinementNet
 from portrait3d.pretrained import save_network
@@ -36,7 +36,8 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
         settings["size"],
         **{name: settings[name] for name in ("fitted", "parts", "outline")},
     ),
-    "glasses": lambda settings: GlassesNet(settings["width"]),
+    "glasses": lambda settings: AccessoryNet(settings["width"]),
+    "earrings": lambda settings: AccessoryNet(settings["width"]),
     "refinement": lambda settings: RefinementNet(
         settings["preset"], settings.get("channels"), settings.get("blended", False)
     ),
@@ -74,10 +75,10 @@ REFINEMENT_LINEAGE = (
     "their landmarks are those of MediaPipe's face mesh (Apache-2.0). Turned photos and drawn people were "
     "reconstructed by the package's networks."
 )
-GLASSES_LINEAGE = (
-    "Glasses are drawn by this project onto photos of people who wear none, where the head model, fitted to "
-    "the points of MediaPipe's face mesh (Apache-2.0), says; hair lies before them where MediaPipe's hair "
-    "map (Apache-2.0) does. Who wears glasses of their own, and is left out, was looked through by eye."
+ACCESSORY_LINEAGE = (
+    "They are drawn by this project onto photos of people who wear none, where the head model, fitted to the "
+    "points of MediaPipe's face mesh (Apache-2.0), says; hair lies before them where MediaPipe's hair "
+    "map (Apache-2.0) does. Who wears some of their own, and is left out, was looked through by eye."
 )
 DRAWN_LICENCE = (
     "Apache-2.0 as far as this project goes. Depth is learned from what is drawn: synthetic heads of this "
@@ -119,6 +120,7 @@ STARTS = {
     "face": "The encoder started from ImageNet weights.",
     "parsing": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
     "glasses": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
+    "earrings": "The encoder started from ImageNet weights (EfficientNet-Lite0).",
     "depth": "The first training started from random weights.",
     "refinement": "The first training started from random weights. The loss's deep features are "
     "EfficientNet-Lite0's (ImageNet).",
@@ -218,9 +220,9 @@ def origin(stage: str, settings: Mapping[str, Any]) -> Origin:
         raise ValueError("This run learned from research-only photos; such weights are no longer released.")
     if stage == "depth":
         return _depth_origin(settings)
-    if stage == "glasses":
-        data = "photos of real people without glasses (portraits, people, clips), their training split."
-        return Origin(OPEN_LICENCE, data, GLASSES_LINEAGE, PHOTO_FOLDERS)
+    if stage in ("glasses", "earrings"):
+        data = f"photos of real people without {stage} (portraits, people, clips), their training split."
+        return Origin(OPEN_LICENCE, data, ACCESSORY_LINEAGE, PHOTO_FOLDERS)
     return _refinement_origin(settings)
 
 

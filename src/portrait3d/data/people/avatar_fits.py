@@ -14,10 +14,12 @@ from jaxtyping import Float, Int64
 from scipy.optimize import lsq_linear
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from portrait3d.data.people.avatars import EYEBALL, Avatar
 from portrait3d.geometry.mesh import vertex_normals
 from portrait3d.geometry.similarity import Similarity
+from portrait3d.models.earrings import lobes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import IDENTITIES
 from portrait3d.parsing_classes import ParsingClass
@@ -89,9 +91,15 @@ class AvatarFit:
 
     def landmarks(self, head: HeadModel) -> Float[np.ndarray, "68 3"]:
         """The landmarks of the avatar at rest, in its frame, mm."""
-        shift = torch.tensordot(torch.from_numpy(self.identity).float(), head.identity_basis, 1)
-        marks = head.landmarks((head.mean + shift)[None])[0]
-        return self.avatar_from_model.apply(marks.double().numpy())
+        return self.avatar_from_model.apply(head.landmarks(self._shape(head)[None])[0].double().numpy())
+
+    def lobes(self, head: HeadModel) -> Float[np.ndarray, "2 3"]:
+        """The picture's left and right ear lobe, alike."""
+        return self.avatar_from_model.apply(lobes(head, self._shape(head)).double().numpy())
+
+    def _shape(self, head: HeadModel) -> Float[Tensor, "M 3"]:
+        """The head model's vertices in its own frame."""
+        return head.mean + torch.tensordot(torch.from_numpy(self.identity).float(), head.identity_basis, 1)
 
     def in_model_frame(self, avatar: Avatar) -> Avatar:
         """The avatar in the head model's frame and size, mm."""

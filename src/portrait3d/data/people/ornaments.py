@@ -2,12 +2,14 @@
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy import ndimage
 
+from portrait3d.data.synthetic.earrings import Earring, draw_earring
 from portrait3d.parsing_classes import EARS, ParsingClass
 
 WHOLE_EAR = 42.0
 """mm of height from which an ear shows its lobe; shorter ones are under hair."""
+LOBE = 3.0
+"""mm of an ear's lower end that tell where an earring hangs."""
 
 
 def hang_earrings(
@@ -20,23 +22,16 @@ def hang_earrings(
 
     `millimetre` is the length of one in pixels. Ears that are hidden in part get none.
     """
-    image, labels = image.copy(), labels.copy()
-    radius, stretch = rng.uniform(1.5, 9), rng.uniform(1, 3)
-    hoop = radius > 5 and rng.random() < 0.6
-    colour = np.array(rng.choice([[0.8, 0.65, 0.3], [0.75, 0.75, 0.78], rng.uniform(0, 1, 3).tolist()]))
-    for ear in EARS:
+    labels = labels.copy()
+    earring = Earring.draw(rng)
+    for side, ear in zip((-1, 1), EARS, strict=True):
         rows, columns = np.nonzero(labels == ear)
         if not len(rows) or np.ptp(rows) < WHOLE_EAR * millimetre:
             continue
-        x = columns[rows >= rows.max() - 3 * millimetre].mean()
-        y = rows.max() + (radius * stretch - 4) * millimetre
-        row, column = np.ogrid[: labels.shape[0], : labels.shape[1]]
-        away = np.hypot(column - x, (row - y) / stretch) / millimetre
-        shape = away < radius
-        if hoop:
-            shape &= away > radius - 1.6
-        light = np.clip(1.2 - 0.5 * away / radius, 0.4, 1.4)
-        soft = ndimage.gaussian_filter(shape.astype(np.float32), 0.6)
-        image = image + soft * (np.clip(colour[:, None, None] * light, 0, 1) - image)
-        labels[shape] = ParsingClass.BODY
+        lowest = rows >= rows.max() - LOBE * millimetre
+        lobe = float(columns[lowest].mean()) + 0.5, float(rows[lowest].mean()) + 0.5
+        height, width = labels.shape
+        drawn = draw_earring(earring, (height, width), lobe, millimetre, rng, side=side)
+        image = drawn.over(image)
+        labels[drawn.cover > 0.5] = ParsingClass.BODY
     return image.astype(np.float32), labels

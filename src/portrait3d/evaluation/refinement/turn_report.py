@@ -36,6 +36,7 @@ def evaluate_turns(
     others: Path | None = None,
     why: bool = False,
     glasses: bool = False,
+    earrings: bool = False,
 ) -> tuple[TurnReport, list[TrueTurn], list[str]]:
     """Turn photos of avatars and compare them with photos of the same avatars that really turned.
 
@@ -48,6 +49,7 @@ def evaluate_turns(
         others: Directory of another method's pictures (`turn_truth.picture_name`) to compare with.
         why: Say where the differences lie.
         glasses: Put glasses on the heads.
+        earrings: Hang earrings on their lobes.
 
     Returns:
         The tables, the turns, and the names of avatars without a detected face, which are left out.
@@ -55,7 +57,7 @@ def evaluate_turns(
     network = RecognitionNet(recognition) if recognition else None
     turns, sweeps, faceless = [], [], []
     for avatar in avatars:
-        sitting = Sitting.of(avatar, model.head_model, glasses=glasses)
+        sitting = Sitting.of(avatar, model.head_model, glasses=glasses, earrings=earrings)
         try:
             portrait = model.reconstruct(as_bytes(sitting.view(FRONTAL).picture))
             turns += list(turn_truly(model, sitting, portrait, previous, others=others))

@@ -1,5 +1,6 @@
 """How like the real view turned photos are: identity, deep features, landmarks, halos."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,9 @@ class TrueTurnRow:
     something hangs over into the background; NaN where the outline is not known."""
     outline: float
     """The same on the outline itself; below 1 where it is blurred."""
+    worn: float
+    """Mean absolute difference from the real view (of 255) where either that or the photo shows glasses or
+    earrings; NaN where nothing is worn."""
 
 
 def score_true_turns(
@@ -65,9 +69,9 @@ def score_true_turns(
             scores.setdefault((abs(turn.change), name), []).append(found[name])
     rows = []
     for (degrees, name), values in sorted(scores.items(), key=lambda item: item[0][0]):
-        *means, halo, outline = np.mean(values, axis=0)
-        ratios = np.exp([halo, outline]).tolist()
-        rows.append(TrueTurnRow(name, degrees, len(values), *map(float, means), *ratios))
+        identity, distance, nme, halo, outline, worn = np.mean(values, axis=0).tolist()
+        ratios = math.exp(halo), math.exp(outline)
+        rows.append(TrueTurnRow(name, degrees, len(values), identity, distance, nme, *ratios, worn))
     return rows
 
 
@@ -75,10 +79,22 @@ def score_true_turns(
 def score_turn(
     turn: TrueTurn, features: nn.Module, recognition: RecognitionNet | None
 ) -> dict[str, tuple[float, ...]]:
-    """Identity, deep features, NME and the logarithms of halo and outline of each picture of a turn."""
+    """Identity, deep features, NME, the logarithms of halo and outline, and the difference of what is worn,
+    of each picture of a turn."""
     found = compare_pictures(turn.pictures, turn.found, REAL, turn.truth, features, recognition)
     energies = {name: outline_energies(turn, name) for name in turn.pictures}
-    return {name: (*found[name], *np.log(energies[name] / energies[REAL]).tolist()) for name in found}
+    return {
+        name: (*found[name], *np.log(energies[name] / energies[REAL]).tolist(), worn_difference(turn, name))
+        for name in found
+    }
+
+
+def worn_difference(turn: TrueTurn, name: str) -> float:
+    """Mean absolute difference of a picture from the real view (of 255) where something is worn."""
+    if not turn.worn.any():
+        return math.nan
+    own, real = (turn.pictures[one][turn.worn].astype(np.float64) for one in (name, REAL))
+    return float(np.abs(own - real).mean())
 
 
 def outline_energies(turn: TrueTurn, name: str) -> Float[np.ndarray, "2"]:

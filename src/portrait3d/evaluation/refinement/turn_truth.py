@@ -20,6 +20,7 @@ from portrait3d.data.refinement.head_turns import (
 )
 from portrait3d.data.synthetic.backgrounds import draw_background
 from portrait3d.data.synthetic.drawing import Drawing
+from portrait3d.data.synthetic.earrings import Earring, hang_on
 from portrait3d.data.synthetic.glasses import Glasses, put_on
 from portrait3d.data.synthetic.light import draw_light
 from portrait3d.errors import InvalidImageError
@@ -51,6 +52,8 @@ REFINED, COARSE, PREVIOUS, OTHER, UNTURNED, REAL = (
     "the real view",
 )
 """The pictures that are compared."""
+SEEN = 8 / 255
+"""By how much what is worn changes a pixel where it is seen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,35 +67,58 @@ class Sitting:
     ground: Float[Tensor, "3 H W"]
     marks: Float[np.ndarray, "68 3"]
     """Landmarks in the avatar's frame, mm, by the head model laid on it."""
+    lobes: Float[np.ndarray, "2 3"]
+    """The picture's left and right lobe, alike."""
     glasses: Glasses | None = None
+    earrings: Earring | None = None
     """What the avatar wears."""
 
     @classmethod
-    def of(cls, avatar: Avatar, head: HeadModel, *, glasses: bool = False) -> "Sitting":
-        """A sitting whose light, background and glasses the avatar's name decides."""
+    def of(
+        cls, avatar: Avatar, head: HeadModel, *, glasses: bool = False, earrings: bool = False
+    ) -> "Sitting":
+        """A sitting whose light, background and what is worn the avatar's name decides."""
         rng = np.random.default_rng([*avatar.name.encode()])
         light = torch.from_numpy(draw_light(rng).mean(0)).float()
+        fit = fit_avatar(avatar, head)
         return cls(
             avatar,
             Camera(torch.tensor(FOCAL), torch.tensor([SIZE / 2, PRINCIPAL_ROW]), SIZE, SIZE),
             turned(0.0, 0.0, np.zeros(3), PHOTO_DISTANCE),
             light,
             torch.from_numpy(draw_background(rng, SIZE)),
-            fit_avatar(avatar, head).landmarks(head),
+            fit.landmarks(head),
+            fit.lobes(head),
             Glasses.draw(rng) if glasses else None,
+            Earring.draw(rng) if earrings else None,
         )
+
+    @property
+    def bare(self) -> "Sitting":
+        """The same without what is worn."""
+        return replace(self, glasses=None, earrings=None)
 
     def view(self, angles: HeadAngles) -> AvatarView:
         """A photo of the avatar looking somewhere, with its truth."""
         turn = self._turn(angles)
         avatar, pose = turned_avatar(self.avatar, self.camera_from_avatar, turn)
         view = draw_avatar(avatar, pose, self.camera, light=self.light, background=self.ground, samples=2)
-        if self.glasses is None:
-            return view
-        bare = Drawing(view.picture, torch.from_numpy(view.depth), torch.from_numpy(view.classes))
         place = turned_pose(self.camera_from_avatar, turn)
-        worn = put_on(bare, self.glasses, torch.from_numpy(self.marks), place, self.camera)
-        return replace(view, picture=worn)
+        drawing = Drawing(view.picture, torch.from_numpy(view.depth), torch.from_numpy(view.classes))
+        picture = view.picture
+        if self.earrings is not None:
+            picture = hang_on(drawing, self.earrings, self.lobes, place, self.camera)
+        if self.glasses is not None:
+            drawing = replace(drawing, image=picture)
+            picture = put_on(drawing, self.glasses, torch.from_numpy(self.marks), place, self.camera)
+        return replace(view, picture=picture)
+
+    def worn(self, angles: HeadAngles, view: AvatarView) -> Bool[np.ndarray, "H W"]:
+        """Where that photo, a `view`, shows what is worn."""
+        if self.glasses is None and self.earrings is None:
+            return np.zeros(view.picture.shape[1:], bool)
+        change = view.picture - self.bare.view(angles).picture
+        return change.abs().amax(0).numpy() > SEEN
 
     def landmarks(self, angles: HeadAngles) -> Float[np.ndarray, "68 2"]:
         """Where the landmarks lie in that photo, pixels."""
@@ -121,6 +147,8 @@ class TrueTurn:
     """Landmarks that the face network reads in the pictures."""
     figures: Mapping[str, Bool[np.ndarray, "S S"]]
     """What is person rather than background in the head crop of each picture; unknown of another method's."""
+    worn: Bool[np.ndarray, "h w"]
+    """Where the photo or the real view shows glasses or earrings."""
 
     @property
     def truth(self) -> Float[np.ndarray, "68 2"]:
@@ -169,7 +197,8 @@ def turn_truly(
             pictures[OTHER] = read_other(others / picture_name(sitting.avatar.name, change), pixels.shape)
         near = torch.from_numpy(portrait.landmarks)
         found = {name: read_landmarks(model, picture, near) for name, picture in pictures.items()}
-        yield TrueTurn(sitting, change, source, real, portrait.head_crop, pictures, found, figures)
+        worn = sitting.worn(FRONTAL, source) | sitting.worn(target, real)
+        yield TrueTurn(sitting, change, source, real, portrait.head_crop, pictures, found, figures, worn)
 
 
 def picture_name(head: str, change: float = 0.0) -> str:

@@ -1,4 +1,4 @@
-"""The glasses network: which pixels around the eyes show a frame, or lenses that hide what is behind them."""
+"""The network that finds glasses and earrings: which pixels of a small crop show one."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,10 +12,10 @@ from portrait3d.models.folding import fold_norms
 from portrait3d.models.parsing_net import separable
 
 
-class GlassesNet(nn.Module):
+class AccessoryNet(nn.Module):
     """A small U-Net on the first half of EfficientNet-Lite0, with logits at the picture's full resolution.
 
-    It sees the band of `models.glasses.eye_crop`: frames are one to four of its pixels wide.
+    What it looks for is one to a few of its pixels wide; `models.glasses` and `models.earrings` say where.
 
     Args:
         width: Factor on the encoder's channel counts; 1 fits the ImageNet weights.
@@ -44,7 +44,7 @@ class GlassesNet(nn.Module):
         if folded:
             self.fold()
 
-    def fold(self) -> "GlassesNet":
+    def fold(self) -> "AccessoryNet":
         """Fold the batch normalisations into the convolutions, in place: faster, the same at inference."""
         fold_norms(self)
         self.settings["folded"] = True

@@ -1,22 +1,26 @@
-"""Training of the glasses network on photos of people without glasses, on whom glasses are drawn.
+"""Training of the networks that find glasses and earrings, on people without, on whom they are drawn.
 
 `portrait3d train glasses --data DATA --set wearers=FILE --minutes M --out runs/glasses`
+`portrait3d train earrings --data DATA --set wearers=FILE --minutes M --out runs/earrings`
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from portrait3d.data.accessories.earrings import EarringSamples
+from portrait3d.data.accessories.faces import BareFace, read_wearers
+from portrait3d.data.accessories.glasses import GlassesSamples
 from portrait3d.data.face.fits import load_or_fit
-from portrait3d.data.glasses.samples import BareFace, GlassesSamples, read_wearers
 from portrait3d.data.photos.labelled import real_photos
-from portrait3d.evaluation.glasses import score_drawn
-from portrait3d.models.glasses_net import GlassesNet
+from portrait3d.evaluation.accessories import score_earrings, score_glasses
+from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.mesh_points import MeshPoints
 from portrait3d.training.loop import LoopConfig, TrainingLoop
@@ -28,14 +32,14 @@ CHECKED = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GlassesTraining:
+class AccessoryTraining:
     """Everything that decides what a training run yields."""
 
     data: Path
     """Root of the photos with hair maps (--data)."""
     loop: LoopConfig
     wearers: Path | None = None
-    """A text file with the names of the photos that show glasses, one a line: they are left out."""
+    """A text file with the names of the photos that show the accessory, one a line: they are left out."""
     start: Path | None = None
     """Weights to start from, a safetensors file, rather than the encoder's ImageNet weights."""
     cache: Path | None = None
@@ -51,14 +55,27 @@ class GlassesTraining:
     """Processes that prepare samples; 0 prepares them in between."""
 
 
-def train_glasses(config: GlassesTraining) -> GlassesNet:
+def train_glasses(config: AccessoryTraining) -> AccessoryNet:
     """Train, or go on training, in the directory `config.loop.out`; returns the averaged network."""
+    return _train(config, GlassesSamples, score_glasses)
+
+
+def train_earrings(config: AccessoryTraining) -> AccessoryNet:
+    """The same for the network that finds earrings."""
+    return _train(config, EarringSamples, score_earrings)
+
+
+def _train(
+    config: AccessoryTraining,
+    kind: type[GlassesSamples] | type[EarringSamples],
+    score: Callable[[AccessoryNet, Any, int], dict[str, float]],
+) -> AccessoryNet:
     torch.manual_seed(config.loop.seed)
     head = HeadModel.load()
     learned, checked = read_faces(config, head)
-    samples = GlassesSamples(learned, head, seed=config.loop.seed)
-    fixed = GlassesSamples(checked, head, seed=config.loop.seed, still=True)
-    net = GlassesNet(config.width)
+    samples = kind(learned, head, seed=config.loop.seed)
+    fixed = kind(checked, head, seed=config.loop.seed, still=True)
+    net = AccessoryNet(config.width)
     if config.start is not None:
         load_state(net, config.start)
     elif config.width == 1:
@@ -69,20 +86,20 @@ def train_glasses(config: GlassesTraining) -> GlassesNet:
         {"net": net.to(memory_format=torch.channels_last)},  # pyright: ignore[reportCallIssue]
         {"net": optimizer},
         averaged="net",
-        evaluate=lambda average: score_glasses(cast(GlassesNet, average), fixed),
+        evaluate=lambda average: score(cast(AccessoryNet, average), fixed, CHECKED),
         settings=config,
     )
     for _, (pictures, cover) in zip(loop, loop.batches(samples, config.batch, config.workers), strict=False):
         with loop.autocast():
             logits = loop.parallel["net"](pictures.contiguous(memory_format=torch.channels_last))
-        losses = glasses_losses(logits.float(), cover, config.dice_weight)
+        losses = cover_losses(logits.float(), cover, config.dice_weight)
         loop.update("net", losses["total"])
         loop.log(losses)
-    return cast(GlassesNet, loop.averaged)
+    return cast(AccessoryNet, loop.averaged)
 
 
-def read_faces(config: GlassesTraining, head: HeadModel) -> tuple[list[BareFace], list[BareFace]]:
-    """The people without glasses to learn from, and those of the validation split.
+def read_faces(config: AccessoryTraining, head: HeadModel) -> tuple[list[BareFace], list[BareFace]]:
+    """The people without the accessory to learn from, and those of the validation split.
 
     `FileNotFoundError` if there are none of either.
     """
@@ -96,22 +113,16 @@ def read_faces(config: GlassesTraining, head: HeadModel) -> tuple[list[BareFace]
 
     learned, checked = faces("train"), faces("val")
     if not learned or not checked:
-        raise FileNotFoundError(f"{config.data} has no photos of people without glasses in both splits.")
+        raise FileNotFoundError(f"{config.data} has no photos of people without it in both splits.")
     return learned, checked
 
 
-def glasses_losses(
+def cover_losses(
     logits: Float[Tensor, "B 1 H W"], cover: Float[Tensor, "B 1 H W"], dice_weight: float
 ) -> dict[str, Float[Tensor, ""]]:
     """The total and its parts."""
     entropy = F.binary_cross_entropy_with_logits(logits, cover)
     share = logits.sigmoid()
-    # Over the batch: pictures without glasses have no overlap of their own.
+    # Over the batch: pictures without any have no overlap of their own.
     dice = 1 - (2 * (share * cover).sum() + 1) / (share.sum() + cover.sum() + 1)
     return {"total": entropy + dice_weight * dice, "cross_entropy": entropy, "dice": dice}
-
-
-def score_glasses(net: GlassesNet, samples: GlassesSamples) -> dict[str, float]:
-    """How well drawn glasses are found (`evaluation.glasses.score_drawn`); the score is that of frames."""
-    clear, dark, none = score_drawn(net, samples, CHECKED)
-    return {"score": clear.iou, "clear": clear.iou, "dark": dark.iou, "none": none.iou}

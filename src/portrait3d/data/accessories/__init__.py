@@ -1,0 +1,1 @@
+"""What the networks of glasses and earrings learn from."""

@@ -1,1 +1,0 @@
-"""What the glasses network learns from."""
