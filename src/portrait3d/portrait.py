@@ -175,32 +175,15 @@ class Portrait:
         """The glasses in the photo's camera frame; `posed` as of `shot`."""
         if self.glasses is None:
             return None
-        return self._in_photo(
-            lift_glasses(
-                self.photo.pixels,
-                self.glasses,
-                self.head_crop,
-                self.head_model,
-                posed,
-                self.crop_from_model,
-            )
-        )
+        fit = self.head_crop, self.head_model, posed, self.crop_from_model
+        return self._in_photo(lift_glasses(self.photo.pixels, self.glasses, *fit))
 
     def _lift_earrings(self, posed: Float[np.ndarray, "M 3"]) -> SeeThrough | None:
         """The earrings in the photo's camera frame; `posed` as of `shot`."""
         if self.earrings is None:
             return None
-        return self._in_photo(
-            lift_earrings(
-                self.photo.pixels,
-                self.earrings,
-                self.head_crop,
-                self.head_model,
-                posed,
-                self.crop_from_model,
-                self.depth,
-            )
-        )
+        fit = self.head_crop, self.head_model, posed, self.crop_from_model
+        return self._in_photo(lift_earrings(self.photo.pixels, self.earrings, *fit, self.depth))
 
     def _in_photo(self, worn: SeeThrough | None) -> SeeThrough | None:
         """From the head crop's frame to the photo's."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from portrait3d.data.accessories.earrings import EarringSamples
-from portrait3d.data.accessories.faces import BareFace, read_wearers
+from portrait3d.data.accessories.faces import AccessorySamples, BareFace, read_wearers
 from portrait3d.data.accessories.glasses import GlassesSamples
 from portrait3d.data.face.fits import fit_photos
 from portrait3d.data.photos.labelled import LabelledPhoto, evenly, real_photos
@@ -132,27 +132,27 @@ class _People:
         return [WearersRow(group, *row) for group, row in sorted(counts.items())]
 
 
-def score_glasses(net: AccessoryNet, samples: GlassesSamples, count: int) -> dict[str, float]:
+def score_glasses(net: AccessoryNet, samples: AccessorySamples, count: int) -> dict[str, float]:
     """How well a network in training finds drawn glasses; the score is that of frames."""
     clear, dark, none = drawn_glasses(net, samples, count)
     return {"score": clear.iou, "clear": clear.iou, "dark": dark.iou, "none": none.iou}
 
 
-def score_earrings(net: AccessoryNet, samples: EarringSamples, count: int) -> dict[str, float]:
+def score_earrings(net: AccessoryNet, samples: AccessorySamples, count: int) -> dict[str, float]:
     """How well a network in training finds drawn earrings; what it invents counts against it."""
     small, large, none = drawn_earrings(net, samples, count)
     score = (small.iou + large.iou) / 2 - (1 - none.iou)
     return {"score": score, "small": small.iou, "large": large.iou, "none": none.iou}
 
 
-def drawn_glasses(net: AccessoryNet, samples: GlassesSamples, count: int) -> list[DrawnRow]:
+def drawn_glasses(net: AccessoryNet, samples: AccessorySamples, count: int) -> list[DrawnRow]:
     """A row for frames with clear lenses, one for lenses that hide the eyes, one for bare faces."""
     # Dark lenses make most of what is covered; frames alone are thin.
     kinds = "clear lenses", "dark lenses", "none"
     return _score_drawn(net, samples, count, kinds, 0.12, glasses_pieces)
 
 
-def drawn_earrings(net: AccessoryNet, samples: EarringSamples, count: int) -> list[DrawnRow]:
+def drawn_earrings(net: AccessoryNet, samples: AccessorySamples, count: int) -> list[DrawnRow]:
     """A row for earrings of less than a square centimetre, one for larger ones, one for bare ears."""
     centimetre = (10 * SIZE / REACH) ** 2 / (SIZE * (BAND.stop - BAND.start))
     return _score_drawn(net, samples, count, ("small", "large", "none"), centimetre, earring_pieces)
@@ -161,7 +161,7 @@ def drawn_earrings(net: AccessoryNet, samples: EarringSamples, count: int) -> li
 @torch.inference_mode()
 def _score_drawn(
     net: AccessoryNet,
-    samples: GlassesSamples | EarringSamples,
+    samples: AccessorySamples,
     count: int,
     kinds: tuple[str, str, str],
     large: float,

@@ -7,7 +7,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from portrait3d.data.accessories.earrings import EarringSamples
-from portrait3d.data.accessories.faces import BareFace, read_wearers
+from portrait3d.data.accessories.faces import AccessorySamples, BareFace, read_wearers
 from portrait3d.data.accessories.glasses import GlassesSamples
 from portrait3d.data.face.fits import load_or_fit
 from portrait3d.data.photos.labelled import real_photos
@@ -67,8 +67,8 @@ def train_earrings(config: AccessoryTraining) -> AccessoryNet:
 
 def _train(
     config: AccessoryTraining,
-    kind: type[GlassesSamples] | type[EarringSamples],
-    score: Callable[[AccessoryNet, Any, int], dict[str, float]],
+    kind: type[AccessorySamples],
+    score: Callable[[AccessoryNet, AccessorySamples, int], dict[str, float]],
 ) -> AccessoryNet:
     torch.manual_seed(config.loop.seed)
     head = HeadModel.load()

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from portrait3d.data.accessories.faces import BareFace, misplaced
+from portrait3d.data.accessories.faces import AccessorySamples, BareFace, misplaced
 from portrait3d.data.parsing.samples import recolor
 from portrait3d.data.synthetic.earrings import SUNK, Earring, draw_earring
 from portrait3d.geometry.pixels import smoothstep
@@ -32,37 +31,27 @@ USUAL = 0.5
 """Mean brightness of a photo whose light is usual."""
 
 
-class EarringSamples(Dataset):
-    """An endless list of samples, each a function of its number.
+class EarringSamples(AccessorySamples):
+    """Ears, most of them with earrings.
 
     A sample is `(picture [3, 128, 96], cover [1, 128, 96])`: RGB in [0, 1], and how much of each pixel is an
     earring. Right ears are mirrored.
-
-    Args:
-        faces: People without earrings.
-        head: The model that was fitted to them.
-        seed: Another seed gives other samples.
-        still: For evaluation: no change of place or colours.
     """
 
     def __init__(
         self, faces: Sequence[BareFace], head: HeadModel, *, seed: int = 0, still: bool = False
     ) -> None:
-        self.faces, self.head, self.seed, self.still = faces, head, seed, still
+        super().__init__(faces, head, seed=seed, still=still)
         # Ears, by the number of their face and their side.
         ears = [(number, side) for number in range(len(faces)) for side in (0, 1)]
         self.covered = [] if still else [ear for ear in ears if self._hair_beside(*ear) > COVERED]
-
-    def __len__(self) -> int:
-        return 2**62
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         random = np.random.default_rng((self.seed, number))
         if self.covered and random.random() < UNDER_HAIR:
             place, right = self.covered[int(random.integers(len(self.covered)))]
         else:
-            place = number % len(self.faces) if self.still else int(random.integers(len(self.faces)))
-            right = int(random.integers(2))
+            place, right = self.chosen(number, random), int(random.integers(2))
         face = self.faces[place]
         vertices, lobe, crop = self._ear(face, right)
         if not self.still:

@@ -1,6 +1,7 @@
 """Faces for the accessory networks: photos of people without what is drawn onto them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from portrait3d.data.face.fits import FaceFits
 from portrait3d.data.photos.labelled import LabelledPhoto
@@ -67,6 +69,29 @@ class BareFace:
         """How far away the head is in a crop of the photo (mm); infinite beside it."""
         corners = self.screen(vertices, crop)[None]
         return rasterize(corners, head.faces, crop.size, crop.size).depth[0].double().numpy()
+
+
+class AccessorySamples(Dataset):
+    """An endless list of samples, each a function of its number: a picture and how much of it is worn.
+
+    Args:
+        faces: People without what is drawn onto them.
+        head: The model that was fitted to them.
+        seed: Another seed gives other samples.
+        still: For evaluation: no change of place or colours.
+    """
+
+    def __init__(
+        self, faces: Sequence[BareFace], head: HeadModel, *, seed: int = 0, still: bool = False
+    ) -> None:
+        self.faces, self.head, self.seed, self.still = faces, head, seed, still
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def chosen(self, number: int, random: np.random.Generator) -> int:
+        """The number of a sample's face: each in turn if they are `still`, otherwise any."""
+        return number % len(self.faces) if self.still else int(random.integers(len(self.faces)))
 
 
 def misplaced(crop: Crop, random: np.random.Generator) -> Crop:

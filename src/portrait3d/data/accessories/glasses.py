@@ -1,17 +1,13 @@
 """Training samples for the glasses network: photos of people without glasses, most with drawn ones."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from portrait3d.data.accessories.faces import BareFace, misplaced
+from portrait3d.data.accessories.faces import AccessorySamples, misplaced
 from portrait3d.data.parsing.samples import recolor
 from portrait3d.data.synthetic.glasses import Glasses, wear
 from portrait3d.models.glasses import BAND, SIZE, eye_crop
-from portrait3d.models.head_model import HeadModel
 
 WORN = 0.7
 """Share of the samples with glasses."""
@@ -19,30 +15,16 @@ BEHIND_HAIR = 0.8
 """Share of the glasses that hair lies before; others are worn over it."""
 
 
-class GlassesSamples(Dataset):
-    """An endless list of samples, each a function of its number.
+class GlassesSamples(AccessorySamples):
+    """Faces, most of them with glasses.
 
     A sample is `(picture [3, 128, 256], cover [1, 128, 256])`: RGB in [0, 1], and how much of each pixel is
     frame or a lens that hides the eyes.
-
-    Args:
-        faces: People without glasses.
-        head: The model that was fitted to them.
-        seed: Another seed gives other samples.
-        still: For evaluation: no change of place or colours.
     """
-
-    def __init__(
-        self, faces: Sequence[BareFace], head: HeadModel, *, seed: int = 0, still: bool = False
-    ) -> None:
-        self.faces, self.head, self.seed, self.still = faces, head, seed, still
-
-    def __len__(self) -> int:
-        return 2**62
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         random = np.random.default_rng((self.seed, number))
-        face = self.faces[number % len(self.faces) if self.still else int(random.integers(len(self.faces)))]
+        face = self.faces[self.chosen(number, random)]
         vertices = face.vertices(self.head)
         landmarks = self.head.landmarks(vertices[None])[0]
         crop = eye_crop(face.crop, face.crop.photo_from_crop(face.screen(landmarks, face.crop)[:, :2]))
