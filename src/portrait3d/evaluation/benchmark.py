@@ -36,7 +36,7 @@ from portrait3d.preprocessing.image import Photo, decode_photo
 
 YAWS = (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)
 """Poses that turning is measured with, degrees."""
-TOGETHER = "N: passes of detector, face, parsing and depth network"
+TOGETHER = "N: passes of all networks but refinement"
 
 
 @dataclass(frozen=True, slots=True)
