@@ -14,6 +14,7 @@ from portrait3d import Portrait, Portrait3D
 from portrait3d.data.synthetic.earrings import Earring, Piece
 from portrait3d.export.photo_files import cutout
 from portrait3d.geometry.mesh import SeeThrough
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.head.earrings import SHAPE, half_thickness
 from portrait3d.models.earrings import lobes
@@ -185,3 +186,17 @@ def test_in_profile_an_earring_hangs_on_the_ear_that_is_seen(yaw: float, portrai
     points = in_model(aside, earrings_of(with_earrings(aside, sides=(far,))))
     assert (points[:, 0] < 0).sum() == (points[:, 0] > 0).sum() == len(points) / 2
     assert np.ptp(points[points[:, 0] < 0, 1]) > 16
+
+
+def test_background_behind_an_earring_takes_nothing_of_what_filled_its_place(wearer: Portrait) -> None:
+    assert wearer.earrings is not None
+    free = (wearer.earrings > 0.9) & (wearer.matte == 0)
+    assert free.sum() > 20
+    # Skin's colours come into the background where earrings are taken off: here all of it is red.
+    smeared = wearer.with_head(wearer.head)
+    vars(smeared)["bare_pixels"] = wearer.photo.pixels.copy()
+    smeared.bare_pixels[wearer.earrings > 0.02] = (255, 0, 0)
+    layers = Reposer(smeared, wearer.head_model).layers
+    window = layers.canvas.window
+    behind = as_bytes(layers.clean_plate)[free[window.rows, window.columns]]
+    assert np.abs(blueness(behind[None])).max() < 0.3

@@ -1,10 +1,8 @@
 """The straight line from a photo to a head, and from a head to the photo with the head turned.
 
-reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─ find_earrings ─► photo without ─┐
-                                                                                                        │
-                ┌─ find_glasses ◄─┬─ parse_head ─► HeadParsing ─┬─ lift_head ─► HeadDepth ◄──────────────┤
-                ▼                 ▼                             ▼                   ▼
-                Portrait, all of these
+reconstruct     photo ─ find_faces ─► Detection ─ fit_face ─► FaceFit ─┬─ find_glasses ─► their share
+                                                                       └─ find_earrings ─► photo without
+                photo without ─ parse_head ─► HeadParsing ─ lift_head ─► HeadDepth ─► Portrait, all of these
 portrait.head   Portrait ─ head.assembly ─► HeadMesh: skin, hair's body, hair's sheet
 repose          Portrait ─ reposer ─► Reposer ─ coarse_turn ─► CoarseTurn ─ refine ─► holes filled
                                          └───────────────────────── composite ◄──────────┘

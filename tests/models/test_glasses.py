@@ -76,6 +76,19 @@ def test_specks_are_no_glasses(portrait: Portrait) -> None:
     )
 
 
+def test_a_few_pixels_are_none(portrait: Portrait) -> None:
+    class Dot(AccessoryNet):
+        """Sees next to nothing."""
+
+        def forward(self, band: Tensor) -> Tensor:
+            logits = torch.full_like(band[:, :1], -20)
+            logits[..., 60:64, 100:105] = 9
+            return logits
+
+    pixels, marks = portrait.photo.pixels, torch.from_numpy(portrait.landmarks)
+    assert find_glasses(Dot().eval(), pixels, face_crop(portrait), marks) is None
+
+
 def test_soft_edges_of_specks_go_with_them(portrait: Portrait) -> None:
     class Soft(AccessoryNet):
         """Sees a bar, and something weak beside it."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from portrait3d import arguments
 from portrait3d.export.normal_map import bake_normals
-from portrait3d.geometry.mesh import HeadMesh, HeadPart, HeadPiece, SeeThrough
+from portrait3d.geometry.mesh import SEE_THROUGH, HeadMesh, HeadPart, HeadPiece, SeeThrough
 from portrait3d.geometry.simplification import simplified_faces
 from portrait3d.geometry.topology import renumbered
 from portrait3d.models.expressions import expression_displacement
@@ -39,11 +39,9 @@ def at_detail(head: HeadMesh, level: int) -> HeadMesh:
     share = LEVELS[level] / count
     if share >= 1:
         return head
-    layers = {name: getattr(head, name) for name in ("hair_sheet", "glasses", "earrings")}
     layers = {
-        name: _thinned(layer, max(SMALLEST_SHEET, round(share * len(layer.faces))))
-        for name, layer in layers.items()
-        if layer is not None
+        SEE_THROUGH[name]: _thinned(layer, max(SMALLEST_SHEET, round(share * len(layer.faces))))
+        for name, layer in head.see_through.items()
     }
     goal = LEVELS[level] - sum(len(layer.faces) for layer in layers.values())
     weight = np.where(head.piece == HeadPiece.HAIR, HAIR, np.where(head.part == HeadPart.FACE, FACE, 1.0))

@@ -115,6 +115,10 @@ class SeeThrough:
     """How the vertices follow the head model's expressions."""
 
 
+SEE_THROUGH = {"HairSheet": "hair_sheet", "Glasses": "glasses", "Earrings": "earrings"}
+"""What of a `HeadMesh` is seen through: names in files, and its fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadMesh:
     """The reconstructed head: a textured triangle mesh in the photo's camera frame (OpenCV axes, mm)."""
@@ -195,7 +199,7 @@ class HeadMesh:
     @property
     def see_through(self) -> dict[str, SeeThrough]:
         """What is seen through, by the names that files give it."""
-        layers = {"HairSheet": self.hair_sheet, "Glasses": self.glasses, "Earrings": self.earrings}
+        layers = {name: getattr(self, field) for name, field in SEE_THROUGH.items()}
         return {name: layer for name, layer in layers.items() if layer is not None}
 
     def neutral(self) -> "HeadMesh":
@@ -232,9 +236,7 @@ class HeadMesh:
             binding=None if binding is None else binding.chosen(used),
             piece=self.piece[used],
             seen=self.seen[used],
-            hair_sheet=None,
-            glasses=None,
-            earrings=None,
+            **dict.fromkeys(SEE_THROUGH.values()),
         )
 
     def simplified(self, level: int) -> "HeadMesh":

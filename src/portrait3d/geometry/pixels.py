@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64, Shaped
+from scipy import ndimage
 
 from portrait3d.compilation import compiled
 from portrait3d.geometry.blurring import gaussian, reach
@@ -118,6 +119,14 @@ def blurred_inside(
     total = gaussian(np.where(known > 0, values[part] * known, 0), width)
     mean[part] = total / np.maximum(gaussian(known, width), 1e-6)
     return mean
+
+
+def large_pieces(found: Bool[np.ndarray, "H W"], fewest: int) -> Bool[np.ndarray, "H W"]:
+    """The pieces of a mask, corners included, of so many pixels or more."""
+    label, count = ndimage.label(found, np.ones((3, 3)))
+    size = np.bincount(label.ravel(), minlength=count + 1)
+    size[0] = 0
+    return size[label] >= fewest
 
 
 def smoothstep(share: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -144,17 +144,21 @@ def clean_colours(
 
 def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
     """How much of each pixel's head is hair, soft along the border to skin; 1 on toward the background."""
-    skin = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3)
-    return gaussian(1.0 - (skin & ~view.hair), 1.2)
+    return gaussian(1.0 - (bare_head(view, scene) & ~view.hair), 1.2)
 
 
 def before_skin(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
     """1 where what shines through hair is the head's own skin, 0 where it is the background, soft between."""
-    skin, beside = np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3), scene.coverage < 0.9
+    skin, beside = bare_head(view, scene), scene.coverage < 0.9
     if not skin.any() or not beside.any():
         return np.full(skin.shape, float(skin.any()))
     nearer = ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~beside)
     return gaussian(nearer.astype(np.float64), 1.2)
+
+
+def bare_head(view: HairView, scene: Scene) -> Bool[np.ndarray, "S S"]:
+    """Pixels of the head that show no hair."""
+    return np.isin(view.labels, HAIRY, invert=True) & (scene.coverage > 0.3)
 
 
 def faded(view: HairView) -> Float[np.ndarray, "S S"]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.pixels import large_pieces
 from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.head_model import HeadModel
 from portrait3d.models.plausibility import check_logits, head_of
@@ -70,7 +71,7 @@ def find_earrings(
     bands = torch.stack([sides[0], sides[1].flip(-1)])[..., BAND]
     logits = net(bands.contiguous(memory_format=torch.channels_last))[:, 0]
     check_logits(logits, head_of(net))
-    found = np.zeros(pixels.shape[:2], np.float32)
+    found = []
     for number, (crop, share) in enumerate(zip(crops, logits.sigmoid(), strict=True)):
         kept = earring_pieces(share.numpy() > 0.5)
         if kept.sum() < FEWEST:
@@ -79,16 +80,14 @@ def find_earrings(
         # Soft edges belong to the piece beside them.
         square[0, :, BAND] = share * torch.from_numpy(ndimage.binary_dilation(kept, iterations=2))
         restored = crop.restore(square.flip(-1) if number else square, *pixels.shape[:2])[0]
-        found = np.maximum(found, restored.numpy())
-    return found if (found > 0.5).any() else None
+        found.append(restored.numpy())
+    # A small photo's pixels may be too coarse for small ones.
+    return np.maximum.reduce(found) if any((one > 0.5).any() for one in found) else None
 
 
 def earring_pieces(found: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """What was found without specks, if it begins near the lobe."""
-    label, count = ndimage.label(found, np.ones((3, 3)))
-    size = np.bincount(label.ravel(), minlength=count + 1)
-    size[0] = 0
-    kept = size[label] >= SPECK
+    kept = large_pieces(found, SPECK)
     row, column = np.ogrid[: found.shape[0], : found.shape[1]]
     away = np.hypot(row + 0.5 - HIGH * SIZE, column + 0.5 - found.shape[1] / 2) * REACH / SIZE
     return kept & bool((away[kept] < NEAR).any())

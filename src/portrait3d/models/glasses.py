@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from portrait3d.geometry.pixels import large_pieces
 from portrait3d.models.accessory_net import AccessoryNet
 from portrait3d.models.plausibility import check_logits, head_of
 from portrait3d.preprocessing.alignment import Crop
@@ -64,7 +65,4 @@ def find_glasses(
 
 def glasses_pieces(found: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """What was found without specks."""
-    label, count = ndimage.label(found, np.ones((3, 3)))
-    size = np.bincount(label.ravel(), minlength=count + 1)
-    size[0] = 0
-    return size[label] >= SPECK
+    return large_pieces(found, SPECK)

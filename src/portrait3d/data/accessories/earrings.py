@@ -49,18 +49,18 @@ class EarringSamples(AccessorySamples):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         random = np.random.default_rng((self.seed, number))
         if self.covered and random.random() < UNDER_HAIR:
-            place, right = self.covered[int(random.integers(len(self.covered)))]
+            number, right = self.covered[int(random.integers(len(self.covered)))]
         else:
-            place, right = self.chosen(number, random), int(random.integers(2))
-        face = self.faces[place]
+            number, right = self.chosen(number, random), int(random.integers(2))
+        face = self.faces[number]
         vertices, lobe, crop = self._ear(face, right)
         if not self.still:
             crop = misplaced(crop, random)
         picture, cover = crop.extract(face.pixels), torch.zeros(1, SIZE, SIZE)
         if random.random() < WORN:
-            place = face.screen(lobe[None], crop)[0].double().numpy()
+            *hung, away = face.screen(lobe[None], crop)[0].tolist()
             millimetre = SIZE / REACH
-            x, y = place[:2] + random.normal(0, MISSED, 2) * millimetre
+            x, y = hung + random.normal(0, MISSED, 2) * millimetre
             drawn = draw_earring(
                 Earring.draw(random),
                 (SIZE, SIZE),
@@ -72,7 +72,7 @@ class EarringSamples(AccessorySamples):
                 # As sharp as the photo, whose pixels may be larger than the crop's.
                 blur=max(0.35, 0.5 * SIZE / crop.side) * random.uniform(0.7, 1.4),
             )
-            hidden = face.depth(self.head, vertices, crop) < place[2] - SUNK
+            hidden = face.depth(self.head, vertices, crop) < away - SUNK
             drawn = drawn.behind(hidden.astype(np.float32))
             if random.random() < BEHIND_HAIR:
                 before = np.clip(2 * crop.extract(face.hair[..., None])[0].numpy() - 0.5, 0, 1)

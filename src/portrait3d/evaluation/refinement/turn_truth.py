@@ -179,6 +179,7 @@ def turn_truly(
         InvalidImageError: A picture of the other method is missing, or is not of the photo's size.
     """
     source, pixels = sitting.view(FRONTAL), portrait.photo.pixels
+    shown = sitting.worn(FRONTAL, source)
     turners = [(model, model.reposer(portrait), REFINED)]
     if previous is not None:
         turners.append((previous, previous.reposer(previous.reconstruct(pixels)), PREVIOUS))
@@ -197,7 +198,7 @@ def turn_truly(
             pictures[OTHER] = read_other(others / picture_name(sitting.avatar.name, change), pixels.shape)
         near = torch.from_numpy(portrait.landmarks)
         found = {name: read_landmarks(model, picture, near) for name, picture in pictures.items()}
-        worn = sitting.worn(FRONTAL, source) | sitting.worn(target, real)
+        worn = shown | sitting.worn(target, real)
         yield TrueTurn(sitting, change, source, real, portrait.head_crop, pictures, found, figures, worn)
 
 
