@@ -25,6 +25,7 @@ from portrait3d.parsing_classes import PARSING_CLASSES
 from portrait3d.preprocessing.detection import Detection
 from portrait3d.rendering.rasterizer import rasterize
 from portrait3d.rendering.view import frame_head
+from portrait3d.reposing import CoarseTurn
 
 FEATURES = {
     "left eye": slice(36, 42),
@@ -114,6 +115,20 @@ def test_a_turned_photo_shows_the_head_at_the_asked_yaw(
     assert abs(found.pose.yaw - yaw) < 7
     assert abs(found.pose.pitch) < 7
     assert abs(found.pose.roll) < 5
+
+
+def test_the_network_sees_no_more_than_what_was_drawn_with_the_same_result(
+    model: Portrait3D, portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = model.reposer(portrait).coarse_turn(
+        replace(portrait.pose, yaw=portrait.pose.yaw + 20), guided=True
+    )
+    part = model.refine(turn)
+    monkeypatch.setattr(CoarseTurn, "box", lambda _: (slice(None), slice(None)))
+    assert turn.box() == (slice(None), slice(None))
+    whole = model.refine(turn)
+    assert float((part - turn.image).abs().max()) > 0.05
+    assert float((part - whole).abs().max()) < 0.02
 
 
 def test_turning_leaves_the_far_background_alone(model: Portrait3D, portrait: Portrait) -> None:

@@ -13,7 +13,7 @@ from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
 from portrait3d.reposing import CoarseTurn, Reposer
 from portrait3d.reposing.guide import CHANNELS, LAYERS, PLATE, STEEPNESS
-from portrait3d.reposing.reposer import OUTLINE
+from portrait3d.reposing.reposer import AROUND, OUTLINE, STRIDE
 from synthetic_head import synthetic_portrait
 
 YAW = 25.0
@@ -138,3 +138,43 @@ def test_the_outline_stays_as_it_is_drawn(reposer: Reposer, turn: CoarseTurn) ->
     away = ndimage.distance_transform_edt(head) + ndimage.distance_transform_edt(~head)
     assert drawn[away < 1.5].mean() < 0.1
     assert drawn[head & (away > 2 * OUTLINE)].mean() > 0.9
+
+
+def test_the_box_holds_what_was_drawn_with_some_around_in_whole_strides(turn: CoarseTurn) -> None:
+    assert turn.guide is not None
+    drawn = torch.maximum(turn.guide[: len(LAYERS)].sum(0), turn.holes[0]) > 0
+    for box, touched in zip(turn.box(), (drawn.any(1), drawn.any(0)), strict=True):
+        first, last = touched.nonzero()[:, 0][[0, -1]].tolist()
+        assert box.start % STRIDE == box.stop % STRIDE == 0
+        assert 0 <= box.start <= max(0, first - AROUND)
+        assert min(len(touched), last + 1 + AROUND) <= box.stop <= len(touched)
+        assert box.stop - box.start < last - first + 2 * (AROUND + STRIDE)
+
+
+def test_only_a_guided_turn_knows_its_box_and_one_that_drew_nothing_has_a_small_one(turn: CoarseTurn) -> None:
+    assert turn.guide is not None
+    nothing = replace(turn, guide=torch.zeros_like(turn.guide), holes=torch.zeros_like(turn.holes))
+    assert nothing.box() == (slice(0, STRIDE), slice(0, STRIDE))
+    with pytest.raises(ValueError, match="guided"):
+        replace(turn, guide=None).box()
+
+
+def test_a_finer_crop_shows_the_same_turn_at_a_higher_resolution(
+    portrait: Portrait, turn: CoarseTurn
+) -> None:
+    fine = Reposer(portrait, HeadModel.load(), 512)
+    other = fine.coarse_turn(replace(portrait.pose, yaw=portrait.pose.yaw + YAW), guided=True)
+    assert torch.equal(other.picture, turn.picture)
+    for name, limit in (("image", 0.02), ("guide", 0.03), ("holes", 0.03)):
+        finer, own = getattr(other, name), getattr(turn, name)
+        assert finer.shape == (len(own), 512, 512)
+        assert float((torch.nn.functional.avg_pool2d(finer[None], 2)[0] - own).abs().mean()) < limit
+    moved = torch.zeros(3, 512, 512)
+    moved[0] = 0.25
+    pictures = [
+        reposer.composite(
+            one, one.image + moved[:, : len(one.image[0]), : len(one.image[0])], everywhere=True
+        )
+        for reposer, one in ((fine, other), (Reposer(portrait, HeadModel.load()), turn))
+    ]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 0.3

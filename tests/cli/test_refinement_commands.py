@@ -43,18 +43,19 @@ def test_training_photos_are_turned_in_a_random_order_and_counted(
 
     monkeypatch.setattr(coarse_turns, "prepare_turns", prepare)
 
-    def draw(model, scenes: str, directory: Path, *, people: int, turns: int) -> int:
-        drawn.append((scenes, directory, people))
+    def draw(model, scenes: object, directory: Path, *, people: int, turns: int, size: int) -> int:
+        drawn.append((scenes, directory, people, size))
         return people * turns
 
     monkeypatch.setattr(turned_frames, "prepare_frames", lambda *_, **__: 0)
-    monkeypatch.setattr(exact_turns, "turning_people", lambda data, avatars, seed: ["heads", avatars])
+    monkeypatch.setattr(exact_turns, "turning_people", lambda data, avatars, seed, size: [size, avatars])
     monkeypatch.setattr(exact_turns, "prepare_exact_turns", draw)
     for seed in (0, 0, 5):
-        turns(data=root, out=tmp_path / "out", avatars=root, people=4, photos=3, seed=seed, json=True)
+        out = tmp_path / "out"
+        turns(data=root, out=out, avatars=root, people=4, photos=3, size=384, seed=seed, json=True)
         printed = json.loads(capsys.readouterr().out)
         assert printed == {"directory": str(tmp_path / "out"), "turns": 9, "frames": 0, "exact": 24}
-    assert drawn[:2] == [(scenes, tmp_path / "out" / "exact", 4) for scenes in ("heads", root)]
+    assert drawn[:2] == [(scenes, tmp_path / "out" / "exact", 4, 384) for scenes in (384, root)]
     assert asked[0] == asked[1] != asked[2]
     assert asked[0][1:] == (tmp_path / "out" / "turns", 3, 0)
     assert set(asked[0][0]) <= {"p0", "p1", "p2", "p3"}  # p4 and p5 are for validation

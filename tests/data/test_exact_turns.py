@@ -99,6 +99,9 @@ def test_heads_that_judge_turns_are_not_learned_from(avatars: Path, monkeypatch:
     assert isinstance(drawn, TurningAvatars)
     assert [avatar.name for avatar in drawn.cast.avatars] == ["A"]
     assert [people.source for people in turning_people(Path(), None)] == ["synthetic"]
+    for people in turning_people(Path(), avatars, size=384):
+        assert isinstance(people, TurningAvatars | TurningHeads)
+        assert people.side == 768, "the head crop is about half of the picture"
 
 
 # Preparing
@@ -142,17 +145,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[HeadAngles]:
     found: list[HeadAngles] = []
 
     class Stub(Reposer):
-        def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
-            pass
+        def __init__(self, portrait: Portrait, head_model: HeadModel, size: int) -> None:
+            self.crop = portrait.head_crop.resized(size)
 
         @cached_property
         def photo_crop(self) -> torch.Tensor:
-            return torch.zeros(3, 256, 256)
+            return torch.zeros(3, self.crop.size, self.crop.size)
 
         def coarse_turn(self, target: HeadAngles, *_, guided: bool = False) -> CoarseTurn:
             found.append(target)
-            image, holes = torch.zeros(3, 256, 256), torch.zeros(1, 256, 256)
-            return CoarseTurn(image, holes, image, holes, Window(0, 0, 8, 8), False, torch.zeros(9, 256, 256))
+            image, holes, guide = (torch.zeros(count, self.crop.size, self.crop.size) for count in (3, 1, 9))
+            return CoarseTurn(image, holes, image, holes, Window(0, 0, 8, 8), False, guide)
 
     monkeypatch.setattr(exact_turns, "Reposer", Stub)
     return found
@@ -169,6 +172,20 @@ def test_everybody_is_turned_and_the_true_picture_kept(tmp_path: Path, asked: li
         shown = stored.original[stored.inside[..., 0] > 0]
         assert int(shown.max()) == pytest.approx(100 + 50 * np.radians(pose.yaw - yaw), abs=3)
     assert {"original", "inside"} <= set(StoredTurns(tmp_path, size=32)[0])
+
+
+def test_finer_turns_lie_beside_the_others(tmp_path: Path, asked: list[HeadAngles]) -> None:
+    for size, count in ((256, 2), (512, 4), (512, 4)):
+        assert prepare_exact_turns(Model(), People(), tmp_path, people=1, turns=2, size=size) == count
+    assert len(asked) == 4
+    fine = StoredTurn.load(tmp_path / "nobody_00000-1_512.npz")
+    coarse = StoredTurn.load(tmp_path / "nobody_00000-1.npz")
+    assert fine.original is not None
+    assert coarse.original is not None
+    assert fine.original.shape == (512, 512, 3)
+    assert np.abs(fine.original[::2, ::2].astype(int) - coarse.original).mean() < 3
+    seen = {StoredTurns(tmp_path, size=96)[k]["image"].shape for k in range(8)}
+    assert seen == {(3, 96, 96)}
 
 
 def test_an_interrupted_preparation_goes_on(tmp_path: Path, asked: list[HeadAngles]) -> None:

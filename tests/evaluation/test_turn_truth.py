@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ from portrait3d.evaluation.refinement.turn_truth import (
 )
 from portrait3d.export.images import save_image
 from portrait3d.export.turn_rows import turns_sheet
-from portrait3d.geometry.pictures import as_bytes, resample
+from portrait3d.geometry.pictures import as_bytes
 from portrait3d.models.head_model import HeadModel
-from portrait3d.parsing_classes import ParsingClass
+from portrait3d.parsing_classes import HEAD, ParsingClass
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
 from portrait3d.preprocessing.alignment import crop_from_landmarks
@@ -72,8 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sitting(folder: Path) -> Sitting:
     """Somebody photographed at half the size."""
-    whole = Sitting.of(read_avatars(folder)[0], HeadModel.load())
-    return replace(whole, camera=whole.camera.resized(256, 256), ground=resample(whole.ground, (256, 256)))
+    return Sitting.of(read_avatars(folder)[0], HeadModel.load(), size=256)
 
 
 VIEWS: dict[float, AvatarView] = {}
@@ -104,6 +104,24 @@ def a_turn(sitting: Sitting, ours: np.ndarray | None = None, change: float = 20.
 
 
 # The truth
+
+
+def test_a_larger_photo_shows_the_same_and_is_compared_in_larger_crops(
+    folder: Path, sitting: Sitting
+) -> None:
+    large = Sitting.of(read_avatars(folder)[0], HeadModel.load(), size=512)
+    np.testing.assert_allclose(large.landmarks(FRONTAL), 2 * sitting.landmarks(FRONTAL), atol=1e-3)
+    person = [np.isin(one.view(FRONTAL).classes, HEAD) for one in (large, sitting)]
+    assert (person[0][::2, ::2] == person[1]).mean() > 0.99
+    sides = []
+
+    class Recorded(Planes):
+        def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+            sides.append(image.shape[-1])
+            return super().forward(image)
+
+    score_turn(a_turn(sitting), Recorded(), None)
+    assert set(sides) == {128}
 
 
 def test_glasses_turn_with_the_head(folder: Path, sitting: Sitting) -> None:
@@ -393,7 +411,8 @@ def test_the_command_turns_avatars_and_prints_every_table(
     monkeypatch.setattr(portraits, "load_model", lambda models, quiet: models)
     monkeypatch.setattr(turn_report, "evaluate_turns", evaluate)
     monkeypatch.setattr("portrait3d.losses.perceptual.EfficientNetFeatures", Planes)
-    asides = {"previous": tmp_path, "others": tmp_path, "why": True, "glasses": True, "earrings": True}
+    asides: dict[str, Any] = {"previous": tmp_path, "others": tmp_path, "why": True}
+    asides |= {"glasses": True, "earrings": True, "size": 640}
     refinement(avatars=folder, head=["A"], **asides, photos=tmp_path, json=True)
     assert (decode_photo(tmp_path / "A.png").pixels == a_turn(sitting).pictures[UNTURNED]).all()
     printed = capsys.readouterr()

@@ -62,6 +62,7 @@ def refinement(
     ] = False,
     glasses: Annotated[bool, typer.Option("--glasses", help="Put glasses on the avatars.")] = False,
     earrings: Annotated[bool, typer.Option("--earrings", help="Hang earrings on the avatars.")] = False,
+    size: Annotated[int, typer.Option(min=128, help="Pixels along a side of the avatars' photos.")] = 512,
     sheet: Annotated[
         Path | None, typer.Option(help="Write damaged photos and their repairs, or turns, to this picture.")
     ] = None,
@@ -89,6 +90,7 @@ def refinement(
             why=why,
             glasses=glasses,
             earrings=earrings,
+            size=size,
             sheet=sheet,
             json=json,
         )
@@ -130,6 +132,7 @@ def measure_turns(
     why: bool,
     glasses: bool,
     earrings: bool,
+    size: int,
     sheet: Path | None,
     json: bool,
 ) -> None:
@@ -156,6 +159,7 @@ def measure_turns(
             why=why,
             glasses=glasses,
             earrings=earrings,
+            size=size,
         )
     if photos is not None:
         taken = {turn.sitting.avatar.name: turn.pictures[UNTURNED] for turn in turned}
@@ -183,6 +187,12 @@ def turns(
     photos: Annotated[int, typer.Option(min=0, help="Photos that are turned to random poses.")] = 300,
     frames: Annotated[int, typer.Option(min=0, help="Frames of clips turned into other frames.")] = 120,
     turns: Annotated[int, typer.Option(min=1, help="Turns of each photo, frame and drawn person.")] = 3,
+    size: Annotated[
+        int,
+        typer.Option(
+            min=32, help="Pixels along a side of drawn people's head crops; photos and frames have 256."
+        ),
+    ] = 256,
     seed: Annotated[int, typer.Option(help="Seed of photos, people and poses.")] = 0,
     json: Json = False,
 ) -> None:
@@ -211,8 +221,8 @@ def turns(
         real = prepare_frames(model, pairs, out / FRAMES, frames=frames, turns=turns) if frames else 0
     exact = 0
     with working("Turning drawn people", quiet=json):
-        for scenes in turning_people(data, avatars, seed) if people else []:
-            exact += prepare_exact_turns(model, scenes, out / EXACT, people=people, turns=turns)
+        for scenes in turning_people(data, avatars, seed, size) if people else []:
+            exact += prepare_exact_turns(model, scenes, out / EXACT, people=people, turns=turns, size=size)
     if json:
         print_json({"directory": out, "turns": single, "frames": real, "exact": exact})
         return

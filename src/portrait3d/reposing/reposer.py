@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -15,7 +15,7 @@ from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.pictures import as_bytes, as_planes
 from portrait3d.models.head_model import HeadModel
 from portrait3d.portrait import HeadAngles, Portrait
-from portrait3d.preprocessing.alignment import CropGrid
+from portrait3d.preprocessing.alignment import HEAD_SIZE, CropGrid
 from portrait3d.preprocessing.guided import box_means
 from portrait3d.reposing.drawing import read_maps
 from portrait3d.reposing.expression import ExpressionModes
@@ -29,6 +29,10 @@ STILL = 0.01
 OUTLINE = 3.0
 """Half the width (pixels of the head crop) of the band along the head's outline that stays as it is drawn:
 true turns, from which the network learns, are never quite in place, and so it blurs edges."""
+AROUND = 16
+"""Pixels of the head crop around what a turn drew that the network sees too."""
+STRIDE = 32
+"""Sides of what the network sees are multiples of this."""
 LARGEST = 1600
 """Longest side (pixels) of the part of the photo that is drawn; what moves in larger ones is enlarged."""
 
@@ -57,6 +61,27 @@ class CoarseTurn:
     """With a guide: how far a picture that counts everywhere does so at each of the window's pixels: where
     something was drawn or uncovered, but not along the head's outline."""
 
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the head crop in which a guided turn drew or uncovered something.
+
+        With some of what is around; sides are multiples of `STRIDE`.
+        """
+        if self.guide is None:
+            raise ValueError("Only a guided turn knows what it drew.")
+        drawn = torch.maximum(self.guide[: len(LAYERS)].amax(0), self.holes[0]) > 0
+        return _span(drawn.any(1)), _span(drawn.any(0))
+
+
+def _span(touched: Bool[Tensor, " S"]) -> slice:
+    """The part of a line that holds all that is touched, `AROUND` more to either side, in whole strides."""
+    places = touched.nonzero()[:, 0]
+    if len(places) == 0:
+        return slice(0, STRIDE)
+    # From a multiple on: a network with strides sees the same as in the whole crop.
+    first = max(0, int(places[0]) - AROUND) // STRIDE * STRIDE
+    last = min(len(touched), int(places[-1]) + 1 + AROUND)
+    return slice(first, first + -(-(last - first) // STRIDE) * STRIDE)
+
 
 class Reposer:
     """Turns the head of one portrait; what does not depend on the pose is computed once.
@@ -64,13 +89,15 @@ class Reposer:
     Args:
         portrait: The reconstructed person.
         head_model: The model that the face was fitted with; its expressions move it.
+        size: Side of the head crop in which the refinement network sees turns, pixels.
     """
 
-    def __init__(self, portrait: Portrait, head_model: HeadModel) -> None:
+    def __init__(self, portrait: Portrait, head_model: HeadModel, size: int = HEAD_SIZE) -> None:
         self.portrait = portrait
         whole = turning_window(portrait)
         self.drawn = reduced(portrait, LARGEST / max(whole.shape))
         self.window = whole if self.drawn is portrait else turning_window(self.drawn)
+        self.crop = self.drawn.head_crop.resized(size)
         self.modes = ExpressionModes(portrait, head_model)
         self.layers = TurningHead(self.drawn, self.window, head_model)
 
@@ -168,9 +195,8 @@ class Reposer:
 
     def _beside_outline(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "1 h w"]:
         """0 on the outline of what a guide says is head, 1 away from it."""
-        crop = self.drawn.head_crop
         head = guide[:PLATE].sum(0, keepdim=True).clamp(0, 1)
-        share = box_means(head, max(1, round(OUTLINE * crop.side / crop.size)))
+        share = box_means(head, max(1, round(OUTLINE * self.crop.side / HEAD_SIZE)))
         return 1 - (4 * share * (1 - share)).clamp(min=0).sqrt()
 
     def _guide_to_crop(self, guide: Float[Tensor, "9 h w"]) -> Float[Tensor, "9 S S"]:
@@ -184,7 +210,7 @@ class Reposer:
     ) -> tuple[Float[Tensor, "C S S"], Float[Tensor, "1 S S"]]:
         """Maps of the window in the head crop, 0 beyond it, and 1 within."""
         places, inside = self._places
-        crop = self.drawn.head_crop
+        crop = self.crop
         # Averaged before it is read bilinearly, or fine texture would alias in the network's picture.
         shrink = max(1, int(crop.side / crop.size / 1.5))
         if shrink > 1:
@@ -195,17 +221,17 @@ class Reposer:
     @cached_property
     def photo_crop(self) -> Float[Tensor, "3 S S"]:
         """The photo in the head crop."""
-        return self.drawn.head_crop.extract(self.drawn.photo.pixels)
+        return self.crop.extract(self.drawn.photo.pixels)
 
     @cached_property
     def _in_crop(self) -> CropGrid:
         """Where the window's pixels lie in the head crop."""
-        return self.window.grid(self.drawn.head_crop)
+        return self.window.grid(self.crop)
 
     @cached_property
     def _places(self) -> tuple[Float[Tensor, "2 K"], Float[Tensor, "1 S S"]]:
         """Where the head crop's pixels lie in the window, and 1 for those that do."""
-        crop, (height, width) = self.drawn.head_crop, self.window.shape
+        crop, (height, width) = self.crop, self.window.shape
         places = crop.positions() - torch.tensor([self.window.left, self.window.top])
         inside = ((places > 0) & (places < torch.tensor([width, height]))).all(-1)
         return places.flatten(0, 1).T, inside[None].float()

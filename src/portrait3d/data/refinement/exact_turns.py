@@ -21,6 +21,7 @@ from portrait3d.geometry.skin import HEAD_PIVOT
 from portrait3d.models.fit_quality import LEAST_QUALITY
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import Portrait
+from portrait3d.preprocessing.alignment import HEAD_SIZE
 from portrait3d.reposing import Reposer
 
 logger = logging.getLogger(__name__)
@@ -40,39 +41,43 @@ class Scenes(Protocol):
         ...
 
 
-def turning_people(data: Path, avatars: Path | None, seed: int = 0) -> list[Scenes]:
+def turning_people(data: Path, avatars: Path | None, seed: int = 0, size: int = HEAD_SIZE) -> list[Scenes]:
     """Synthetic people and, from a directory, artist-made heads but `HELD_OUT`, before photographed walls.
 
-    The walls are those of the training photos below `data` (`data.photos.people_free`).
+    The walls are those of the training photos below `data` (`data.photos.people_free`). Pictures have the
+    pixels that a head crop of `size` pixels needs.
     """
     backgrounds = PeopleFreeBackgrounds(real_photos(data, "train"), seed).draw
-    scenes: list[Scenes] = [TurningHeads(10 * seed + 7, STYLES_TRAIN, backgrounds)]
+    scenes: list[Scenes] = [TurningHeads(10 * seed + 7, STYLES_TRAIN, backgrounds, 2 * size)]
     if avatars is not None:
         learned = [avatar for avatar in read_avatars(avatars) if avatar.name not in HELD_OUT]
-        scenes.append(TurningAvatars(10 * seed + 8, learned, backgrounds))
+        scenes.append(TurningAvatars(10 * seed + 8, learned, backgrounds, 2 * size))
     return scenes
 
 
 @torch.inference_mode()
 def prepare_exact_turns(
-    model: Portrait3D, scenes: Scenes, directory: Path, *, people: int, turns: int = 3
+    model: Portrait3D, scenes: Scenes, directory: Path, *, people: int, turns: int = 3, size: int = HEAD_SIZE
 ) -> int:
     """Turn the first `people` of a list, each to `turns` poses, as `NAME-k.npz`; returns how many there are.
+
+    They are stored as head crops of `size` pixels, which the names of other sizes than `HEAD_SIZE` end with.
 
     People whose turns are there already are passed over, so that an interrupted preparation can go on; those
     whose face is not found or fitted badly are left out.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    ending = ".npz" if size == HEAD_SIZE else f"_{size}.npz"
     for index in range(people):
-        if (directory / f"{scenes.source}_{index:05d}-{turns - 1}.npz").is_file():
+        if (directory / f"{scenes.source}_{index:05d}-{turns - 1}{ending}").is_file():
             continue
         scene = scenes.scene(index)
         portrait = well_fitted(model, scene)
         if portrait is None:
             logger.info("%s is left out: its face is not found or fitted badly.", scene.name)
             continue
-        for k, turn in enumerate(exact_turns(model, portrait, scene, turns)):
-            turn.save(directory / f"{scene.name}-{k}.npz")
+        for k, turn in enumerate(exact_turns(model, portrait, scene, turns, size)):
+            turn.save(directory / f"{scene.name}-{k}{ending}")
     return len(list(directory.glob(f"{scenes.source}_*.npz")))
 
 
@@ -87,21 +92,23 @@ def well_fitted(model: Portrait3D, scene: TurnScene) -> Portrait | None:
     return portrait if portrait.quality >= LEAST_QUALITY else None
 
 
-def exact_turns(model: Portrait3D, portrait: Portrait, scene: TurnScene, turns: int) -> Iterator[StoredTurn]:
+def exact_turns(
+    model: Portrait3D, portrait: Portrait, scene: TurnScene, turns: int, size: int = HEAD_SIZE
+) -> Iterator[StoredTurn]:
     """Turn a portrait to random poses, with the pictures that the scene really has there.
 
     Both turn by the same motion about the same pivot, that of the reconstruction: what differs is what the
     network has to mend.
     """
-    reposer, pivot = Reposer(portrait, model.head_model), seen_pivot(portrait)
+    reposer, pivot = Reposer(portrait, model.head_model, size), seen_pivot(portrait)
     random = np.random.default_rng([*scene.name.encode()])
     for _ in range(turns):
         target = draw_target(scene.source, random)
         found = same_turn(portrait.camera_from_model.rotation, scene.source, target)
         turn = reposer.coarse_turn(found, guided=True)
         truth = scene.turned(target, pivot)
-        inside = portrait.head_crop.extract_labels(np.ones(truth.shape[:2], np.uint8))
-        wanted = portrait.head_crop.extract(truth)
+        inside = reposer.crop.extract_labels(np.ones(truth.shape[:2], np.uint8))
+        wanted = reposer.crop.extract(truth)
         yield StoredTurn.of(turn, reposer.photo_crop, wanted, torch.from_numpy(inside)[None].float())
 
 

@@ -21,7 +21,7 @@ TURNS, FRAMES, EXACT = "turns", "frames", "exact"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredTurn:
-    """A coarse turn in the head crop, in bytes: 255 stands for 1."""
+    """A coarse turn in the head crop (256 px or more), in bytes: 255 stands for 1."""
 
     image: UInt8[np.ndarray, "S S 3"]
     holes: UInt8[np.ndarray, "S S 1"]
@@ -122,7 +122,7 @@ class StoredTurns(Dataset):
         sample = StoredTurn.load(self.paths[int(random.integers(len(self.paths)))]).maps()
         if random.random() < 0.5:
             sample = {name: value.flip(-1) for name, value in sample.items()}
-        return sample if self.size == HEAD_SIZE else window_at_hole(sample, self.size, random)
+        return window_at_hole(sample, self.size, random)
 
 
 def window_at_hole(
@@ -131,6 +131,8 @@ def window_at_hole(
     """A square window of the maps around a random pixel of a hole (around the middle if there is none)."""
     side = sample["holes"].shape[-1]
     places = torch.nonzero(sample["holes"][0])
+    if side == size:
+        return sample
     middle = places[int(random.integers(len(places)))].numpy() if len(places) else np.full(2, side / 2)
     corner = middle - size / 2 + random.uniform(-0.25, 0.25, 2) * size
     top, left = np.clip(corner, 0, side - size).astype(int).tolist()

@@ -31,7 +31,7 @@ from portrait3d.preprocessing.alignment import crop_camera
 from portrait3d.reposing.motion import Turn
 
 SIDE = 512
-"""Pixels along a side of the pictures."""
+"""Pixels along a side of the pictures, where nothing else is asked for."""
 ZOOM = (2.1, 3.0)
 """Side of the picture over that of the face crop: the head crop is mostly inside."""
 YAW, PITCH = 45.0, 20.0
@@ -101,12 +101,15 @@ class TurningHeads:
         seed: Of everything that is drawn.
         styles: Procedural hair, by name.
         backgrounds: Draws what is behind.
+        side: Pixels along a side of the pictures.
     """
 
     source = "synthetic"
 
-    def __init__(self, seed: int, styles: Mapping[str, HairStyle], backgrounds: Backgrounds) -> None:
-        self.seed, self.backgrounds = seed, backgrounds
+    def __init__(
+        self, seed: int, styles: Mapping[str, HairStyle], backgrounds: Backgrounds, side: int = SIDE
+    ) -> None:
+        self.seed, self.backgrounds, self.side = seed, backgrounds, side
         self.heads = SyntheticHeads(seed, styles)
 
     @torch.no_grad()
@@ -114,13 +117,15 @@ class TurningHeads:
         """The scene with this number."""
         rng = np.random.default_rng([self.seed, index, 6])
         head, style = self.heads.head, list(self.heads.styles.values())[index % len(self.heads.styles)]
-        source, camera, outfit = draw_source(rng), crop_camera(SIDE, rng.uniform(*ZOOM)), Outfit.draw(rng)
+        source, camera = draw_source(rng), crop_camera(self.side, rng.uniform(*ZOOM))
+        outfit = Outfit.draw(rng)
         rotation = rotation_of(source)
         person, coefficients = self.heads.dress(draw_coefficients(head, rng), style, rotation, rng)
         if outfit.headgear is not None:
             person = with_headgear(person, outfit.headgear)
         pose = place(head, coefficients, rotation, camera, rng)
-        background, landmarks = self.backgrounds(rng, SIDE), head.landmarks(head.vertices(coefficients))[0]
+        background = self.backgrounds(rng, self.side)
+        landmarks = head.landmarks(head.vertices(coefficients))[0]
 
         def draw(turn: Turn) -> UInt8[np.ndarray, "H W 3"]:
             lens = np.random.default_rng([self.seed, index, 7])  # the same noise in every picture
@@ -136,20 +141,22 @@ class TurningAvatars:
 
     source = "avatars"
 
-    def __init__(self, seed: int, avatars: Sequence[Avatar], backgrounds: Backgrounds) -> None:
-        self.seed, self.cast, self.backgrounds = seed, AvatarCast(avatars), backgrounds
+    def __init__(
+        self, seed: int, avatars: Sequence[Avatar], backgrounds: Backgrounds, side: int = SIDE
+    ) -> None:
+        self.seed, self.cast, self.backgrounds, self.side = seed, AvatarCast(avatars), backgrounds, side
 
     def scene(self, index: int) -> TurnScene:
         """The scene with this number: a head reshaped, mirrored, lit and dressed; its hair is its own."""
         rng = np.random.default_rng([self.seed, index, 8])
         avatar, stretch = self.cast.pick(index, rng)
-        source, camera = draw_source(rng), crop_camera(SIDE, rng.uniform(*ZOOM))
+        source, camera = draw_source(rng), crop_camera(self.side, rng.uniform(*ZOOM))
         # Dyed hair is recoloured about its mean in a picture, which isn't the same in two.
         outfit = replace(Outfit.draw(rng), dyed=False)
         shoulders = rotation_of(HeadAngles(float(rng.normal(0, BODY_YAW)), 0.0, 0.0))
         rest = place_avatar_somewhere(camera, shoulders, stretch, rng)
         avatar, pose = turned_avatar(avatar, rest, Turn(model_pose(rest), source))
-        background = self.backgrounds(rng, SIDE)
+        background = self.backgrounds(rng, self.side)
         landmarks = average_landmarks() * torch.from_numpy(stretch)
 
         def draw(turn: Turn) -> UInt8[np.ndarray, "H W 3"]:

@@ -106,13 +106,15 @@ def compare_pictures(
     truth: Float[np.ndarray, "68 2"],
     features: nn.Module,
     recognition: RecognitionNet | None,
+    size: int = HEAD_SIZE,
 ) -> dict[str, tuple[float, float, float]]:
     """Identity (NaN without a network), deep features and NME of pictures beside that called `real`.
 
     `landmarks` are those found in the pictures, which lay heads upon each other; `truth` are the real one's.
+    Deep features are those of head crops of `size` pixels.
     """
     at = landmarks[real]
-    crop = crop_from_landmarks(at).head_crop().resized(HEAD_SIZE)
+    crop = crop_from_landmarks(at).head_crop().resized(size)
     wanted = features(crop.extract(pictures[real])[None])
     person = face_vector(recognition, pictures[real], at) if recognition else None
     scores = {}

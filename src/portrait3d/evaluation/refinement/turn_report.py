@@ -8,6 +8,7 @@ from torch import nn
 
 from portrait3d.data.people.avatars import Avatar
 from portrait3d.errors import NoFaceError
+from portrait3d.evaluation.heads.truth import SIZE
 from portrait3d.evaluation.refinement.flicker import FlickerRow, score_flicker, sweep
 from portrait3d.evaluation.refinement.parts import PartRow, score_parts
 from portrait3d.evaluation.refinement.turn_scores import TrueTurnRow, score_true_turns
@@ -37,6 +38,7 @@ def evaluate_turns(
     why: bool = False,
     glasses: bool = False,
     earrings: bool = False,
+    size: int = SIZE,
 ) -> tuple[TurnReport, list[TrueTurn], list[str]]:
     """Turn photos of avatars and compare them with photos of the same avatars that really turned.
 
@@ -50,6 +52,7 @@ def evaluate_turns(
         why: Say where the differences lie.
         glasses: Put glasses on the heads.
         earrings: Hang earrings on their lobes.
+        size: Pixels along a side of the photos; deep features are compared in head crops of half as many.
 
     Returns:
         The tables, the turns, and the names of avatars without a detected face, which are left out.
@@ -57,7 +60,7 @@ def evaluate_turns(
     network = RecognitionNet(recognition) if recognition else None
     turns, sweeps, faceless = [], [], []
     for avatar in avatars:
-        sitting = Sitting.of(avatar, model.head_model, glasses=glasses, earrings=earrings)
+        sitting = Sitting.of(avatar, model.head_model, glasses=glasses, earrings=earrings, size=size)
         try:
             portrait = model.reconstruct(as_bytes(sitting.view(FRONTAL).picture))
             turns += list(turn_truly(model, sitting, portrait, previous, others=others))

@@ -81,7 +81,8 @@ def score_turn(
 ) -> dict[str, tuple[float, ...]]:
     """Identity, deep features, NME, the logarithms of halo and outline, and the difference of what is worn,
     of each picture of a turn."""
-    found = compare_pictures(turn.pictures, turn.found, REAL, turn.truth, features, recognition)
+    size = turn.sitting.camera.width // 2
+    found = compare_pictures(turn.pictures, turn.found, REAL, turn.truth, features, recognition, size)
     energies = {name: outline_energies(turn, name) for name in turn.pictures}
     return {
         name: (*found[name], *np.log(energies[name] / energies[REAL]).tolist(), worn_difference(turn, name))

@@ -75,18 +75,27 @@ class Sitting:
 
     @classmethod
     def of(
-        cls, avatar: Avatar, head: HeadModel, *, glasses: bool = False, earrings: bool = False
+        cls,
+        avatar: Avatar,
+        head: HeadModel,
+        *,
+        glasses: bool = False,
+        earrings: bool = False,
+        size: int = SIZE,
     ) -> "Sitting":
-        """A sitting whose light, background and what is worn the avatar's name decides."""
+        """A sitting whose light, background and what is worn the avatar's name decides.
+
+        Photos have `size` x `size` pixels.
+        """
         rng = np.random.default_rng([*avatar.name.encode()])
         light = torch.from_numpy(draw_light(rng).mean(0)).float()
-        fit = fit_avatar(avatar, head)
+        fit, scale = fit_avatar(avatar, head), size / SIZE
         return cls(
             avatar,
-            Camera(torch.tensor(FOCAL), torch.tensor([SIZE / 2, PRINCIPAL_ROW]), SIZE, SIZE),
+            Camera(scale * torch.tensor(FOCAL), scale * torch.tensor([SIZE / 2, PRINCIPAL_ROW]), size, size),
             turned(0.0, 0.0, np.zeros(3), PHOTO_DISTANCE),
             light,
-            torch.from_numpy(draw_background(rng, SIZE)),
+            torch.from_numpy(draw_background(rng, size)),
             fit.landmarks(head),
             fit.lobes(head),
             Glasses.draw(rng) if glasses else None,
@@ -233,6 +242,7 @@ def drawn_figure(portrait: Portrait, turned: Portrait, turn: CoarseTurn) -> Bool
     assert turn.guide is not None
     head = turn.guide[:PLATE].sum(0, keepdim=True)
     height, width = turned.photo.pixels.shape[:2]
-    shown = turned.head_crop.restore(head, height, width)[0].numpy() > 0.5
+    crop = turned.head_crop.resized(head.shape[-1])
+    shown = crop.restore(head, height, width)[0].numpy() > 0.5
     whole = shown | (turned.parsing == ParsingClass.BODY)
     return portrait.head_crop.extract_labels(whole.astype(np.uint8)) > 0
