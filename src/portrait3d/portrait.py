@@ -20,6 +20,7 @@ from portrait3d.head.glasses import lift_glasses
 from portrait3d.head.lips import close_lips, fit_lips
 from portrait3d.head.placement import place_head, texels
 from portrait3d.head.shot import Shot
+from portrait3d.head.teeth import fit_teeth
 from portrait3d.models.coefficients import FaceCoefficients
 from portrait3d.models.depth_net import HeadDepth
 from portrait3d.models.head_model import HeadModel
@@ -263,14 +264,12 @@ class Portrait:
         return self.camera.project(points).numpy()
 
     def _posed_vertices(self) -> Float[np.ndarray, "M 3"]:
-        """The fitted face with its lips where the photo shows them; model frame, mm."""
-        return fit_lips(
-            self.head_model,
-            self.head_model.vertices(self.coefficients.batched)[0].double().numpy(),
-            self.crop_from_model,
-            float(self.head_crop.camera().focal),
-            self.head_parsing.head_probabilities,
-        )
+        """The fitted face with lips and teeth where the photo shows them; model frame, mm."""
+        model, pose = self.head_model, self.crop_from_model
+        fitted = model.vertices(self.coefficients.batched)[0].double().numpy()
+        focal, classes = float(self.head_crop.camera().focal), self.head_parsing.head_probabilities
+        fitted = fit_lips(model, fitted, pose, focal, classes)
+        return fit_teeth(model, fitted, pose, self.head_crop, self.photo.pixels, self.parsing)
 
     def _neutral_vertices(self) -> Float[np.ndarray, "M 3"]:
         """The same face without expression; model frame, mm."""

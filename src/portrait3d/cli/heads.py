@@ -76,11 +76,12 @@ def heads(
     """Heads from eight directions and from above, or distances to artist-made heads; --data or --avatars.
 
     With --data: gaps are pixels of background with head all around, inside pixels show the surface's inner
-    side; the GLB's size is in MB. With --avatars: distances of hair that the photo shows, of hair that is
-    predicted, of hair and bald scalp that the photo doesn't show (all, 45 to 135° around the head, and behind
-    it), of ears and face to the other surface, the faces aligned by a similarity, whose scale is "size";
-    silhouettes, colours and deep features of both heads turned away from the photo. Photos that fail are
-    reported, and the exit code is then 1.
+    side; "teeth" is the share of the photo's teeth in whose pixels the head has teeth, too; the GLB's size is
+    in MB. With --avatars: distances of hair that the photo shows, of hair that is predicted, of hair and bald
+    scalp that the photo doesn't show (all, 45 to 135° around the head, and behind it), of ears and face to
+    the other surface, the faces aligned by a similarity, whose scale is "size"; silhouettes, colours and deep
+    features of both heads turned away from the photo. Photos that fail are reported, and the exit code is
+    then 1.
     """
     if (data is None) == (avatars is None):
         raise typer.BadParameter("Give either --data or --avatars.")
@@ -106,6 +107,7 @@ def heads(
 def show_directions(photos: list[Path], models: Path | None, out: Path, *, json: bool) -> bool:
     """Heads of photos from all around, and what is open in them; whether any photo failed."""
     from portrait3d.cli.portraits import load_model
+    from portrait3d.evaluation.heads.teeth import teeth_share
     from portrait3d.export.directions import directions_sheet, view_directions
     from portrait3d.export.images import save_image
     from portrait3d.export.meshes import encode_glb
@@ -115,7 +117,7 @@ def show_directions(photos: list[Path], models: Path | None, out: Path, *, json:
     failures: list[dict[str, str]] = []
     for photo, portrait in reconstructed(model, photos, failures, quiet=json):
         head = portrait.head
-        views = view_directions(head)
+        views, teeth = view_directions(head), teeth_share(portrait)
         sheets.append(directions_sheet(views))
         rows.append(
             {
@@ -123,6 +125,7 @@ def show_directions(photos: list[Path], models: Path | None, out: Path, *, json:
                 "vertices": len(head.vertices),
                 "gaps": sum(view.gaps for view in views),
                 "inside": sum(view.inside for view in views),
+                "teeth": None if teeth is None else round(teeth, 2),
                 "glb": round(len(encode_glb(head)) / 1e6, 2),
             }
         )
@@ -131,9 +134,8 @@ def show_directions(photos: list[Path], models: Path | None, out: Path, *, json:
     if json:
         print_json({"heads": rows, "failures": failures, "sheet": out if sheets else None})
     elif rows:
-        print_table(
-            "Heads from all around", [*rows[0]], [[str(value) for value in row.values()] for row in rows]
-        )
+        cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+        print_table("Heads from all around", [*rows[0]], cells)
         say(out)
     return bool(failures)
 
