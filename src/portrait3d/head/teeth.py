@@ -28,7 +28,7 @@ GAP = 1.5
 """Height of what is no tooth, mm, at which a row of teeth ends."""
 GUMS = 0.5
 """Share of the opening's height within which the upper teeth begin."""
-TUCK, HIDDEN = 2.0, 5.0
+TUCK, HIDDEN = 4.0, 5.0
 """Upper teeth that reach the lower lip end so far behind it, mm, and lower teeth that it hides."""
 ALONG = 3.0
 """Width of the blur along a row of teeth, mm."""
