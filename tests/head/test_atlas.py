@@ -16,7 +16,7 @@ def two_islands() -> tuple[Texels, np.ndarray]:
     place = np.concatenate([row * 32 + column, row * 32 + column + 12])
     corner = np.zeros((1, 3), np.int64)
     none = np.zeros(3, np.int64)
-    layout = HeadLayout(corner, none[:1].astype(np.uint8), none, np.zeros((3, 2)), corner, none)
+    layout = HeadLayout(corner, none[:1].astype(np.uint8), none, np.ones(3), np.zeros((3, 2)), corner, none)
     texels = Texels.of(layout, 32, place, np.zeros_like(place), np.zeros((len(place), 3)))
     return texels, np.repeat([RED, GREEN], 16, axis=0)
 

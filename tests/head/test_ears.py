@@ -1,9 +1,10 @@
-"""Ears go where the photo shows them, and nothing else moves."""
+"""Ears go where the photo shows them, and nothing else moves; their hollows are in the shade."""
 
 import numpy as np
+import pytest
 import torch
 
-from portrait3d.head.ears import fit_ears
+from portrait3d.head.ears import SHADE, ear_light, fit_ears, lit_from, sphere
 from portrait3d.head.placement import place_head
 from portrait3d.models.head_model import HeadModel
 from synthetic_head import CAMERA, SIZE, fitted_head
@@ -48,3 +49,56 @@ def test_a_head_is_placed_with_its_ears_where_they_are_parsed() -> None:
     moved = np.linalg.norm(fitted.vertices - plain.vertices, axis=1)
     assert moved[head.ears_mask > 0.5].max() > 3
     assert moved[head.ears_mask == 0].max() == 0
+
+
+@pytest.fixture(scope="module")
+def light() -> np.ndarray:
+    model = HeadModel.load()
+    return ear_light(
+        model.mean.double().numpy(),
+        model.skin_faces.numpy(),
+        model.ears_mask.double().numpy(),
+        model.mirror.numpy(),
+    )
+
+
+def test_light_is_short_in_the_hollows_of_ears_and_even_elsewhere(light: np.ndarray) -> None:
+    model = HeadModel.load()
+    ears, mean = model.ears_mask.numpy(), model.mean.numpy()
+    assert (light[ears == 0] == 1).all()
+    assert SHADE[0] <= light.min() < 0.5
+    assert 1.1 < light.max() <= SHADE[1]
+    own = (ears > 0.5) & (mean[:, 0] > 0)
+    assert np.median(light[own]) == pytest.approx(1, abs=0.03)
+    # The bowl lies nearer to the head than the rim around it.
+    dark, bright = own & (light < 0.6), own & (light > 1.1)
+    assert mean[dark, 0].mean() < mean[bright, 0].mean() - 4
+    low, high = mean[own].min(axis=0), mean[own].max(axis=0)
+    middle = (mean[dark].mean(axis=0) - low) / (high - low)
+    assert ((middle[1:] > 0.25) & (middle[1:] < 0.75)).all(), middle
+
+
+def test_both_ears_are_lit_alike_and_gradually(light: np.ndarray) -> None:
+    model = HeadModel.load()
+    assert np.array_equal(light, light[model.mirror.numpy()])
+    a, b = model.skin_faces.numpy()[:, :2].T
+    assert np.quantile(np.abs(light[a] - light[b])[model.ears_mask.numpy()[a] > 0.5], 0.9) < 0.2
+
+
+def test_a_far_light_reaches_what_nothing_hides() -> None:
+    square = np.array([[-9.0, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0]])
+    behind = np.array([[0.0, 0, 10], [30, 0, 10]])
+    places = np.concatenate([square, square + np.array([0.0, 0, 20]), behind])
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    above, below = (lit_from(np.array([0.0, 0, sign]), places, faces) for sign in (1, -1))
+    assert above.tolist() == [1] * 10
+    assert below[8:].tolist() == [0, 1]
+    aside = lit_from(np.array([1.0, 0.0, 0.0]), places, faces)
+    assert aside.tolist() == [1] * 10
+
+
+def test_directions_are_even() -> None:
+    found = sphere(500)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    np.testing.assert_allclose(found.T @ found / 500, np.eye(3) / 3, atol=0.01)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.01)

@@ -143,12 +143,25 @@ def test_far_from_what_is_seen_skin_has_the_faces_usual_colour(bald: Baking) -> 
     assert np.median(greenness(colours)[back]) < 0.12
 
 
+def test_hollows_of_ears_that_the_photo_does_not_show_are_dark(bald: Baking) -> None:
+    layout = bald.model.layout
+    even = replace(bald.model, layout=replace(layout, ear_light=np.ones_like(layout.ear_light)))
+    scene = bald.known.scene(bald.known.picture)
+    shaded, plain = (bake_unseen(model, bald.fine, scene, bald.shown) for model in (bald.model, even))
+    light = bald.at_texels(layout.ear_light)
+    near = np.abs(shaded - plain * light[:, None])[bald.at_texels(bald.shown.astype(float)) == 0]
+    assert np.quantile(near, 0.99) < 0.02
+    ear = bald.model.ears_mask[bald.fine.corners].min(axis=1) > 0.5
+    assert np.quantile((shaded / plain)[ear], 0.01) < 0.7
+
+
 def test_a_hidden_cheek_has_the_colours_and_the_detail_of_the_other(turned: Baking) -> None:
     shown = turned.at_texels(turned.shown)
     weight = view_weight(turned.model, turned.shown)
     mirrored = turned.at_texels((weight > 0.9)[turned.model.layout.mirror])
     x, y, _ = turned.place.T
     hidden = (shown == 0) & (mirrored == 1) & (np.abs(x) > 40) & (np.abs(y - 20) < 50)
+    hidden &= turned.at_texels(turned.model.layout.ear_light) == 1
     assert hidden.sum() > 200
     side = np.sign(np.median(x[hidden]))
     pixels = turned.model.pixels(turned.model.vertices)

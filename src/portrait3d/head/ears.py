@@ -1,10 +1,16 @@
-"""The head model's ears, moved to where the photo shows them."""
+"""The head model's ears, moved to where the photo shows them, and the shade in their hollows."""
+
+import math
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Float, Int64, UInt8
 
 from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.skin import normals
+from portrait3d.geometry.topology import Topology
 from portrait3d.parsing_classes import EARS
+from portrait3d.rendering.rasterizer import rasterize
 
 FEWEST = 25
 """Pixels of an ear from which its place is known."""
@@ -12,6 +18,14 @@ HEIGHT, WIDTH = (0.85, 1.25), (0.6, 1.8)
 """Range in which an ear is scaled."""
 FARTHEST = 14.0
 """Pixels of the crop by which an ear moves at most."""
+DIRECTIONS = 64
+"""From which light may come, all around; the head hides half of them from an ear."""
+REACH, GRID = 60.0, 96
+"""What is within this distance of an ear's middle, mm, shades it; pixels across twice that."""
+BIAS = 1.5
+"""A vertex is hidden by what lies so far before it, mm."""
+SHADE = (0.35, 1.2)
+"""Range of the light in and around an ear's hollows."""
 
 
 def fit_ears(
@@ -59,3 +73,65 @@ def fit_ears(
         # From pixels to millimetres at each vertex's depth.
         moved[:, :2] += shift * share[:, None] * vertices[:, 2:] / focal
     return moved
+
+
+def ear_light(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    ears_mask: Float[np.ndarray, " V"],
+    mirror: Int64[np.ndarray, " V"],
+) -> Float[np.ndarray, " V"]:
+    """How much of an even light reaches the ears' skin (ambient occlusion), over their median; 1 elsewhere.
+
+    Args:
+        vertices: A head that is the same on both sides, mm; its ears stick out along x.
+        faces: Triangles of its skin.
+        ears_mask: 1 on the ears, 0 off them.
+        mirror: The vertex on the other side.
+    """
+    ear = (ears_mask > 0) & (vertices[:, 0] > 0)
+    near = np.linalg.norm(vertices - vertices[ear].mean(axis=0), axis=1) < REACH
+    around = faces[near[faces].all(axis=1)]
+    places = vertices - vertices[ear].mean(axis=0)
+    upright = normals(vertices, faces)
+    light, most = np.zeros(len(vertices)), np.full(len(vertices), 1e-9)
+    for direction in sphere(DIRECTIONS):
+        # What comes from the head's own side is hidden by it.
+        if direction[0] <= 0:
+            continue
+        cosine = np.clip(upright @ direction, 0, None)
+        light += cosine * lit_from(direction, places, around)
+        most += cosine
+    share = light / most
+    # A vertex is lit or not: its neighbours make that gradual.
+    a, b = Topology.of(faces, len(vertices)).edges.T
+    sums, count = share.copy(), np.ones(len(share))
+    for one, other in ((a, b), (b, a)):
+        np.add.at(sums, one, share[other])
+        np.add.at(count, one, 1)
+    share = sums / count
+    shade = np.clip(share / np.median(share[ear & (ears_mask > 0.5)]), *SHADE)
+    one = np.where(ear, 1 + ears_mask * (shade - 1), 1.0)
+    return one * one[mirror]
+
+
+def sphere(count: int) -> Float[np.ndarray, "N 3"]:
+    """Unit vectors, evenly in all directions (a Fibonacci lattice)."""
+    height = 1 - 2 * (np.arange(count) + 0.5) / count
+    turn = math.pi * (1 + math.sqrt(5)) * np.arange(count)
+    flat = np.sqrt(1 - height**2)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), height], axis=1)
+
+
+def lit_from(
+    direction: Float[np.ndarray, "3"], places: Float[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> Float[np.ndarray, " V"]:
+    """1 for vertices that nothing hides from a far light, 0 for others; `places` are within `REACH` of 0."""
+    across = np.cross(direction, [0.0, 0.0, 1.0] if abs(direction[2]) < 0.9 else [0.0, 1.0, 0.0])
+    across /= np.linalg.norm(across)
+    axes = np.stack([across, np.cross(direction, across), -direction], axis=1)
+    seen = places @ axes * [GRID / (2 * REACH), GRID / (2 * REACH), 1] + [GRID / 2, GRID / 2, 2 * REACH]
+    screen = torch.from_numpy(seen).float()[None]
+    depth = rasterize(screen, torch.from_numpy(faces), GRID, GRID).depth[0].numpy()
+    column, row = np.clip(seen[:, :2].astype(np.int64), 0, GRID - 1).T
+    return (seen[:, 2] < depth[row, column] + BIAS).astype(np.float64)

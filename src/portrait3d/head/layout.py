@@ -34,6 +34,8 @@ class HeadLayout:
     """`HeadPiece` of every triangle."""
     mirror: Int64[np.ndarray, " V"]
     """The vertex on the other side."""
+    ear_light: Float[np.ndarray, " V"]
+    """How much light reaches the ears' skin (`ears.ear_light`): little in their hollows; 1 off the ears."""
     points: Float[np.ndarray, "U 2"]
     """Places in the texture, in sides of the hair's chart, 0 to `SIDES`; (0, 0) is the top left corner."""
     point_faces: Int64[np.ndarray, "F 3"]

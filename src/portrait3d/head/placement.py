@@ -10,7 +10,7 @@ from torch import Tensor
 from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.mesh import HeadPiece, vertex_normals
 from portrait3d.geometry.pose import Pose
-from portrait3d.head.ears import fit_ears
+from portrait3d.head.ears import ear_light, fit_ears
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.layout import SIDES, HeadLayout, Texels, pack
 from portrait3d.models.head_model import HeadModel
@@ -41,7 +41,7 @@ def head_layout(model: HeadModel) -> HeadLayout:
     if model not in _layouts:
         piece = np.array([PIECES.get(name, HeadPiece.SURFACE) for name in model.part_names], np.uint8)
         faces, corners = model.faces.numpy(), model.uv_faces.numpy()
-        uv = model.uv.double().numpy()
+        uv, mean = model.uv.double().numpy(), model.mean.double().numpy()
         # Places in the texture outnumber vertices: the layout has seams.
         vertex = np.zeros(len(uv), np.int64)
         vertex[corners] = faces
@@ -49,7 +49,10 @@ def head_layout(model: HeadModel) -> HeadLayout:
             faces=faces,
             piece=piece[model.face_part.numpy()],
             mirror=model.mirror.numpy(),
-            points=pack(uv, corners, faces, model.mean.double().numpy()),
+            ear_light=ear_light(
+                mean, model.skin_faces.numpy(), model.ears_mask.double().numpy(), model.mirror.numpy()
+            ),
+            points=pack(uv, corners, faces, mean),
             point_faces=corners,
             point_vertex=vertex,
         )

@@ -161,6 +161,8 @@ def bake_unseen(
         values = values + HOME * weighted_median(at_vertex, face)
     total = known + other + HOME
     base = diffuse(model.layout.faces, values / total[:, None], total)
+    # Smooth colours know nothing of hollows: ears would be flat.
+    base *= model.layout.ear_light[:, None]
 
     # Detail is what the blur took away, at half resolution; the other side's, read where that side is seen,
     # goes onto the smooth colours.
