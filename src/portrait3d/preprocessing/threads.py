@@ -1,7 +1,7 @@
 """Work on several cores at once: torch and compiled loops let other threads run.
 
 torch keeps a number of threads for each thread that calls it, and gives a thread that starts the number that
-was set last, by whichever thread. `_limit_this_thread` changes one and leaves the other.
+was set last, by whichever thread. `limit_this_thread` changes one and leaves the other.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,15 +30,15 @@ def side_by_side(work: Callable[..., Result], *items: Iterable[Any]) -> list[Res
     if threads == 1:
         return [work(*call) for call in calls]
     share = max(1, threads // len(calls))
-    _limit_this_thread(share)
+    limit_this_thread(share)
     try:
         with ThreadPoolExecutor(
-            max(1, len(calls) - 1), initializer=_limit_this_thread, initargs=(share,)
+            max(1, len(calls) - 1), initializer=limit_this_thread, initargs=(share,)
         ) as pool:
             others = [pool.submit(work, *call) for call in calls[1:]]
             return [work(*calls[0]), *(other.result() for other in others)]
     finally:
-        _limit_this_thread(threads)
+        limit_this_thread(threads)
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -46,7 +46,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     return side_by_side(lambda call: call(), calls)
 
 
-def _limit_this_thread(threads: int) -> None:
+def limit_this_thread(threads: int) -> None:
     """Let torch use so many threads for what this thread asks of it; what threads get that start stays."""
     if torch.get_num_threads() == threads:
         return

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from portrait3d import arguments
 from portrait3d.pipeline import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
+from portrait3d.preprocessing.threads import limit_this_thread
 from portrait3d.reposing import Reposer, reduced
 
 WORKERS = 2
@@ -58,7 +60,10 @@ def _drawn(
         expression = None if expressions is None else expressions[index]
         return model.draw_pose(reposer, poses[index], expression)
 
-    with ThreadPoolExecutor(workers) as pool:
+    # A frame's layers are small: threads of torch's own would mostly wait for each other. As many for a frame
+    # whatever the number of workers, or pictures would round otherwise.
+    threads = max(1, torch.get_num_threads() // WORKERS)
+    with ThreadPoolExecutor(workers, initializer=limit_this_thread, initargs=(threads,)) as pool:
         waiting = deque()
         try:
             for index in range(len(poses)):
