@@ -18,7 +18,7 @@ TABLES = {
 }
 """What each table answers."""
 TURN_TABLES = {
-    "turns": "Is a turned photo like the real view? (cosine; Eq. 13; NME, percent; 1 is the real outline)",
+    "turns": "Is a turned photo like the real view? (cosine; Eq. 13; NME, percent; 1 is as sharp)",
     "parts": "What would be gained? (refined turns with parts of the real view; area in percent)",
     "flicker": "Does a slow turn flicker? (second differences, of 255, and over those of real views)",
 }

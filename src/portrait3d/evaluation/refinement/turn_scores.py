@@ -21,7 +21,7 @@ from portrait3d.evaluation.refinement.turn_truth import (
     TrueTurn,
 )
 from portrait3d.models.recognition import RecognitionNet
-from portrait3d.parsing_classes import ParsingClass
+from portrait3d.parsing_classes import HEAD, ParsingClass
 
 ORDER = (REFINED, PREVIOUS, OTHER, COARSE, UNTURNED, REAL)
 """Of the rows."""
@@ -53,6 +53,9 @@ class TrueTurnRow:
     something hangs over into the background; NaN where the outline is not known."""
     outline: float
     """The same on the outline itself; below 1 where it is blurred."""
+    detail: float
+    """The same inside the real view's head; below 1 where skin and hair are smoother than the real ones.
+    Deep features may well prefer that to detail in the wrong place."""
     worn: float
     """Mean absolute difference from the real view (of 255) where either that or the photo shows glasses or
     earrings; NaN where nothing is worn."""
@@ -69,9 +72,13 @@ def score_true_turns(
             scores.setdefault((abs(turn.change), name), []).append(found[name])
     rows = []
     for (degrees, name), values in sorted(scores.items(), key=lambda item: item[0][0]):
-        identity, distance, nme, halo, outline, worn = np.mean(values, axis=0).tolist()
-        ratios = math.exp(halo), math.exp(outline)
-        rows.append(TrueTurnRow(name, degrees, len(values), identity, distance, nme, *ratios, worn))
+        identity, distance, nme, *logarithms, worn = np.mean(values, axis=0).tolist()
+        halo, outline, detail = np.exp(logarithms).tolist()
+        rows.append(
+            TrueTurnRow(
+                name, degrees, len(values), identity, distance, nme, halo, outline, detail=detail, worn=worn
+            )
+        )
     return rows
 
 
@@ -79,11 +86,15 @@ def score_true_turns(
 def score_turn(
     turn: TrueTurn, features: nn.Module, recognition: RecognitionNet | None
 ) -> dict[str, tuple[float, ...]]:
-    """Identity, deep features, NME, the logarithms of halo and outline, and the difference of what is worn,
-    of each picture of a turn."""
+    """Identity, deep features, NME, the logarithms of halo, outline and detail, and the difference of what is
+    worn, of each picture of a turn."""
     size = turn.sitting.camera.width // 2
     found = compare_pictures(turn.pictures, turn.found, REAL, turn.truth, features, recognition, size)
-    energies = {name: outline_energies(turn, name) for name in turn.pictures}
+    inside = inner_head(turn)
+    energies = {
+        name: np.append(outline_energies(turn, name), gradient_energy(turn.crop.extract(picture), inside))
+        for name, picture in turn.pictures.items()
+    }
     return {
         name: (*found[name], *np.log(energies[name] / energies[REAL]).tolist(), worn_difference(turn, name))
         for name in found
@@ -113,6 +124,12 @@ def heads_own(turn: TrueTurn) -> Bool[np.ndarray, "S S"]:
     counted = ndimage.distance_transform_edt(~clothes) > HALO if clothes.any() else ~clothes
     counted[max(0, round(chin)) :] = False
     return counted
+
+
+def inner_head(turn: TrueTurn) -> Bool[np.ndarray, "S S"]:
+    """The head crop's pixels well inside the real view's head."""
+    head = np.isin(turn.crop.extract_labels(turn.real.classes), HEAD)
+    return ndimage.distance_transform_edt(head) > HALO
 
 
 def halo_band(figure: Bool[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
