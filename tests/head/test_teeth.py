@@ -174,6 +174,8 @@ def test_a_dim_mouth_shows_no_teeth() -> None:
     picture = np.full((3, 64, 64), 0.6)
     picture[:, inside] = 0.4
     assert not any(mask.any() for mask in shown_teeth(picture, inside))
+    everything = np.ones((64, 64), bool)
+    assert not any(mask.any() for mask in shown_teeth(picture, everything)), "nothing to compare with"
     picture[:, inside] = 0.8
     assert all(np.array_equal(mask, inside) for mask in shown_teeth(picture, inside))
 

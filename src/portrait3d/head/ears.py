@@ -111,8 +111,8 @@ def ear_light(
         np.add.at(count, one, 1)
     share = sums / count
     shade = np.clip(share / np.median(share[ear & (ears_mask > 0.5)]), *SHADE)
-    one = np.where(ear, 1 + ears_mask * (shade - 1), 1.0)
-    return one * one[mirror]
+    own = np.where(ear, 1 + ears_mask * (shade - 1), 1.0)
+    return own * own[mirror]
 
 
 def sphere(count: int) -> Float[np.ndarray, "N 3"]:

@@ -124,7 +124,7 @@ def shown_teeth(
     red, green, _ = picture
     brightest = np.quantile(green[opening], 0.9)
     around = ndimage.binary_dilation(opening, iterations=8) & ~opening
-    if brightest < LEAST_BRIGHT * np.median(green[around]):
+    if not around.any() or brightest < LEAST_BRIGHT * np.median(green[around]):
         return np.zeros_like(opening), np.zeros_like(opening)
     bright = opening & (green > BRIGHT * brightest)
     paleness = green / np.maximum(red, 1e-3)
