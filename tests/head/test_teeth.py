@@ -8,8 +8,8 @@ import torch
 
 from portrait3d.evaluation.heads.teeth import teeth_share
 from portrait3d.geometry.pose import Pose
+from portrait3d.head.teeth import RANGE, SeenMouth, fit_teeth, row_ends, shown_teeth, teeth_of
 from portrait3d.head.teeth import SIZE as MOUTH
-from portrait3d.head.teeth import SeenMouth, fit_teeth, row_ends, shown_teeth, teeth_of
 from portrait3d.models.expressions import expression_displacement
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
@@ -121,6 +121,21 @@ def test_a_closed_mouth_keeps_its_teeth(model: HeadModel, grin: np.ndarray, labe
     assert np.array_equal(fitted(model, grin, photo(labels, 0, 0, TOOTH), closed), grin)
 
 
+def test_a_few_pixels_show_no_teeth(model: HeadModel, grin: np.ndarray, labels: np.ndarray) -> None:
+    few = np.full_like(labels, ParsingClass.FACE)
+    _, bottom = opening(labels)
+    few[bottom - 3 : bottom, SIZE // 2 - 2 : SIZE // 2 + 2] = ParsingClass.INNER_MOUTH
+    assert np.array_equal(fitted(model, grin, photo(few, SIZE, SIZE, DARK), few), grin)
+
+
+def test_teeth_grow_by_no_more_than_they_may(model: HeadModel) -> None:
+    gaping = model.mean.double().numpy() + expression_displacement(GRIN | {"jawOpen": 0.8})
+    labels = classes(model, gaping)
+    way = (fitted(model, gaping, photo(labels, SIZE, SIZE, DARK), labels) - gaping)[:, 1]
+    assert way.max() == pytest.approx(RANGE[1])
+    assert (way[teeth_of(model)[1].vertices] >= -RANGE[1]).all()
+
+
 def test_only_teeth_move_and_only_up_or_down(model: HeadModel, grin: np.ndarray, labels: np.ndarray) -> None:
     top, bottom = opening(labels)
     way = fitted(model, grin, photo(labels, top + 6, bottom, DARK), labels) - grin
@@ -166,6 +181,15 @@ def test_the_line_of_teeth_is_smooth_and_follows_a_curved_lip() -> None:
     middle = slice(50, 79)
     assert np.abs(np.diff(upper[middle])).max() < 1.6
     assert upper[middle] == pytest.approx(bottom[0, middle] - 4.5, abs=1)
+
+
+def test_the_lowest_teeth_of_a_strongly_curved_line_are_not_blurred_upwards() -> None:
+    row, column = np.mgrid[:MOUTH, :MOUTH]
+    bottom = 80 - 0.1 * (column - 64) ** 2
+    inside = (row >= 40) & (row < bottom)
+    bright = inside & (row < bottom - 5)
+    upper, _ = row_ends(SeenMouth(CROP, inside, bright, bright))
+    assert upper[62:67] == pytest.approx(bottom[0, 62:67] - 5, abs=1)
 
 
 def test_a_dim_mouth_shows_no_teeth() -> None:

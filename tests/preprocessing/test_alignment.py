@@ -225,3 +225,16 @@ def test_an_impossible_crop_is_refused(changes: dict) -> None:
 def test_a_crop_can_be_recentred() -> None:
     moved = CROPS[0].recentred((1.0, 2.0))
     assert moved == replace(CROPS[0], centre=(1.0, 2.0))
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_a_square_around_a_point_has_its_size_there(crop: Crop) -> None:
+    camera = crop.camera()
+    point = torch.tensor([12.0, -25.0, 950.0])
+    found = crop.around(point, 96.0, 128)
+    place = crop.photo_from_crop(camera.project(point[None]))[0]
+    assert found.centre == pytest.approx(tuple(place.tolist()))
+    corner = point + torch.tensor([48.0, 48.0, 0.0])
+    seen = found.crop_from_photo(crop.photo_from_crop(camera.project(corner[None])))[0]
+    assert seen.tolist() == pytest.approx([128, 128], abs=1e-2)
+    assert found.zoom / crop.zoom == pytest.approx(found.side / crop.side)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from portrait3d import Portrait3D
 from portrait3d.portrait import HeadAngles, Portrait
@@ -30,6 +31,29 @@ def test_frames_come_in_the_order_of_the_poses(model: Portrait3D, portrait: Port
     assert np.array_equal(left, again)
     assert (left != middle).any()
     assert (left != right).any()
+
+
+def test_every_frame_has_its_share_of_the_threads(
+    model: Portrait3D, portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def draw(*_: object) -> np.ndarray:
+        found.append(torch.get_num_threads())
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(Portrait3D, "draw_pose", draw)
+    threads = torch.get_num_threads()
+    try:
+        for own, share in ((6, 3), (2, 1), (1, 1)):
+            torch.set_num_threads(own)
+            for workers in (1, 2):
+                found.clear()
+                assert len(list(draw_frames(model, portrait, [portrait.pose] * 3, None, 170, workers))) == 3
+                assert found == [share] * 3
+                assert torch.get_num_threads() == own
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_turntable_is_a_closed_path_from_the_photos_pose(portrait: Portrait) -> None:

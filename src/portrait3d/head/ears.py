@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 
-from portrait3d.geometry.pixels import smoothstep
+from portrait3d.geometry.diffusion import neighbours_mean
+from portrait3d.geometry.pixels import pixel_under, smoothstep
 from portrait3d.geometry.skin import normals
 from portrait3d.geometry.topology import Topology
 from portrait3d.parsing_classes import EARS
@@ -24,8 +25,6 @@ REACH, GRID = 60.0, 96
 """What is within this distance of an ear's middle, mm, shades it; pixels across twice that."""
 BIAS = 1.5
 """A vertex is hidden by what lies so far before it, mm."""
-SHADE = (0.35, 1.2)
-"""Range of the light in and around an ear's hollows."""
 
 
 def fit_ears(
@@ -104,13 +103,8 @@ def ear_light(
         most += cosine
     share = light / most
     # A vertex is lit or not: its neighbours make that gradual.
-    a, b = Topology.of(faces, len(vertices)).edges.T
-    sums, count = share.copy(), np.ones(len(share))
-    for one, other in ((a, b), (b, a)):
-        np.add.at(sums, one, share[other])
-        np.add.at(count, one, 1)
-    share = sums / count
-    shade = np.clip(share / np.median(share[ear & (ears_mask > 0.5)]), *SHADE)
+    share = neighbours_mean(Topology.of(faces, len(vertices)), share[:, None])[:, 0]
+    shade = share / np.median(share[ear & (ears_mask > 0.5)])
     own = np.where(ear, 1 + ears_mask * (shade - 1), 1.0)
     return own * own[mirror]
 
@@ -133,5 +127,4 @@ def lit_from(
     seen = places @ axes * [GRID / (2 * REACH), GRID / (2 * REACH), 1] + [GRID / 2, GRID / 2, 2 * REACH]
     screen = torch.from_numpy(seen).float()[None]
     depth = rasterize(screen, torch.from_numpy(faces), GRID, GRID).depth[0].numpy()
-    column, row = np.clip(seen[:, :2].astype(np.int64), 0, GRID - 1).T
-    return (seen[:, 2] < depth[row, column] + BIAS).astype(np.float64)
+    return (seen[:, 2] < depth[pixel_under(seen[:, :2], depth.shape)] + BIAS).astype(np.float64)

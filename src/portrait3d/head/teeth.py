@@ -1,13 +1,14 @@
 """The head model's teeth, as long as the photo shows them."""
 
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from scipy import ndimage
 
+from portrait3d.geometry.pixels import blurred_inside
 from portrait3d.geometry.pose import Pose
 from portrait3d.models.head_model import HeadModel
 from portrait3d.parsing_classes import ParsingClass
@@ -106,11 +107,8 @@ def see_mouth(
 
     `placed` is the fitted face in the camera of the head crop, mm.
     """
-    camera = crop.camera()
     middle = placed[np.concatenate([row.vertices[row.edge] for row in teeth_of(model)])].mean(0)
-    x, y = crop.photo_from_crop(camera.project(middle[None]))[0].tolist()
-    side = REACH * float(camera.focal / middle[2]) * crop.side / crop.size
-    near = replace(crop, centre=(x, y), side=side, size=SIZE)
+    near = crop.around(middle, REACH, SIZE)
     opening = near.extract_labels(labels) == ParsingClass.INNER_MOUTH
     if opening.sum() < FEWEST:
         return None
@@ -165,7 +163,7 @@ def fit_teeth(
         at = mouth.crop.crop_from_photo(crop.photo_from_crop(crop.camera().project(placed[edge]))).numpy()
         wanted = np.interp(at[:, 0], columns + 0.5, ends[columns])
         longer = np.clip(row.down * (wanted - at[:, 1]) * REACH / SIZE, *RANGE)
-        way = np.interp(row.across, model.mean[edge, 0].numpy(), longer)
+        way = np.interp(row.across, row.across[row.edge], longer)
         moved[row.vertices, 1] += row.down * way * row.share
     return moved
 
@@ -204,7 +202,5 @@ def _runs(line: Bool[np.ndarray, " S"], gap: float) -> list[tuple[int, int]]:
 
 def _blurred(values: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
     """Values blurred along a row of teeth, where they are known."""
-    known, sigma = np.isfinite(values), ALONG * SIZE / REACH
-    share = ndimage.gaussian_filter1d(known.astype(np.float64), sigma)
-    sums = ndimage.gaussian_filter1d(np.where(known, values, 0.0), sigma)
-    return np.where(known, sums / np.maximum(share, 1e-9), np.nan)
+    known = np.isfinite(values)
+    return np.where(known, blurred_inside(values[None], known[None], ALONG * SIZE / REACH)[0], np.nan)

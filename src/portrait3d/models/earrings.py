@@ -1,7 +1,5 @@
 """Finding the earrings in a photo: how much of every pixel hangs on a lobe."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -44,13 +42,8 @@ def lobe_crop(face_crop: Crop, lobe: Float[Tensor, "3"]) -> Crop:
 
     `lobe` is one of `lobes`, in the camera of the face crop that the head was fitted in (mm).
     """
-    camera = face_crop.camera()
     below = lobe + lobe.new_tensor([0, (0.5 - HIGH) * REACH, 0])
-    x, y = face_crop.photo_from_crop(camera.project(below[None]))[0].tolist()
-    zoom = face_crop.zoom * REACH * float(camera.focal / lobe[2]) / face_crop.size
-    return replace(
-        face_crop, centre=(x, y), side=face_crop.side * zoom / face_crop.zoom, size=SIZE, zoom=zoom
-    )
+    return face_crop.around(below, REACH, SIZE)
 
 
 @torch.inference_mode()

@@ -179,6 +179,13 @@ class Crop:
         x, y = point
         return replace(self, centre=(float(x), float(y)))
 
+    def around(self, point: Float[Tensor, "3"], reach: float, size: int) -> "Crop":
+        """The square of `reach` mm around a point in this crop's camera (mm), as far away as it."""
+        camera = self.camera()
+        x, y = self.photo_from_crop(camera.project(point[None]))[0].tolist()
+        zoom = self.zoom * reach * float(camera.focal / point[2]) / self.size
+        return replace(self, centre=(x, y), side=self.side * zoom / self.zoom, size=size, zoom=zoom)
+
     def head_crop(self) -> "Crop":
         """The head crop around this face crop: the same centre and angle, twice the side, 256 px."""
         side = self.side / self.zoom * HEAD_ZOOM

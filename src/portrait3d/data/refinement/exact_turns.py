@@ -14,7 +14,7 @@ from portrait3d.data.photos.labelled import real_photos
 from portrait3d.data.photos.people_free import PeopleFreeBackgrounds
 from portrait3d.data.refinement.head_turns import same_turn
 from portrait3d.data.refinement.stored_turns import StoredTurn
-from portrait3d.data.refinement.turn_scenes import TurningAvatars, TurningHeads, TurnScene, draw_target
+from portrait3d.data.refinement.turn_scenes import SIDE, TurningAvatars, TurningHeads, TurnScene, draw_target
 from portrait3d.data.synthetic import STYLES_TRAIN
 from portrait3d.errors import NoFaceError, PoorFitWarning
 from portrait3d.geometry.skin import HEAD_PIVOT
@@ -48,10 +48,11 @@ def turning_people(data: Path, avatars: Path | None, seed: int = 0, size: int = 
     pixels that a head crop of `size` pixels needs.
     """
     backgrounds = PeopleFreeBackgrounds(real_photos(data, "train"), seed).draw
-    scenes: list[Scenes] = [TurningHeads(10 * seed + 7, STYLES_TRAIN, backgrounds, 2 * size)]
+    side = SIDE * size // HEAD_SIZE
+    scenes: list[Scenes] = [TurningHeads(10 * seed + 7, STYLES_TRAIN, backgrounds, side)]
     if avatars is not None:
         learned = [avatar for avatar in read_avatars(avatars) if avatar.name not in HELD_OUT]
-        scenes.append(TurningAvatars(10 * seed + 8, learned, backgrounds, 2 * size))
+        scenes.append(TurningAvatars(10 * seed + 8, learned, backgrounds, side))
     return scenes
 
 

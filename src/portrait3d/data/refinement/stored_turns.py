@@ -130,9 +130,9 @@ def window_at_hole(
 ) -> dict[str, Float[Tensor, "_ size size"]]:
     """A square window of the maps around a random pixel of a hole (around the middle if there is none)."""
     side = sample["holes"].shape[-1]
-    places = torch.nonzero(sample["holes"][0])
     if side == size:
         return sample
+    places = torch.nonzero(sample["holes"][0])
     middle = places[int(random.integers(len(places)))].numpy() if len(places) else np.full(2, side / 2)
     corner = middle - size / 2 + random.uniform(-0.25, 0.25, 2) * size
     top, left = np.clip(corner, 0, side - size).astype(int).tolist()

@@ -27,11 +27,11 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.geometry.pictures import as_bytes
 from portrait3d.geometry.pose import Pose
 from portrait3d.portrait import HeadAngles
-from portrait3d.preprocessing.alignment import crop_camera
+from portrait3d.preprocessing.alignment import HEAD_SIZE, crop_camera
 from portrait3d.reposing.motion import Turn
 
-SIDE = 512
-"""Pixels along a side of the pictures, where nothing else is asked for."""
+SIDE = 2 * HEAD_SIZE
+"""Pixels along a side of the pictures, from which a head crop of `HEAD_SIZE` pixels is taken."""
 ZOOM = (2.1, 3.0)
 """Side of the picture over that of the face crop: the head crop is mostly inside."""
 YAW, PITCH = 45.0, 20.0

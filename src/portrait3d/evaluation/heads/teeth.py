@@ -15,7 +15,7 @@ def teeth_share(portrait: Portrait) -> float | None:
     Elsewhere they are painted on lips, tongue or mouth. None if the photo shows no teeth.
     """
     crop, head = portrait.head_crop, portrait.head
-    face = portrait.head_crop.roll.inverse().apply(portrait.face.vertices)
+    face = crop.roll.inverse().apply(portrait.face.vertices)
     mouth = see_mouth(portrait.head_model, face, crop, portrait.photo.pixels, portrait.parsing)
     if mouth is None or not mouth.pale.any():
         return None
