@@ -1,7 +1,7 @@
 """A tiny training for torchrun: `torchrun --nproc-per-node N distributed_training.py OUT SIZE [STEP]`.
 
-Every process writes its weights and the step it stopped at to OUT/process-RANK.safetensors. With a STEP, the
-second process is killed there, once.
+Every process writes its weights, the step it stopped at and how many threads of torch's group it still has to
+OUT/process-RANK.safetensors. With a STEP, the second process is killed there, once.
 """
 
 import os
@@ -68,5 +68,7 @@ if __name__ == "__main__":
     directory, size, *killed_at = sys.argv[1:]
     finished = train(Path(directory), int(size), *map(int, killed_at))
     modules = nn.ModuleDict(finished.modules)
-    state = {**modules.state_dict(), "step": torch.tensor(finished.step)}
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    threads = sum("gloo" in name for name in names)
+    state = {**modules.state_dict(), "step": torch.tensor(finished.step), "threads": torch.tensor(threads)}
     save_file(state, Path(directory) / f"process-{finished.workers.rank}.safetensors")

@@ -37,7 +37,8 @@ def train_in_two(out: Path, size: int, *killed_at: int) -> None:
         env=os.environ | RESTARTABLE,
     )
     assert done.returncode == 0, done.stderr
-    assert ("exitcode: -9" in done.stderr) == bool(killed_at), done.stderr
+    # Of the killed process and of the other one, which misses it, torchrun names the one that it sees first.
+    assert ("failed (exitcode:" in done.stderr) == bool(killed_at), done.stderr
 
 
 def logged(out: Path) -> list[dict]:
@@ -66,6 +67,11 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(two: Path, tmp
 def test_all_processes_stop_when_evaluations_do_not_get_better(two: Path) -> None:
     # The first evaluation is the best; the patience is two more.
     assert [int(load_file(two / f"process-{rank}.safetensors")["step"]) for rank in (0, 1)] == [3, 3]
+
+
+def test_processes_part_when_they_are_done(two: Path) -> None:
+    # A thread that still holds a tensor when Python ends aborts the process.
+    assert [int(load_file(two / f"process-{rank}.safetensors")["threads"]) for rank in (0, 1)] == [0, 0]
 
 
 @pytest.mark.slow

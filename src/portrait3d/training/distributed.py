@@ -74,6 +74,15 @@ class Workers:
         """
         return module if self.count == 1 else DistributedDataParallel(module)
 
+    def leave(self) -> None:
+        """Part from the other processes, when all are done; what `parallel` returned must be gone by then.
+
+        Otherwise threads of the group live on, and one that still holds a tensor when Python ends aborts the
+        process: torchrun would take the training for a failed one (pytorch issue 190489).
+        """
+        if self.count > 1:
+            dist.destroy_process_group()
+
     def _wait(self) -> None:
         if self.count > 1:
             dist.barrier()

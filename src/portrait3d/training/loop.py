@@ -3,10 +3,9 @@
 A stage owns its networks, optimisers and losses and reads from top to bottom:
 
     loop = TrainingLoop(config.loop, {"net": net}, {"net": optimizer}, averaged="net", evaluate=score)
-    net = loop.parallel["net"]
     for _, batch in zip(loop, loop.batches(samples, config.batch)):
         with loop.autocast():
-            losses = loss(net, batch)
+            losses = loss(loop.parallel["net"], batch)
         loop.update("net", losses["total"])
         loop.log(losses)
 
@@ -129,6 +128,8 @@ class TrainingLoop:
                 done = done or self.exhausted
             if done or self.seconds - self._saved > 60 * self.config.checkpoint_minutes:
                 self.save()
+        self.parallel = self.modules
+        self.workers.leave()
 
     def batches(self, samples: Dataset, size: int, workers: int = 0) -> Iterator[Any]:
         """Batches from the current turn on, on the device; turn k holds the size samples from k size on.

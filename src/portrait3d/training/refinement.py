@@ -146,8 +146,9 @@ def train_refinement(config: RefinementTrainingConfig) -> RefinementNet:
         if adversarial:
             discriminator.requires_grad_(True)
             # Its own step sees the same repairs again, with G held fixed.
-            parallel = loop.parallel["discriminator"]
-            losses["discriminator"] = discriminator_loss(repaired.detach(), batch, parallel)
+            losses["discriminator"] = discriminator_loss(
+                repaired.detach(), batch, loop.parallel["discriminator"]
+            )
             loop.update("discriminator", losses["discriminator"])
         loop.log(losses)
     return cast(RefinementNet, loop.averaged)
