@@ -109,6 +109,8 @@ def test_thickness_is_that_of_a_ball_and_no_more_than_it_may() -> None:
     assert half[20, 25] == pytest.approx(math.sqrt(4**2 - 2.5**2), abs=0.4)
     assert (half[~ball] == 0).all()
     assert half_thickness(np.ones((81, 81), bool), 1.0).max() == SHAPE.thickest
+    for density in np.linspace(3, 6, 2000):
+        assert half_thickness(ball, density)[~ball].max() == 0.0
 
 
 def test_expressions_leave_earrings_alone(wearer: Portrait) -> None:

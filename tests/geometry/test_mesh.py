@@ -115,6 +115,21 @@ def test_the_front_keeps_eyes_and_mouth_whole() -> None:
     assert teeth.front_only().faces.tolist() == teeth.faces.tolist()
 
 
+def test_a_mesh_with_a_corner_nowhere_is_refused() -> None:
+    nowhere = np.full((4, 3), np.nan, np.float32)
+    with pytest.raises(ValueError, match="vertices must be finite"):
+        replace(head(), vertices=nowhere)
+    binding = Binding.to_vertices(np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="vertices must be finite"):
+        SeeThrough(
+            vertices=nowhere,
+            faces=np.array([[0, 1, 2]]),
+            uv=np.zeros((4, 2), np.float32),
+            texture=np.zeros((2, 2, 4), np.uint8),
+            binding=binding,
+        )
+
+
 def test_a_binding_of_other_length_is_refused() -> None:
     with pytest.raises(ValueError, match="binding has 3 entries for 4 vertices"):
         replace(head(), binding=Binding(np.zeros((3, 3), np.int64), np.zeros((3, 3), np.float32)))

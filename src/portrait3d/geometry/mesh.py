@@ -114,6 +114,9 @@ class SeeThrough:
     binding: Binding
     """How the vertices follow the head model's expressions."""
 
+    def __post_init__(self) -> None:
+        arguments.points(self.vertices, "vertices")
+
 
 SEE_THROUGH = {"HairSheet": "hair_sheet", "Glasses": "glasses", "Earrings": "earrings"}
 """What of a `HeadMesh` is seen through: names in files, and its fields."""
@@ -121,7 +124,11 @@ SEE_THROUGH = {"HairSheet": "hair_sheet", "Glasses": "glasses", "Earrings": "ear
 
 @dataclass(frozen=True, slots=True)
 class HeadMesh:
-    """The reconstructed head: a textured triangle mesh in the photo's camera frame (OpenCV axes, mm)."""
+    """The reconstructed head: a textured triangle mesh in the photo's camera frame (OpenCV axes, mm).
+
+    Raises `ValueError` for vertices that are not finite, as one of them would spoil every picture and file,
+    and for properties of more or fewer vertices.
+    """
 
     vertices: Float[np.ndarray, "V 3"]
     """Camera coordinates, float32, mm."""
@@ -156,7 +163,7 @@ class HeadMesh:
     one's tangent space, as glTF's `normalTexture` holds them, in the texture's coordinates."""
 
     def __post_init__(self) -> None:
-        count = len(self.vertices)
+        count = len(arguments.points(self.vertices, "vertices"))
         for name, default in (("piece", np.zeros(count, np.uint8)), ("seen", np.ones(count, bool))):
             if len(getattr(self, name)) == 0:
                 object.__setattr__(self, name, default)

@@ -134,7 +134,9 @@ def half_thickness(inside: Bool[np.ndarray, "h w"], density: float) -> Float[np.
     """Half of how thick a shape is that is as thick as it is wide, mm; `density` texels are a millimetre."""
     deep = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / density
     radius = min(float(deep.max()), SHAPE.thickest)
-    return np.sqrt(radius**2 - (radius - deep.clip(0, radius)) ** 2)
+    deep = deep.clip(0, radius)
+    # A circle's height, r² - (r - d)², as a product: the difference may round to less than 0.
+    return np.sqrt(deep * (2 * radius - deep))
 
 
 def _body(
