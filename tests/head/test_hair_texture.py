@@ -83,6 +83,24 @@ def test_unseen_hair_takes_on_the_colour_of_what_is_seen_beside_it(sitters: dict
     assert np.abs(own[1] - HAIR_COLOUR).max() < 6
 
 
+def test_colours_of_unseen_hair_have_no_parting_before_the_face_or_at_the_crown(
+    sitters: dict[str, Sitter],
+) -> None:
+    known = sitters["cap"]
+    picture = known.picture
+    picture[np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool)) & (np.arange(512) < 256)] = 220
+    body = grow_body(known.view, known.head)
+    assert body is not None
+    _, colours = paint_body(known.view, known.head, body, unwrap(body), known.scene(picture), 128)
+    plain = replace(colours, look=None)
+    # Steps of 2 mm to the right over the top of the head, from the photographed hair to beyond the crown.
+    across, back = np.meshgrid(np.arange(-41.0, 42.0, 2.0), np.arange(0.0, 80.0, 4.0))
+    points = np.stack([across, np.full(across.shape, -90.0), back], axis=-1) + HEAD_CENTRE
+    bright = plain.at(points.reshape(-1, 3))[:, 0].reshape(across.shape)
+    assert np.ptp(bright, axis=1).max() > 0.1
+    assert np.abs(np.diff(bright, axis=1)).max() < 0.05
+
+
 def test_the_chart_has_no_triangle_across_it(sitters: dict[str, Sitter]) -> None:
     for style in ("cap", "long"):
         known = sitters[style]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
-from portrait3d.geometry.pictures import as_bytes, colour_bytes, resample, sample, sample_each
+from portrait3d.geometry.pictures import colour_bytes, resample, sample, sample_each
 from portrait3d.geometry.pixels import smoothstep
 from portrait3d.geometry.topology import renumbered
 from portrait3d.geometry.vectors import dot, length
@@ -29,7 +29,9 @@ from portrait3d.rendering.rasterizer import rasterize
 WRAP = 0.06
 """The chart goes on beyond one turn by this share, so that no triangle is cut at its seam before the face."""
 BASE = 96
-"""Side of the chart of smooth colours: what is smaller is a matter of strands."""
+"""Side of the disc of smooth colours: what is smaller is a matter of strands."""
+REACH = 0.62
+"""Height (`StrandCoordinates`) at the disc's rim: of hair that hangs 220 mm below the middle of the skull."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,28 @@ def unwrap(body: HairBody) -> BodyChart:
     return BodyChart(source, faces, places.clip(0, 1))
 
 
+def spread(body: HairBody) -> BodyChart:
+    """The body on the disc of smooth colours."""
+    azimuth, height, _ = strand_coordinates(body.vertices)
+    places = places_on_disc(azimuth, height)
+    return BodyChart(np.arange(len(places)), body.faces, places)
+
+
+def places_on_disc(
+    azimuth: Float[np.ndarray, " N"], height: Float[np.ndarray, " N"]
+) -> Float[np.ndarray, "N 2"]:
+    """Where the disc of smooth colours shows places among strands, in [0, 1]; beyond its rim, at it.
+
+    An azimuthal equidistant projection about the crown: nothing is cut open, so that colours spread across
+    the crown and before the face as they do elsewhere.
+    """
+    away, turn = np.minimum(height / (2 * REACH), 0.5), 2 * np.pi * azimuth
+    return np.stack([0.5 + away * np.sin(turn), 0.5 - away * np.cos(turn)], axis=1)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HairColours:
-    """What hair looks like wherever it is: smooth colours over the chart, and strands."""
+    """What hair looks like wherever it is: smooth colours on the disc, and strands."""
 
     base: Float[Tensor, "3 B B"]
     look: HairLook | None
@@ -91,9 +112,7 @@ class HairColours:
     def at(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
         """RGB in [0, 1] at points of the model frame, mm."""
         along = strand_coordinates(points)
-        from_front = along.azimuth + 0.5
-        places = np.stack([(from_front - (from_front >= 1)) / (1 + WRAP), along.height], axis=1)
-        base = sample(self.base, places)
+        base = sample(self.base, places_on_disc(along.azimuth, along.height))
         if self.look is None:
             return base
         coarse, fine = strand_noise(points, along, self.look.straight)
@@ -159,15 +178,16 @@ def paint_body(
     worn = (view.labels == ParsingClass.HEADWEAR).sum()
     look = hair_look(scene, own) if worn < PAINT.worn * view.hair.sum() else None
 
-    # Smooth colours: what the photos show, spread over the chart (push-pull), and far from it the usual
+    # Smooth colours: what the photos show, spread over the disc (push-pull), and far from it the usual
     # colour.
-    known = smooth_hair(view, model, scene, body, chart)
+    disc = spread(body)
+    known = smooth_hair(view, model, scene, body, disc)
     gains = []
     if others:
         smooth = [
-            smooth_hair(shot.view, shot.model, shot.scene, body, chart, PAINT.near_others) for shot in others
+            smooth_hair(shot.view, shot.model, shot.scene, body, disc, PAINT.near_others) for shot in others
         ]
-        gains = [harmony_in_chart(known, there) for there in smooth]
+        gains = [harmony_on_disc(known, there) for there in smooth]
         lit = [there.brightened(gain.flatten(1).T.numpy()) for there, gain in zip(smooth, gains, strict=True)]
         density = [1.0, *(shot.density for shot in others)]
         known = mixed([known, *lit], [np.full(BASE * BASE, fineness) for fineness in density])
@@ -189,8 +209,11 @@ def paint_body(
     for own, other in zip(painted.T, likely.T, strict=True):
         own[unseen] = other + (own[unseen] - other) * share
     # Texels that show nothing of the body are read at its borders: there smooth colours go on.
-    smooth = Image.fromarray(as_bytes(base)).resize((side, side), Image.Resampling.BILINEAR)
-    texture = np.array(smooth).reshape(-1, 3)
+    centres = (np.arange(BASE) + 0.5) / BASE
+    height, turn = np.meshgrid(centres, centres * (1 + WRAP) - 0.5, indexing="ij")
+    smooth = colour_bytes(sample(base, places_on_disc(turn.ravel(), height.ravel())))
+    filled = Image.fromarray(smooth.reshape(BASE, BASE, 3)).resize((side, side), Image.Resampling.BILINEAR)
+    texture = np.array(filled).reshape(-1, 3)
     texture[fine.texel] = colour_bytes(painted)
     return texture.reshape(side, side, 3), colours
 
@@ -200,13 +223,13 @@ def smooth_hair(
     model: FittedHead,
     scene: Scene,
     body: HairBody,
-    chart: BodyChart,
+    disc: BodyChart,
     near: float = PAINT.near,
 ) -> Known:
-    """Colours without strands of the chart's `BASE` x `BASE` pixels; 0 and of weight 0 where the photo shows
+    """Colours without strands of the disc's `BASE` x `BASE` pixels; 0 and of weight 0 where the photo shows
     no hair."""
     firm = scene.firm_hair
-    there = drawn_in_chart(view, model, body, chart, BASE, near)
+    there = drawn_in_chart(view, model, body, disc, BASE, near)
     # Normalised convolution: colours times their weight and the weight are blurred, and divided after
     # reading.
     weighted = np.concatenate([scene.coarse.numpy() * firm, firm[None]]).astype(np.float32)
@@ -242,16 +265,15 @@ def with_others(
     for shot, gain in zip(others, gains, strict=True):
         there = drawn_in_chart(shot.view, shot.model, body, chart, side, PAINT.near_others)
         painted, share = shown_hair_colours(shot.view, shot.scene, there)
-        # Centres of the texels, 0 to 1.
-        at = np.stack([there.texel % side, there.texel // side], axis=1) / side + 0.5 / side
-        colours.append(painted * sample(gain, at))
+        azimuth, height, _ = strand_coordinates(there.points)
+        colours.append(painted * sample(gain, places_on_disc(azimuth, height)))
         shares.append(share)
         clarity.append(shot.density * there.facing)
     return mixture(colours, shares, clarity)
 
 
-def harmony_in_chart(main: Known, other: Known) -> Float[Tensor, "3 B B"]:
-    """`blending.harmony` over the chart: what the other photo's hair has to be multiplied with."""
+def harmony_on_disc(main: Known, other: Known) -> Float[Tensor, "3 B B"]:
+    """`blending.harmony` over the disc: what the other photo's hair has to be multiplied with."""
     both = (main.weight * other.weight).astype(np.float32)
     ratio = log_ratio(main.colours, other.colours).T.reshape(3, BASE, BASE).astype(np.float32)
     filled = push_pull(torch.from_numpy(ratio), torch.from_numpy(both.reshape(BASE, BASE)))
