@@ -11,6 +11,7 @@ from scipy import ndimage
 from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.head.hair_sheet import (
     SHEET,
+    broad,
     clean_colours,
     faded,
     hair_share,
@@ -20,7 +21,7 @@ from portrait3d.head.hair_sheet import (
     wanted_cells,
 )
 from portrait3d.head.hair_view import HairView
-from portrait3d.parsing_classes import HAIRY, HEAD, SKIN
+from portrait3d.parsing_classes import HAIRY, HEAD, SKIN, ParsingClass
 from synthetic_head import COLOURS, Sitter
 
 
@@ -103,6 +104,29 @@ def test_a_fringe_over_skin_is_as_the_photo_shows_it(sitters: dict[str, Sitter])
     seen &= sheet[3] > 0.5
     assert seen.sum() > 100
     assert np.abs(sheet[:3, seen].mean(axis=1) * 255 - (200, 40, 60)).max() < 12
+
+
+def test_a_narrow_rim_of_hair_about_a_bald_head_is_left_to_the_body(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    hair = known.labels == ParsingClass.HAIR
+    rim = hair & (ndimage.distance_transform_edt(np.isin(known.labels, HEAD)) <= 5)
+    left = np.arange(256) < 125
+    labels = np.where(hair & ~rim & ~left, ParsingClass.FACE, known.labels).astype(np.uint8)
+    bald = Sitter(known.head, labels, known.depth)
+    alpha = alpha_in_crop(bald, sheet_of(bald))
+    middle = ndimage.distance_transform_edt(np.isin(known.labels, HEAD))
+    narrow = rim & (middle > 2) & (np.arange(256) > 145)
+    deep = ndimage.binary_erosion(hair & left, iterations=8) & (faded(bald.view) > 0.99)
+    assert min(narrow.sum(), deep.sum()) > 40
+    assert alpha[narrow].max() < 0.1
+    assert alpha[deep].min() > 0.9
+    # Nor is anything shown beside it, and all of hair that is broad.
+    beside = ndimage.binary_dilation(narrow, iterations=3) & ~rim & ~ndimage.binary_dilation(hair & left)
+    assert broad(bald.view, bald.scene())[beside].max() < 0.3
+    assert broad(known.view, known.scene()).min() > 0.99
+    # Beside skin alone, as a narrow fringe is, it stays.
+    everywhere = replace(bald.scene(), coverage=np.ones(hair.shape))
+    assert broad(bald.view, everywhere).min() == 1
 
 
 def test_a_jump_of_the_depth_is_cut(sitters: dict[str, Sitter]) -> None:

@@ -13,7 +13,7 @@ from portrait3d.geometry.blurring import gaussian
 from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import SeeThrough
 from portrait3d.geometry.pictures import as_bytes, resample
-from portrait3d.geometry.pixels import blurred_inside, smoothstep
+from portrait3d.geometry.pixels import blurred_inside, inner_distance, nearest, smoothstep
 from portrait3d.geometry.warping import cell_triangles
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import HairView
@@ -45,6 +45,9 @@ class SheetLook:
     """Coverage from which a pixel shows hair's own colour and nothing of what is behind it."""
     smooth: float = 2.0
     """Width of the blur (pixels of the crop) that parts smooth colours from strands."""
+    strip: float = 15.0
+    """Hair between skin and background that is narrower than this (mm) is left to the body: the picture shows
+    mostly what is behind it, and seen from another side it would stand on the head as a line."""
     fewest: int = 50
     """Pixels of hair's own colour below which the picture is taken as it is."""
 
@@ -109,7 +112,11 @@ def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Flo
     size = tuple(side.stop - side.start for side in fine)
     picture = scene.picture[:, fine[0], fine[1]]
     maps = np.stack(
-        [hair_share(view, scene), faded(view), np.maximum(scene.firm_hair, before_skin(view, scene))]
+        [
+            hair_share(view, scene) * broad(view, scene),
+            faded(view),
+            np.maximum(scene.firm_hair, before_skin(view, scene)),
+        ]
     )
     share, face_on, own = resample(torch.from_numpy(maps).float()[:, box[0], box[1]], size)  # pyright: ignore
     cover = share * scene.matte[fine[0], fine[1]]
@@ -145,6 +152,16 @@ def clean_colours(
 def hair_share(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
     """How much of each pixel's head is hair, soft along the border to skin; 1 on toward the background."""
     return gaussian(1.0 - (bare_head(view, scene) & ~view.hair), 1.2)
+
+
+def broad(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
+    """0 on narrow strips of hair along the background and beside them, 1 elsewhere, soft between."""
+    half = 0.5 * SHEET.strip / view.millimetres
+    # What a disc as wide as a strip may be covers (a morphological opening), rounded corners included.
+    _, (row, column) = nearest(view.hair)
+    covered = nearest(inner_distance(view.hair) > half)[0] < 1.5 * half
+    narrow = view.hair & ~covered & (nearest(scene.coverage < 0.5)[0] < 2 * half)
+    return gaussian(1.0 - narrow[row, column], 1.2)
 
 
 def before_skin(view: HairView, scene: Scene) -> Float[np.ndarray, "S S"]:
