@@ -124,6 +124,21 @@ def test_what_the_lips_draw_along_follows_less_and_less(model: HeadModel, grin: 
     assert np.abs(way[a] - way[b])[outside].max() < 0.4 * away.max()
 
 
+def test_the_fold_behind_the_lower_lip_stays(model: HeadModel, calm: np.ndarray) -> None:
+    # If it went along with a lip that goes down it would come out of the chin.
+    start = calm + expression_displacement({"jawOpen": 0.15})
+    shown = behind_lips(model, start)
+    way = (fitted(model, start, probabilities(shown | np.roll(shown, 16, axis=0))) - start)[:, 1]
+    skin = np.unique(model.skin_faces.numpy())
+    own = model.face_part.numpy() == model.part_names.index("mouth_cavity")
+    fold = np.setdiff1d(model.faces.numpy()[own], skin)
+    at = start[fold]
+    fold = fold[(np.abs(at[:, 0]) < 12) & (at[:, 1] > 59) & (at[:, 2] < -30)]
+    assert len(fold) > 4
+    assert way.max() > 3
+    assert way[fold].max() < 0.3 * way.max()
+
+
 def test_an_opening_elsewhere_is_nobodys(model: HeadModel, calm: np.ndarray) -> None:
     wrong = np.zeros((4 * SIZE, 4 * SIZE), bool)
     wrong[40:120, 40:200] = True

@@ -21,6 +21,9 @@ from portrait3d.parsing_classes import ParsingClass
 FIRM, LOOSE = 10.0, 26.0
 """Geodesic distance from a lip's inner margin (mm) up to which the skin moves with its edge, and from
 which it stays."""
+LINING = 2.0
+"""Inside the mouth distances count so many times: the fold behind a lip stays, and does not come out of the
+chin below it."""
 FEWEST = 12.0
 """Pixels of the head crop below which the photo shows a closed mouth."""
 AROUND = 12
@@ -98,10 +101,14 @@ def lips_of(model: HeadModel) -> tuple[Lip, Lip]:
 def _ways(
     model: HeadModel, mean: Float[np.ndarray, "V 3"], loop: Int64[np.ndarray, " M"]
 ) -> tuple[Float[np.ndarray, " V"], Int64[np.ndarray, " V"]]:
-    """Geodesic distance from the mouth's opening, mm, and the vertex of the opening that is nearest in it."""
+    """Geodesic distance from the mouth's opening, mm, within the mouth times `LINING`, and the vertex of the
+    opening that is nearest in it."""
     faces = model.faces.numpy()
     a, b = Topology(faces, len(mean)).edges.T
     lengths = np.linalg.norm(mean[a] - mean[b], axis=1)
+    outside = np.zeros(len(mean), bool)
+    outside[model.skin_faces.numpy()] = True
+    lengths = np.where(outside[a] & outside[b], lengths, LINING * lengths)
     graph = coo_array((lengths, (a, b)), (len(mean), len(mean))).tocsr()
     # Along the surface, not through the air: the other lip is near, but not on the way.
     found = dijkstra(
