@@ -268,6 +268,8 @@ def test_the_photographed_neck_lies_on_the_neck_wherever_it_is_parsed(portrait: 
     assert surface is not None
     chin = portrait.head.vertices[portrait.head.seen, 2].min()
     assert surface.vertices[:, 2].min() > chin + 30
+    # Nor on the nape, which no photo of a face shows.
+    assert surface.vertices[:, 2].max() < rest.pivot[2]
 
 
 def test_photographed_teeth_stand_still_and_a_few_pixels_are_none(portrait: Portrait, rest: Turn) -> None:

@@ -53,7 +53,9 @@ def neck_surface(portrait: Portrait, head_model: HeadModel, source_pose: Turn) -
     frame, labels = photo_frame(portrait)
     head = portrait.head
     bends = (source_pose.following(head.vertices.astype(np.float64)) < 1) & (head.piece == HeadPiece.SURFACE)
-    points, faces = lifted(frame, labels == ParsingClass.NECK, FEWEST_NECK, head, bends)
+    # The photo shows the front half alone; beside the fitted neck's outline its nape would be the nearest.
+    middle = float(source_pose.pivot[2])
+    points, faces = lifted(frame, labels == ParsingClass.NECK, FEWEST_NECK, head, bends, middle)
     if not len(faces):
         return None
     skin = head_model.skin_faces.unique().numpy()
@@ -79,10 +81,12 @@ def lifted(
     fewest: int,
     head: HeadMesh,
     vertices: Bool[np.ndarray, " V"],
+    farthest: float = np.inf,
 ) -> tuple[Float[np.ndarray, "N 3"], Int64[np.ndarray, "F 3"]]:
     """Cells of a region of a crop just before a part of the head: points (photo camera, mm) and triangles.
 
-    `vertices` are the part's. Empty if the region has fewer pixels or the crop does not show the part.
+    `vertices` are the part's; nothing lies further than `farthest`, mm. Empty if the region has fewer pixels
+    or the crop does not show the part.
     """
     depth = part_depth(frame, head, head.faces[vertices[head.faces].all(axis=1)])
     if region.sum() < fewest or depth is None:
@@ -93,7 +97,8 @@ def lifted(
     used, faces = renumbered(faces, cells.size)
     row, column = np.divmod(used, len(cells))
     pixels = torch.from_numpy(np.stack([column, row], axis=1) * CELL + 0.5).float()
-    points = frame.camera().unproject(pixels, torch.from_numpy(depth[row, column] - LIFT).float())
+    depth = np.minimum(depth[row, column], farthest) - LIFT
+    points = frame.camera().unproject(pixels, torch.from_numpy(depth).float())
     return frame.roll.apply(points).double().numpy(), faces
 
 
