@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from portrait3d.head.hair_view import DEPTH, covered_hair, rounded, settled_back, settled_front, shown_hair
+from portrait3d.head.hair_view import DEPTH, hair_outline, rounded, settled_back, settled_front, shown_hair
 from portrait3d.parsing_classes import ParsingClass
 from synthetic_head import Sitter
 
@@ -66,12 +66,25 @@ def test_hair_goes_on_behind_clothes_down_to_where_it_is_seen() -> None:
     hair[5:25, 30:] = True
     is_hair = np.ones((40, 40))
     is_hair[:, 28:] = 0.1
-    hanging = covered_hair(labels, hair, is_hair)
+    hanging = hair_outline(labels, hair, is_hair)
     assert hanging[:25, 10:28].all()
     assert not hanging[25:].any()
     assert not hanging[:, :10].any()
     assert not hanging[:, 28:].any()
-    assert not covered_hair(labels, np.zeros_like(hair), is_hair).any()
+    assert not hair_outline(labels, np.zeros_like(hair), is_hair).any()
+
+
+@pytest.mark.parametrize(("end", "lowest"), [(15, 36), (30, 30)])
+def test_behind_a_neck_long_hair_ends_where_it_is_seen_to_and_short_hair_where_it_does(
+    end: int, lowest: int
+) -> None:
+    labels = np.full((40, 40), ParsingClass.BACKGROUND, np.uint8)
+    labels[5:20, 10:30] = ParsingClass.FACE
+    labels[20:36, 15:25] = ParsingClass.NECK
+    labels[5:end, 8:10] = ParsingClass.HAIR
+    found = hair_outline(labels, labels == ParsingClass.HAIR, np.ones((40, 40)))
+    assert np.flatnonzero(found.any(axis=1))[-1] + 1 == lowest
+    assert found[5:20, 8:30].sum() == 20 * 15 + 2 * (min(end, 20) - 5)
 
 
 def test_the_border_of_hair_is_as_far_away_as_its_inside() -> None:

@@ -13,8 +13,7 @@ from portrait3d.geometry.camera import Camera
 from portrait3d.head.fitted import FittedHead
 from portrait3d.head.hair_view import (
     HairView,
-    covered_hair,
-    head_outline,
+    hair_outline,
     rounded,
     settled_back,
     settled_front,
@@ -78,7 +77,7 @@ def see_hair(model: FittedHead, labels: UInt8[np.ndarray, "S S"], depth: HeadDep
     hidden, back, is_hair, error = seen_by(torch.stack(maps), depth.camera, camera).double().numpy()
     hair = shown_hair(labels)
     front = settled_front(hidden, hair, model.depth)
-    inside = head_outline(labels) | covered_hair(labels, hair, is_hair)
+    inside = hair_outline(labels, hair, is_hair)
     front, back = rounded(
         front,
         settled_back(back, error, inside),

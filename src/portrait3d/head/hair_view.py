@@ -193,18 +193,25 @@ def rounded(
     return (middle - half)[edge], (middle + half)[edge]
 
 
-def covered_hair(
+def hair_outline(
     labels: UInt8[np.ndarray, "S S"],
     hair: Bool[np.ndarray, "S S"],
     is_hair: Float[np.ndarray, "S S"],
 ) -> Bool[np.ndarray, "S S"]:
-    """Clothes behind which hair hangs, down to where the photo shows hair: it falls as one.
+    """Pixels before which or behind which hair is: head, neck, and clothes behind which it hangs.
 
-    `is_hair` is the probability that the last surface is hair.
+    It falls as one: clothes cover none, and where it falls past the chin the neck hides none, below all that
+    the photo shows. `is_hair` is the probability that the last surface is hair.
     """
-    hanging = (labels == ParsingClass.BODY) & (is_hair > 0.5)
-    hanging[np.flatnonzero(hair.any(axis=1)).max(initial=-1) + 1 :] = False
-    return hanging
+    end, chin = (
+        np.flatnonzero(part.any(axis=1)).max(initial=-1) + 1 for part in (hair, labels == ParsingClass.FACE)
+    )
+    covered = (labels == ParsingClass.BODY) & (is_hair > 0.5)
+    covered[end:] = False
+    outline = head_outline(labels) | covered
+    if end > chin:
+        outline[end:] = False
+    return outline
 
 
 def head_outline(labels: UInt8[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
