@@ -45,7 +45,7 @@ class SheetLook:
     """Coverage from which a pixel shows hair's own colour and nothing of what is behind it."""
     smooth: float = 2.0
     """Width of the blur (pixels of the crop) that parts smooth colours from strands."""
-    strip: float = 15.0
+    strip: float = 11.0
     """Hair between skin and background that is narrower than this (mm) is left to the body: the picture shows
     mostly what is behind it, and seen from another side it would stand on the head as a line."""
     fewest: int = 50

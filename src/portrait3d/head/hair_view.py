@@ -198,7 +198,7 @@ def hair_outline(
     hair: Bool[np.ndarray, "S S"],
     is_hair: Float[np.ndarray, "S S"],
 ) -> Bool[np.ndarray, "S S"]:
-    """Pixels before which or behind which hair is: head, neck, and clothes behind which it hangs.
+    """Pixels before which or behind which hair can be: head, neck, and clothes behind which it hangs.
 
     It falls as one: clothes cover none, and where it falls past the chin the neck hides none, below all that
     the photo shows. `is_hair` is the probability that the last surface is hair.
