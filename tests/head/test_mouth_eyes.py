@@ -197,6 +197,21 @@ def test_beyond_the_fitted_lips_the_photo_shows_no_mouth(face: Face) -> None:
     assert (colours[:, 2] - colours[:, 0])[mouth].max() < 60
 
 
+def test_a_fitted_opening_that_is_wider_than_the_parsed_one_shows_what_lies_at_its_border(face: Face) -> None:
+    inner = face.labels == ParsingClass.INNER_MOUTH
+    columns = np.flatnonzero(inner.any(axis=0))
+    corners = inner & ~((np.arange(SIZE) > columns[0] + 3) & (np.arange(SIZE) < columns[-1] - 3))
+    labels = np.where(corners, ParsingClass.FACE, face.labels).astype(np.uint8)
+    picture = np.where(inner[..., None], TOOTH, face.picture)
+    picture = np.where(corners[..., None], BLUE, picture).astype(np.uint8)
+    colours = replace(face, labels=labels, picture=picture).painted()
+    mouth = np.isin(face.model.layout.piece[face.texels.face], list(NATURAL))
+    row, column = np.floor(face.texels.spread(face.model.pixels(face.model.vertices))).astype(int).T[::-1]
+    shown = mouth & corners[row.clip(0, SIZE - 1), column.clip(0, SIZE - 1)] & (np.abs(face.behind) < 1)
+    assert shown.sum() > 10
+    assert np.abs(np.median(colours[shown], axis=0) - TOOTH).max() < 25
+
+
 def test_hidden_teeth_are_like_the_shown_ones(face: Face) -> None:
     picture = face.picture.copy()
     picture[(face.picture == TOOTH).all(axis=-1)] = (90, 220, 90)

@@ -223,6 +223,7 @@ def test_a_mole_in_the_photo_is_one_on_the_skin(bald: Baking) -> None:
     assert greenness(colours)[on_mole].min() > 0.5
     eyes = np.isin(bald.model.layout.piece[bald.fine.face], (HeadPiece.LEFT_EYE, HeadPiece.RIGHT_EYE))
     assert np.median(colours[eyes, 0] - colours[eyes, 2]) < 0.12  # white, not skin
+    assert np.median(colours[eyes]) > 0.3  # nor nothing
     assert texture.shape == (512, 512, 3)
     unseen = bald.at_texels(bald.shown) == 0
     assert np.abs(np.median(colours[unseen], axis=0) - SKIN_COLOUR).max() < 0.06

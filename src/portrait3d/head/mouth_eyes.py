@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from scipy import ndimage
 
 from portrait3d.geometry.blurring import gaussian
+from portrait3d.geometry.filling import push_pull
 from portrait3d.geometry.mesh import HeadPiece
-from portrait3d.geometry.pictures import sample
+from portrait3d.geometry.pictures import resample, sample
 from portrait3d.geometry.pixels import box_about
 from portrait3d.geometry.polygon import inside_by
 from portrait3d.geometry.skin import openings
@@ -30,6 +32,8 @@ FEW = 25
 """Texels below which the photo says nothing about an eye or the teeth."""
 DARKENING = 26.0
 """Light in the mouth falls to 1/e over this way inward, mm."""
+BESIDE = 4
+"""Pixels of the crop by which the mouth goes on beside what is parsed as open."""
 HIDDEN = 4.0
 """What lies this far (mm) behind what the crop's pixel shows is hidden in it."""
 
@@ -156,13 +160,13 @@ def mouth_colours(
     light: float,
 ) -> Float[np.ndarray, "K 3"]:
     """Colours of the texels of teeth, tongue and mouth cavity."""
-    crop, piece = len(scene.labels), model.layout.piece[texels.face[chosen]]
+    piece = model.layout.piece[texels.face[chosen]]
     pixels, inner = model.pixels(model.vertices), model.model_vertices
     # Of every texel: its pixel in the crop (0, 1), its depth in the model (2) and before the camera (3).
     there = texels.spread(np.concatenate([pixels, inner[:, 2:], model.vertices[:, 2:]], axis=1), chosen)
     shown = in_open_mouth(model, scene, there[:, :2], there[:, 3], pixels[margin])
     some = np.flatnonzero(shown)
-    seen, share = sample(scene.picture, there[some, :2] / crop), shown[some]
+    seen, share = mouth_picture(scene, there[some, :2]), shown[some]
     # Light falls in through the opening: the first 8 mm behind the lips' margin have all of it.
     inward = np.clip(there[:, 2] - inner[margin, 2].min() - 8.0, 0, None)
     lit = np.exp(-inward / DARKENING)[:, None]
@@ -182,6 +186,21 @@ def mouth_colours(
     return natural
 
 
+def mouth_picture(scene: Scene, pixels: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 3"]:
+    """Colours of the photo's open mouth at some of the crop's pixels; beside it, those at its border."""
+    if not len(pixels):
+        return np.zeros((0, 3))
+    inside = scene.labels == ParsingClass.INNER_MOUTH
+    rows, columns = box_about(inside, BESIDE + 1)
+    scale = scene.picture.shape[-1] / len(inside)
+    fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in (rows, columns))
+    part = scene.picture[:, fine[0], fine[1]]
+    known = resample(torch.from_numpy(inside[rows, columns])[None].float(), part.shape[1:])[0]  # pyright: ignore
+    filled = push_pull(part, (2 * known - 1).clamp(0, 1))
+    places = (pixels * scale - [fine[1].start, fine[0].start]) / part.shape[:0:-1]
+    return sample(filled, places)
+
+
 def in_open_mouth(
     model: FittedHead,
     scene: Scene,
@@ -191,9 +210,11 @@ def in_open_mouth(
 ) -> Float[np.ndarray, " K"]:
     """How far the photo shows points behind the lips, 0 to 1, by their pixels in the crop and depths (mm)."""
     shown = np.zeros(len(pixels))
-    open_mouth = gaussian((scene.labels == ParsingClass.INNER_MOUTH).astype(np.float64), 0.7)
+    open_mouth = scene.labels == ParsingClass.INNER_MOUTH
     if not open_mouth.any():
         return shown
+    # A fitted opening is often wider than the parsed one.
+    open_mouth = gaussian(ndimage.binary_dilation(open_mouth, iterations=BESIDE).astype(np.float64), 0.7)
     # Only about the opening, between whose pixels is read. The deepest of the neighbours: at the lips' edge a
     # pixel may show either side.
     about = box_about(open_mouth > 0, 1)
