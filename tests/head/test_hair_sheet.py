@@ -124,6 +124,8 @@ def test_a_narrow_rim_of_hair_about_a_bald_head_is_left_to_the_body(sitters: dic
     beside = ndimage.binary_dilation(narrow, iterations=3) & ~rim & ~ndimage.binary_dilation(hair & left)
     assert broad(bald.view, bald.scene())[beside].max() < 0.3
     assert broad(known.view, known.scene()).min() > 0.99
+    share = broad(bald.view, bald.scene())
+    assert np.abs(np.diff(share, axis=0)).max() < 0.5  # soft
     # Beside skin alone, as a narrow fringe is, it stays.
     everywhere = replace(bald.scene(), coverage=np.ones(hair.shape))
     assert broad(bald.view, everywhere).min() == 1

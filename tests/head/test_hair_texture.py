@@ -10,7 +10,14 @@ from scipy import ndimage
 from portrait3d.geometry import HeadMesh, HeadPiece
 from portrait3d.geometry.skin import HEAD_CENTRE
 from portrait3d.head.hair_body import grow_body
-from portrait3d.head.hair_texture import HairColours, drawn_in_chart, paint_body, unwrap
+from portrait3d.head.hair_texture import (
+    REACH,
+    HairColours,
+    drawn_in_chart,
+    paint_body,
+    places_on_disc,
+    unwrap,
+)
 from portrait3d.head.scene import HAIRLINE, SKIN_BORDER, Scene
 from portrait3d.head.strands import hair_look, strand_coordinates, strand_noise
 from portrait3d.parsing_classes import HAIRY, ParsingClass
@@ -99,6 +106,31 @@ def test_colours_of_unseen_hair_have_no_parting_before_the_face_or_at_the_crown(
     bright = plain.at(points.reshape(-1, 3))[:, 0].reshape(across.shape)
     assert np.ptp(bright, axis=1).max() > 0.1
     assert np.abs(np.diff(bright, axis=1)).max() < 0.05
+
+
+def test_smooth_colours_lie_about_the_crown_and_those_below_the_rim_at_it() -> None:
+    behind, right, front, left = 0.0, 0.25, 0.5, 0.75
+    places = places_on_disc(np.array([behind, right, front, left]), np.full(4, REACH / 2))
+    np.testing.assert_allclose(places, [[0.5, 0.25], [0.75, 0.5], [0.5, 0.75], [0.25, 0.5]], atol=1e-9)
+    lower = places_on_disc(np.full(3, right), np.array([0.0, REACH, 1.5 * REACH]))
+    np.testing.assert_allclose(lower, [[0.5, 0.5], [1.0, 0.5], [1.0, 0.5]], atol=1e-9)
+
+
+def test_beyond_the_body_its_texture_goes_on_in_the_colours_beside_it(sitters: dict[str, Sitter]) -> None:
+    known = sitters["cap"]
+    picture = known.picture
+    picture[np.kron(np.isin(known.labels, HAIRY), np.ones((2, 2), bool)) & (np.arange(512) < 256)] = 220
+    body = grow_body(known.view, known.head)
+    assert body is not None
+    chart = unwrap(body)
+    texture, _ = paint_body(known.view, known.head, body, chart, known.scene(picture), 128)
+    empty = np.ones(128 * 128, bool)
+    empty[drawn_in_chart(known.view, known.head, body, chart, 128).texel] = False
+    away, nearest = ndimage.distance_transform_edt(empty.reshape(128, 128), return_indices=True)
+    beside = (away > 0) & (away < 3)
+    step = np.abs(texture.astype(float) - texture[tuple(nearest)])[beside].max(axis=1)
+    assert len(step) > 200
+    assert np.percentile(step, 80) < 20
 
 
 def test_the_chart_has_no_triangle_across_it(sitters: dict[str, Sitter]) -> None:

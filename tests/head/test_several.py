@@ -108,6 +108,14 @@ def test_another_light_leaves_no_seam(front: Sitter, side: Sitter) -> None:
     assert np.percentile(np.abs(lit - even)[skin], 95) < 12
 
 
+def test_another_light_on_hair_leaves_no_seam_on_the_body(front: Sitter, side: Sitter) -> None:
+    ramp = np.linspace(0.4, 1, 2 * SIZE)[:, None, None]
+    even = texture(front, [shot_of(side)]).astype(float)
+    lit = texture(front, [shot_of(side, (side.picture * ramp).astype(np.uint8))]).astype(float)
+    hair = np.arange(len(even)) >= len(front.head.layout.points)
+    assert np.percentile(np.abs(lit - even)[hair], 95) < 8
+
+
 def test_harmony_is_the_ratio_where_both_photos_show_the_skin() -> None:
     faces = np.array([[k, k + 1, k + 2] for k in range(28)])
     colours = np.full((30, 3), 0.5)

@@ -39,6 +39,7 @@ def train_in_two(out: Path, size: int, *killed_at: int) -> None:
     assert done.returncode == 0, done.stderr
     # Of the killed process and of the other one, which misses it, torchrun names the one that it sees first.
     assert ("failed (exitcode:" in done.stderr) == bool(killed_at), done.stderr
+    assert (out / "killed").exists() == bool(killed_at)
 
 
 def logged(out: Path) -> list[dict]:

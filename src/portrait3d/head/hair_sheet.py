@@ -108,7 +108,7 @@ def corner_depth(view: HairView) -> Float[np.ndarray, "h1 w1"]:
 def sheet_picture(view: HairView, scene: Scene, box: tuple[slice, slice]) -> Float[Tensor, "4 h w"]:
     """RGB and alpha of the sheet in a box of the crop, at the photo's resolution."""
     scale = scene.picture.shape[-1] / view.size
-    fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in box)
+    fine = scene.finely(box)
     size = tuple(side.stop - side.start for side in fine)
     picture = scene.picture[:, fine[0], fine[1]]
     maps = np.stack(

@@ -58,7 +58,8 @@ PAINT = BodyPaint()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyChart:
-    """The body's mesh with a place in the chart (azimuth, distance from the crown) for every vertex."""
+    """The body's mesh with a place for every vertex: azimuth and distance from the crown (`unwrap`), or that
+    on the disc about it (`spread`)."""
 
     source: Int64[np.ndarray, " N"]
     """Vertex of the body: those at the seam are there twice."""
@@ -84,8 +85,7 @@ def unwrap(body: HairBody) -> BodyChart:
 
 def spread(body: HairBody) -> BodyChart:
     """The body on the disc of smooth colours."""
-    azimuth, height, _ = strand_coordinates(body.vertices)
-    places = places_on_disc(azimuth, height)
+    places = places_on_disc(*strand_coordinates(body.vertices)[:2])
     return BodyChart(np.arange(len(places)), body.faces, places)
 
 
@@ -265,8 +265,8 @@ def with_others(
     for shot, gain in zip(others, gains, strict=True):
         there = drawn_in_chart(shot.view, shot.model, body, chart, side, PAINT.near_others)
         painted, share = shown_hair_colours(shot.view, shot.scene, there)
-        azimuth, height, _ = strand_coordinates(there.points)
-        colours.append(painted * sample(gain, places_on_disc(azimuth, height)))
+        places = places_on_disc(*strand_coordinates(there.points)[:2])
+        colours.append(painted * sample(gain, places))
         shares.append(share)
         clarity.append(shot.density * there.facing)
     return mixture(colours, shares, clarity)

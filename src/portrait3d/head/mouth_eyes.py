@@ -191,14 +191,13 @@ def mouth_picture(scene: Scene, pixels: Float[np.ndarray, "K 2"]) -> Float[np.nd
     if not len(pixels):
         return np.zeros((0, 3))
     inside = scene.labels == ParsingClass.INNER_MOUTH
-    rows, columns = box_about(inside, BESIDE + 1)
-    scale = scene.picture.shape[-1] / len(inside)
-    fine = tuple(slice(round(side.start * scale), round(side.stop * scale)) for side in (rows, columns))
-    part = scene.picture[:, fine[0], fine[1]]
-    known = resample(torch.from_numpy(inside[rows, columns])[None].float(), part.shape[1:])[0]  # pyright: ignore
+    box = box_about(inside, BESIDE + 1)
+    rows, columns = scene.finely(box)
+    part = scene.picture[:, rows, columns]
+    known = resample(torch.from_numpy(inside[box])[None].float(), part.shape[1:])[0]  # pyright: ignore
     filled = push_pull(part, (2 * known - 1).clamp(0, 1))
-    places = (pixels * scale - [fine[1].start, fine[0].start]) / part.shape[:0:-1]
-    return sample(filled, places)
+    scale = scene.picture.shape[-1] / len(inside)
+    return sample(filled, (pixels * scale - [columns.start, rows.start]) / part.shape[:0:-1])
 
 
 def in_open_mouth(

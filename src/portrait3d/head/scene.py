@@ -51,6 +51,12 @@ class Scene:
         coverage = resample(matte[None], labels.shape)[0].numpy().astype(np.float64)
         return cls(picture, resample(picture, labels.shape), labels, coverage, matte)
 
+    def finely(self, box: tuple[slice, slice]) -> tuple[slice, slice]:
+        """Rows and columns of the picture that show a box of the parsing's pixels."""
+        scale = self.picture.shape[-1] / len(self.labels)
+        rows, columns = (slice(round(side.start * scale), round(side.stop * scale)) for side in box)
+        return rows, columns
+
     @cached_property
     def skin(self) -> Float[np.ndarray, "H W"]:
         """1 on skin, 0 from its border on and beyond."""
